@@ -1,0 +1,1 @@
+"""May this question reuse an answer?"""

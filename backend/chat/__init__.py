@@ -1,0 +1,1 @@
+"""The read path: a run, the answer it follows, its prompt and budgets."""

@@ -1,0 +1,203 @@
+"""Every setting, in one frozen `Settings`: a section per package.
+
+Environment variables are `LIBRI_<SECTION>__<FIELD>`; the names operators already know are accepted as well
+(`KNOWN_NAMES`). `docs/configuration.md` is generated from this module.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+KNOWN_NAMES = {
+    "API_KEY": ("auth", "api_key"),
+    "DATABASE_URL": ("data", "database_url"),
+    "EMBEDDING_MODEL": ("embedding", "model"),
+    "LLM_BACKEND": ("engine", "backend"),
+    "OLLAMA_URLS": ("engine", "ollama_urls"),
+    "OLLAMA_MODEL": ("engine", "model"),
+    "OLLAMA_NUM_PARALLEL": ("engine", "slots"),
+}
+
+Urls = Annotated[tuple[str, ...], NoDecode]
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+        return tuple(str(item).strip().rstrip("/") for item in value if str(item).strip())
+    return value
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Server(Section):
+    """Where the API listens and what it lets in."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs a credential.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    allowed_hosts: Urls = Field(
+        ("localhost", "127.0.0.1", "[::1]"), description="Host header names that are served; `*` serves all."
+    )
+    allowed_origins: Urls = Field((), description="Origins of other sites whose pages may call the API.")
+    max_body_bytes: int = Field(256 * 1024, gt=0, description="Largest JSON body.")
+    max_upload_bytes: int = Field(64 * 1024**2, gt=0, description="Largest uploaded file.")
+    body_timeout_s: float = Field(30.0, gt=0, description="Longest silence while a body arrives.")
+    heartbeat_s: float = Field(10.0, gt=0, le=15, description="Longest silence on an event stream.")
+    shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
+
+    _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
+
+
+class Data(Section):
+    """Where things are kept."""
+
+    dir: Path = Field(Path("data"), description="Folder of the database, the indexes and the model files.")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+
+
+class Auth(Section):
+    """Who may ask."""
+
+    api_key: SecretStr = Field(SecretStr(""), description="Bearer key with every role; empty: keys in SQL, or loopback.")
+    cookie_secret: SecretStr = Field(SecretStr(""), description="Signs browser cookies; empty: kept in the data folder.")
+    cookie_ttl_s: int = Field(30 * 86400, gt=0, description="Life of a browser's cookie.")
+
+
+class Embedding(Section):
+    """The embedder."""
+
+    model: str = Field("all-MiniLM-L6-v2", description="Model name or folder; the default needs no network.")
+    threads: int = Field(1, ge=1, description="Compute threads.")
+    batch_size: int = Field(32, ge=1, description="Most texts in one forward pass.")
+    cache_size: int = Field(4096, ge=0, description="Question vectors kept in memory.")
+
+
+class Chunking(Section):
+    """How documents are cut, in the embedder's tokens."""
+
+    target_tokens: int = Field(180, ge=32, description="Size aimed at.")
+    overlap_tokens: int = Field(0, ge=0, description="Repeated from the passage before, when a section is cut.")
+
+
+class Ingest(Section):
+    """Limits of the write path."""
+
+    parse_timeout_s: float = Field(60.0, gt=0, description="Longest time to read one file.")
+    parse_memory_bytes: int = Field(1024**3, gt=0, description="Address space of the child process that reads files.")
+    max_pages: int = Field(5000, gt=0, description="Most pages of a PDF.")
+    max_text_chars: int = Field(20_000_000, gt=0, description="Most characters of extracted text.")
+    lease_s: float = Field(30.0, gt=0, description="A job whose worker is silent that long is taken over.")
+
+
+class Retrieval(Section):
+    """Search."""
+
+    candidates: int = Field(50, ge=1, description="Hits taken from each index.")
+    rrf_k: float = Field(10.0, gt=0, description="Rank constant of the fusion.")
+    lexical_weight: float = Field(2.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
+    limit: int = Field(6, ge=1, description="Most passages given to the model.")
+    budget_tokens: int = Field(1800, ge=1, description="Most tokens of passages given to the model.")
+    no_answer_threshold: float = Field(0.0, ge=0, le=1, description="Below this score the assistant does not know.")
+
+
+class Engine(Section):
+    """Model servers."""
+
+    backend: Literal["auto", "ollama", "openai", "extractive"] = Field(
+        "auto", description="What answers; `auto` takes the first that is configured and answers, else quotes passages."
+    )
+    ollama_urls: Urls = Field(("http://localhost:11434",), description="Ollama instances.")
+    openai_urls: Urls = Field((), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`.")
+    openai_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of those servers.")
+    model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
+    slots: int = Field(1, ge=1, description="Generations an instance serves at once.")
+    context_tokens: int = Field(4096, ge=512, description="Context of the model, constant so that nothing reloads.")
+    connect_s: float = Field(2.0, gt=0, description="Longest wait for a connection.")
+    first_token_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
+    gap_s: float = Field(30.0, gt=0, description="Longest gap between tokens.")
+    queue_limit: int = Field(512, ge=0, description="Most requests waiting for a slot.")
+
+    _lists = field_validator("ollama_urls", "openai_urls", mode="before")(_split)
+
+
+class Chat(Section):
+    """Questions and answers."""
+
+    max_question_chars: int = Field(8000, gt=0, description="Longest question.")
+    max_tokens: int = Field(512, ge=1, description="Longest answer, in tokens, unless the request asks for less.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature unless the request says otherwise.")
+    deadline_s: float = Field(600.0, gt=0, description="Longest life of a run.")
+    history_tokens: int = Field(800, ge=0, description="Earlier turns kept in the prompt; the oldest go first.")
+    abandon_after_s: float = Field(15.0, gt=0, description="A generation nobody follows is stopped after this.")
+    retention_s: float = Field(600.0, gt=0, description="How long an ended run can be replayed.")
+    max_live: int = Field(2000, ge=1, description="Most generations at once in a process.")
+    max_log_bytes: int = Field(8 * 1024**2, gt=0, description="Largest log of one generation.")
+
+
+class Logging(Section):
+    """What is logged."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level.")
+
+
+class KnownNames(PydanticBaseSettingsSource):
+    """The variables operators know from before, put where they belong."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Unused: values are nested."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The sections that known names set."""
+        import os  # noqa: PLC0415, TID251  the one reader of the environment besides pydantic-settings
+
+        sections: dict[str, Any] = {}
+        for name, (section, field) in KNOWN_NAMES.items():
+            if value := os.environ.get(name):  # noqa: TID251
+                sections.setdefault(section, {})[field] = value
+        return sections
+
+
+class Settings(BaseSettings):
+    """All settings of one process; read once, in `wiring`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LIBRI_", env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+    )
+
+    server: Server = Server()
+    data: Data = Data()
+    auth: Auth = Auth()
+    embedding: Embedding = Embedding()
+    chunking: Chunking = Chunking()
+    ingest: Ingest = Ingest()
+    retrieval: Retrieval = Retrieval()
+    engine: Engine = Engine()
+    chat: Chat = Chat()
+    logging: Logging = Logging()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then `LIBRI_…`, then the known names."""
+        return init_settings, env_settings, KnownNames(settings_cls)
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy async URL."""
+        return self.data.database_url or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"

@@ -1,0 +1,196 @@
+"""Every error the system raises on purpose.
+
+    LibriError
+    ├── InvalidRequest            bad input from the caller
+    │   ├── TooLarge
+    │   └── UnsupportedDocument   a file we cannot read
+    │       └── UnreadableDocument
+    ├── Unauthenticated           no credential, or a wrong one
+    ├── Forbidden                 a known caller, not allowed
+    ├── NotFound                  no such thing, or another subject's
+    ├── Conflict                  the same key, another body
+    ├── QuotaExceeded
+    ├── DeadlineExceeded          the request's time is over
+    ├── Unavailable               something we need is down
+    │   ├── StorageUnavailable    SQL
+    │   ├── StorageFull           no space left
+    │   ├── RetrievalUnavailable  both indexes
+    │   ├── EmbedderUnavailable
+    │   ├── LogUnavailable        the generation log
+    │   ├── PoolFull              the queue holds its bound
+    │   └── NoInstance            no model server left to try
+    └── EngineError               a model server failed
+        ├── EngineUnreachable     refused, reset before the first byte, 5xx
+        ├── EngineTimeout         no first token, or a gap, beyond its bound
+        ├── EngineTruncated       the stream ended without saying so
+        ├── EngineRejected        4xx: the same request will fail again
+        └── ContextOverflow       the prompt does not fit the model
+
+`code` is public and stable. `retryable` says whether the same request may succeed later.
+The message is shown to the caller: it never holds input, secrets or addresses.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LibriError(Exception):
+    """Root of the tree; itself means a defect of ours."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message or self.code.replace("_", " "))
+        self.message = message or self.code.replace("_", " ")
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(LibriError):
+    """The caller sent something that cannot be served as it is."""
+
+    code = "invalid_request"
+
+
+class TooLarge(InvalidRequest):
+    """A body, a file or a question over its limit."""
+
+    code = "too_large"
+
+
+class UnsupportedDocument(InvalidRequest):
+    """A file of a kind that we do not read."""
+
+    code = "unsupported_document"
+
+
+class UnreadableDocument(UnsupportedDocument):
+    """A file of a known kind that cannot be read: damaged, encrypted, empty, over a limit."""
+
+    code = "unreadable_document"
+
+
+class Unauthenticated(LibriError):
+    """No credential, or one that is not known."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(LibriError):
+    """The caller is known and not allowed."""
+
+    code = "forbidden"
+
+
+class NotFound(LibriError):
+    """No such thing; another subject's thing answers the same."""
+
+    code = "not_found"
+
+
+class Conflict(LibriError):
+    """The request contradicts an earlier one."""
+
+    code = "conflict"
+
+
+class QuotaExceeded(LibriError):
+    """The caller has used its share for now."""
+
+    code = "quota_exceeded"
+    retryable = True
+
+
+class DeadlineExceeded(LibriError):
+    """The request's time is over."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class Unavailable(LibriError):
+    """Something the request needs is down."""
+
+    code = "unavailable"
+    retryable = True
+
+
+class StorageUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code = "storage_unavailable"
+
+
+class StorageFull(Unavailable):
+    """No space is left where documents are kept."""
+
+    code = "storage_full"
+
+
+class RetrievalUnavailable(Unavailable):
+    """No index answers, so no grounded answer can be given."""
+
+    code = "retrieval_unavailable"
+
+
+class EmbedderUnavailable(Unavailable):
+    """The embedder does not answer."""
+
+    code = "embedder_unavailable"
+
+
+class LogUnavailable(Unavailable):
+    """The generation log does not answer."""
+
+    code = "log_unavailable"
+
+
+class PoolFull(Unavailable):
+    """The queue for a model holds as many as it may."""
+
+    code = "pool_full"
+
+
+class NoInstance(Unavailable):
+    """No model server is left to try."""
+
+    code = "no_instance"
+
+
+class EngineError(LibriError):
+    """A model server failed this request."""
+
+    code = "engine_error"
+    retryable = True
+
+
+class EngineUnreachable(EngineError):
+    """Refused, reset before the first byte, or answered 5xx."""
+
+    code = "engine_unreachable"
+
+
+class EngineTimeout(EngineError):
+    """No first token, or a gap between tokens, beyond its bound."""
+
+    code = "engine_timeout"
+
+
+class EngineTruncated(EngineError):
+    """The stream ended without its final object."""
+
+    code = "engine_truncated"
+
+
+class EngineRejected(EngineError):
+    """The model server refused the request itself."""
+
+    code = "engine_rejected"
+    retryable = False
+
+
+class ContextOverflow(EngineRejected):
+    """The prompt does not fit the model's context."""
+
+    code = "context_overflow"

@@ -1,0 +1,115 @@
+"""Value types that cross package borders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Language = Literal["fr", "en"]
+FinishReason = Literal["stop", "length", "stopped", "no_answer"]
+CacheState = Literal["miss", "exact", "semantic", "joined"]
+
+ANY_CORPUS = "*"
+
+
+class Role(StrEnum):
+    """What a principal may do; each role stands alone."""
+
+    READER = "reader"
+    WRITER = "writer"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks.
+
+    Attributes:
+        tenant: Who owns the data and pays.
+        subject: The person or program, within the tenant.
+        corpora: Names of the corpora granted; `ANY_CORPUS` grants all of the tenant's.
+    """
+
+    tenant: str
+    subject: str
+    roles: frozenset[Role]
+    corpora: frozenset[str]
+
+    def may_read(self, corpus: str) -> bool:
+        """Whether `corpus` (of this principal's tenant) is granted."""
+        return ANY_CORPUS in self.corpora or corpus in self.corpora
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a prompt or a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of one revision of a document: what is indexed, retrieved, quoted and cited.
+
+    Attributes:
+        id: Stable for the same document, revision and place.
+        document: Document id; `revision`: revision id.
+        name: The document's name within its corpus (a path or file name).
+        title: The document's title.
+        headings: Headings above the passage, outermost first.
+        text: The passage itself, without title or headings.
+        page: First page, from 1; None where the format has no pages.
+        start: Offset of the passage in the revision's extracted text, in characters; `end` is exclusive.
+        language: Language of the document.
+    """
+
+    id: str
+    document: str
+    revision: str
+    name: str
+    title: str
+    headings: tuple[str, ...]
+    text: str
+    page: int | None
+    start: int
+    end: int
+    language: Language
+
+    @property
+    def indexed_text(self) -> str:
+        """What is embedded and indexed: title, headings and text, one below the other."""
+        head = " > ".join(dict.fromkeys(h for h in (self.title, *self.headings) if h))
+        return f"{head}\n{self.text}" if head else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A retrieved passage and how well it fits, in [0, 1]."""
+
+    passage: Passage
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one generation, as the engine counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: 0 picks the likeliest token.
+        max_tokens: Most tokens of the answer, thinking included.
+        thinking: Whether a model that can think aloud does so.
+    """
+
+    temperature: float
+    max_tokens: int
+    thinking: bool = False

@@ -1,0 +1,1 @@
+"""Text to unit vectors: models, batching across callers, caching."""

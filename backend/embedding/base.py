@@ -1,0 +1,42 @@
+"""The port of an embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Text to vectors of one space, shared by all callers of the process.
+
+    Attributes:
+        id: Names model, precision and prefixes; vectors of different ids must never meet.
+        dimensions: Length of a vector.
+        max_tokens: Tokens of one text that the model sees; the rest is ignored.
+    """
+
+    id: str
+    dimensions: int
+    max_tokens: int
+
+    async def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Unit rows, float32[n, dimensions], one for each question.
+
+        Raises:
+            EmbedderUnavailable: The model cannot be used now.
+        """
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """Unit rows, float32[n, dimensions], one for each passage.
+
+        Raises:
+            EmbedderUnavailable: The model cannot be used now.
+        """
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` for this model, without special tokens or prefix."""

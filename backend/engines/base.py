@@ -1,0 +1,104 @@
+"""The port of an engine: a prompt in, pieces of text out, exactly one `End`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from backend.core.types import FinishReason, Language, Message, Sampling, Scored, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an engine listens.
+
+    Attributes:
+        url: Base URL without a trailing slash; "" for an engine inside this process.
+        api_key: Sent as a bearer token where the server wants one.
+    """
+
+    url: str
+    api_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long an engine may stay silent, in seconds.
+
+    Attributes:
+        connect_s: Until the TCP connection stands.
+        first_token_s: From the request to the first piece; covers load and prefill.
+        gap_s: Between two pieces.
+    """
+
+    connect_s: float = 2.0
+    first_token_s: float = 120.0
+    gap_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One production of text.
+
+    Attributes:
+        messages: The whole prompt; retrieved text in it is already fenced and neutralised.
+        question: The standalone question, and `passages` what was retrieved for it: engines that
+            quote instead of generating work from these two.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    question: str
+    passages: tuple[Scored, ...]
+    language: Language
+    bounds: Bounds = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer, as it came."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A piece of the model's reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The engine's own word that the generation is whole."""
+
+    finish_reason: FinishReason
+    usage: Usage = Usage()
+
+
+Piece = Text | Thought | End
+
+
+class Engine(Protocol):
+    """One way of speaking to model servers. Holds no state per server."""
+
+    name: str
+
+    def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncIterator[Piece]:
+        """Pieces in order, the last one an `End`; closing the iterator frees the server's slot within 1 s.
+
+        Raises:
+            EngineUnreachable: Refused, reset before the first byte, or 5xx.
+            EngineTimeout: Silent beyond `request.bounds`.
+            EngineTruncated: The stream ended without its final object.
+            EngineRejected: 4xx; `ContextOverflow` when the prompt does not fit.
+        """
+
+    async def models(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Names of the models the server offers.
+
+        Raises:
+            EngineError: As for `generate`.
+        """

@@ -1,0 +1,104 @@
+"""The port of the generation log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+from backend.core.events import LogEvent
+
+GenerationId = NewType("GenerationId", str)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EntryId:
+    """Place of an entry in a log: at once fencing token and SSE id. Written `<fence>-<seq>`."""
+
+    fence: int
+    seq: int
+
+    def __str__(self) -> str:
+        """As it travels in `id:` and `Last-Event-ID`."""
+        return f"{self.fence}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> EntryId:
+        """The id written in `text`.
+
+        Raises:
+            ValueError: Not two decimal numbers below 2**63, joined by a hyphen, in canonical form.
+        """
+        fence, _, seq = text.partition("-")
+        if not (fence.isascii() and fence.isdigit() and seq.isascii() and seq.isdigit()):
+            raise ValueError("an entry id is <fence>-<seq>")
+        if len(fence) > 19 or len(seq) > 19 or str(entry := cls(int(fence), int(seq))) != text:
+            raise ValueError("an entry id is <fence>-<seq>, without leading zeros")
+        return entry
+
+
+START = EntryId(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event at its place."""
+
+    id: EntryId
+    event: LogEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The generation a run follows, and whether this call began it (then the caller must produce it)."""
+
+    generation: GenerationId
+    began: bool
+
+
+class GenerationLog(Protocol):
+    """Logs of all live generations, and of those that ended less than the retention ago."""
+
+    async def start_or_join(self, key: str | None) -> Joined:
+        """A new generation, or the live one with the same key; None is never shared.
+
+        Raises:
+            LogUnavailable
+        """
+
+    async def append(self, generation: GenerationId, events: Sequence[LogEvent]) -> EntryId:
+        """Write events in order; returns the last one's id. After a terminal event nothing is written.
+
+        Raises:
+            LogUnavailable
+            NotFound: The log is gone.
+            Conflict: The generation has ended already.
+        """
+
+    def follow(self, generation: GenerationId, after: EntryId = START) -> AsyncIterator[Entry]:
+        """Entries after `after`, as they come, the last one terminal.
+
+        Raises:
+            NotFound: The log is gone.
+            LogUnavailable
+        """
+
+    async def end_of(self, generation: GenerationId) -> EntryId | None:
+        """Id of the terminal entry, None while the generation is live.
+
+        Raises:
+            NotFound: The log is gone.
+        """
+
+    async def attach(self, generation: GenerationId, run: str) -> None:
+        """Count `run` among those who want the generation.
+
+        Raises:
+            NotFound: The log is gone.
+        """
+
+    async def detach(self, generation: GenerationId, run: str) -> bool:
+        """Stop counting `run`; True when none is left that wants a live generation."""
+
+    async def abandoned(self) -> Sequence[GenerationId]:
+        """Live generations that no one has followed for `abandon_after_s`."""

@@ -1,0 +1,1 @@
+"""Conversations: earlier turns, their sources, and what readers thought of them."""

@@ -1,0 +1,1 @@
+"""Clients of what we stand on: SQL, HTTP, language detection. No rules."""

@@ -1,0 +1,1 @@
+"""Which instance answers, and when: slots, queue, health, dispatch."""

@@ -1,0 +1,95 @@
+"""Ports of the two indexes and of retrieval as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from backend.core.types import Language, Passage, Scored
+from backend.corpus.base import CorpusRef
+from backend.embedding.base import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found by one index; scores of different indexes do not compare."""
+
+    passage: Passage
+    score: float
+
+
+class DenseIndex(Protocol):
+    """Nearest neighbours by cosine. One space per (corpus, embedder id): corpora cannot leak into each other."""
+
+    async def add(self, corpus: CorpusRef, passages: Sequence[Passage], vectors: Vectors) -> None:
+        """Write passages with their vectors (float32[n, d], unit rows); the same passage id replaces. Durable on return.
+
+        Raises:
+            RetrievalUnavailable, StorageFull
+        """
+
+    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        """Remove every passage of these revisions; unknown ones are no error."""
+
+    async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
+        """The `limit` nearest passages to one unit vector (float32[d]), best first; score is the cosine.
+
+        Raises:
+            RetrievalUnavailable
+        """
+
+    async def count(self, corpus: CorpusRef) -> int:
+        """Passages held."""
+
+
+class LexicalIndex(Protocol):
+    """BM25 over stemmed words, with stop words, per language."""
+
+    async def add(self, corpus: CorpusRef, passages: Sequence[Passage]) -> None:
+        """Write passages; the same passage id replaces. Durable and searchable on return.
+
+        Raises:
+            RetrievalUnavailable, StorageFull
+        """
+
+    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        """Remove every passage of these revisions; unknown ones are no error."""
+
+    async def search(self, corpus: CorpusRef, question: str, language: Language, limit: int) -> Sequence[Hit]:
+        """The `limit` best passages for any text a person may type, best first.
+
+        Raises:
+            RetrievalUnavailable
+        """
+
+    async def count(self, corpus: CorpusRef) -> int:
+        """Passages held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What bears on a question.
+
+    Attributes:
+        passages: Best first, within the token budget; empty when nothing does (the no-answer gate closed).
+        versions: Corpus name to the version that was searched.
+        degraded: What did not answer: "dense", "lexical".
+    """
+
+    passages: tuple[Scored, ...]
+    versions: tuple[tuple[str, str], ...]
+    degraded: tuple[str, ...] = ()
+
+
+class Retriever(Protocol):
+    """Search in one or several corpora of one tenant."""
+
+    async def retrieve(
+        self, corpora: Sequence[CorpusRef], question: str, language: Language, *, budget_tokens: int
+    ) -> Retrieved:
+        """The passages that bear on a standalone question; only those of live revisions.
+
+        Raises:
+            RetrievalUnavailable: No index answered.
+        """

@@ -1,0 +1,1 @@
+"""Every metric, the log format, and nothing else."""
