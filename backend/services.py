@@ -1,0 +1,1 @@
+"""What api may use."""
