@@ -42,7 +42,9 @@ class Section(BaseModel):
 class Server(Section):
     """Where the API listens and what it lets in."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback needs a credential.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; anything but loopback needs a credential."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     allowed_hosts: Urls = Field(
         ("localhost", "127.0.0.1", "[::1]"), description="Host header names that are served; `*` serves all."
@@ -67,8 +69,12 @@ class Data(Section):
 class Auth(Section):
     """Who may ask."""
 
-    api_key: SecretStr = Field(SecretStr(""), description="Bearer key with every role; empty: keys in SQL, or loopback.")
-    cookie_secret: SecretStr = Field(SecretStr(""), description="Signs browser cookies; empty: kept in the data folder.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Bearer key with every role; empty: SQL keys, or loopback."
+    )
+    cookie_secret: SecretStr = Field(
+        SecretStr(""), description="Signs cookies; empty: kept in the data folder."
+    )
     cookie_ttl_s: int = Field(30 * 86400, gt=0, description="Life of a browser's cookie.")
 
 
@@ -85,14 +91,18 @@ class Chunking(Section):
     """How documents are cut, in the embedder's tokens."""
 
     target_tokens: int = Field(180, ge=32, description="Size aimed at.")
-    overlap_tokens: int = Field(0, ge=0, description="Repeated from the passage before, when a section is cut.")
+    overlap_tokens: int = Field(
+        0, ge=0, description="Repeated from the passage before, when a section is cut."
+    )
 
 
 class Ingest(Section):
     """Limits of the write path."""
 
     parse_timeout_s: float = Field(60.0, gt=0, description="Longest time to read one file.")
-    parse_memory_bytes: int = Field(1024**3, gt=0, description="Address space of the child process that reads files.")
+    parse_memory_bytes: int = Field(
+        1024**3, gt=0, description="Address space of the process that reads files."
+    )
     max_pages: int = Field(5000, gt=0, description="Most pages of a PDF.")
     max_text_chars: int = Field(20_000_000, gt=0, description="Most characters of extracted text.")
     lease_s: float = Field(30.0, gt=0, description="A job whose worker is silent that long is taken over.")
@@ -106,21 +116,26 @@ class Retrieval(Section):
     lexical_weight: float = Field(2.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
     limit: int = Field(6, ge=1, description="Most passages given to the model.")
     budget_tokens: int = Field(1800, ge=1, description="Most tokens of passages given to the model.")
-    no_answer_threshold: float = Field(0.0, ge=0, le=1, description="Below this score the assistant does not know.")
+    no_answer_threshold: float = Field(0.0, ge=0, le=1, description="Below it, the assistant does not know.")
 
 
 class Engine(Section):
     """Model servers."""
 
     backend: Literal["auto", "ollama", "openai", "extractive"] = Field(
-        "auto", description="What answers; `auto` takes the first that is configured and answers, else quotes passages."
+        "auto",
+        description="What answers; `auto`: the first configured one that answers, else passages are quoted.",
     )
     ollama_urls: Urls = Field(("http://localhost:11434",), description="Ollama instances.")
-    openai_urls: Urls = Field((), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`.")
+    openai_urls: Urls = Field(
+        (), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`."
+    )
     openai_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of those servers.")
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
     slots: int = Field(1, ge=1, description="Generations an instance serves at once.")
-    context_tokens: int = Field(4096, ge=512, description="Context of the model, constant so that nothing reloads.")
+    context_tokens: int = Field(
+        4096, ge=512, description="Context of the model, constant so that nothing reloads."
+    )
     connect_s: float = Field(2.0, gt=0, description="Longest wait for a connection.")
     first_token_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
     gap_s: float = Field(30.0, gt=0, description="Longest gap between tokens.")
@@ -133,11 +148,15 @@ class Chat(Section):
     """Questions and answers."""
 
     max_question_chars: int = Field(8000, gt=0, description="Longest question.")
-    max_tokens: int = Field(512, ge=1, description="Longest answer, in tokens, unless the request asks for less.")
-    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature unless the request says otherwise.")
+    max_tokens: int = Field(512, ge=1, description="Longest answer, in tokens.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature by default.")
     deadline_s: float = Field(600.0, gt=0, description="Longest life of a run.")
-    history_tokens: int = Field(800, ge=0, description="Earlier turns kept in the prompt; the oldest go first.")
-    abandon_after_s: float = Field(15.0, gt=0, description="A generation nobody follows is stopped after this.")
+    history_tokens: int = Field(
+        800, ge=0, description="Earlier turns kept in the prompt; the oldest go first."
+    )
+    abandon_after_s: float = Field(
+        15.0, gt=0, description="A generation nobody follows is stopped after this."
+    )
     retention_s: float = Field(600.0, gt=0, description="How long an ended run can be replayed.")
     max_live: int = Field(2000, ge=1, description="Most generations at once in a process.")
     max_log_bytes: int = Field(8 * 1024**2, gt=0, description="Largest log of one generation.")
@@ -158,7 +177,7 @@ class KnownNames(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The sections that known names set."""
-        import os  # noqa: PLC0415, TID251  the one reader of the environment besides pydantic-settings
+        import os  # noqa: PLC0415  the one reader of the environment besides pydantic-settings
 
         sections: dict[str, Any] = {}
         for name, (section, field) in KNOWN_NAMES.items():
@@ -171,7 +190,11 @@ class Settings(BaseSettings):
     """All settings of one process; read once, in `wiring`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LIBRI_", env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+        env_prefix="LIBRI_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
     )
 
     server: Server = Server()

@@ -80,7 +80,7 @@ class Catalogue(Protocol):
         """
 
     async def flip(self, corpus: CorpusRef, new: NewRevision) -> tuple[Document, str | None]:
-        """Make `new` the live revision of the document of that name, in one transaction with a new corpus version.
+        """Make `new` the live revision of its document and draw a new corpus version, in one transaction.
 
         Returns:
             The document, and the id of the revision it replaces (its passages may now be removed).

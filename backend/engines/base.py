@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from backend.core.types import FinishReason, Language, Message, Sampling, Scored, Usage
@@ -53,7 +53,7 @@ class GenerationRequest:
     question: str
     passages: tuple[Scored, ...]
     language: Language
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class End:
     """The engine's own word that the generation is whole."""
 
     finish_reason: FinishReason
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 Piece = Text | Thought | End

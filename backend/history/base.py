@@ -83,8 +83,10 @@ class History(Protocol):
             NotFound, StorageUnavailable
         """
 
-    async def conversations(self, owner: Owner, *, before: float | None = None, limit: int = 50) -> Sequence[Conversation]:
-        """The owner's conversations, most recently used first; those updated before `before` (epoch seconds)."""
+    async def conversations(
+        self, owner: Owner, *, before: float | None = None, limit: int = 50
+    ) -> Sequence[Conversation]:
+        """The owner's conversations, latest first; only those updated before `before` (epoch s)."""
 
     async def delete(self, owner: Owner, conversation: str) -> None:
         """Remove a conversation with all its turns and ratings.

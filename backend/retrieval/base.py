@@ -20,10 +20,12 @@ class Hit:
 
 
 class DenseIndex(Protocol):
-    """Nearest neighbours by cosine. One space per (corpus, embedder id): corpora cannot leak into each other."""
+    """Nearest neighbours by cosine. One space per (corpus, embedder id): corpora cannot mix."""
 
     async def add(self, corpus: CorpusRef, passages: Sequence[Passage], vectors: Vectors) -> None:
-        """Write passages with their vectors (float32[n, d], unit rows); the same passage id replaces. Durable on return.
+        """Write passages with their vectors (float32[n, d], unit rows); an id again replaces.
+
+        Durable on return.
 
         Raises:
             RetrievalUnavailable, StorageFull
