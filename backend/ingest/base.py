@@ -1,0 +1,75 @@
+"""What reading and cutting a document give, and the port of the reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from backend.core.types import Language
+
+BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
+MediaType = Literal["text/markdown", "text/html", "application/pdf", "text/plain"]
+
+SEPARATOR = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One structural piece of a document, in reading order; `text` is never blank.
+
+    Attributes:
+        level: 1 to 6 for a heading, else 0.
+        page: From 1; None where the format has no pages.
+    """
+
+    kind: BlockKind
+    text: str
+    level: int = 0
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document as read.
+
+    Attributes:
+        title: One line, never empty.
+        text: The blocks joined by `SEPARATOR`; chunk offsets point into it.
+    """
+
+    title: str
+    media_type: MediaType
+    language: Language
+    blocks: tuple[Block, ...]
+    text: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", SEPARATOR.join(block.text for block in self.blocks))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of `Parsed.text`: exactly `text[start:end]`.
+
+    Attributes:
+        headings: Headings above the piece, outermost first.
+        page: Page on which it begins.
+    """
+
+    text: str
+    headings: tuple[str, ...]
+    page: int | None
+    start: int
+    end: int
+
+
+class Reader(Protocol):
+    """Reads files that nobody vouches for."""
+
+    async def read(self, name: str, data: bytes) -> Parsed:
+        """The document in `data`; `name` gives its format and, failing all else, its title.
+
+        Raises:
+            UnsupportedDocument: Not a kind we read, or not the kind that its name says.
+            UnreadableDocument: Damaged, encrypted, empty, or over a limit; the message says which.
+        """
