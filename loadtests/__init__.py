@@ -1,0 +1,1 @@
+"""Load tests, benchmarks and the emulator; run with `python -m loadtests.NAME`."""
