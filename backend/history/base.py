@@ -57,6 +57,7 @@ class History(Protocol):
 
         Raises:
             NotFound: No such conversation of this owner.
+            Conflict: The run has a turn already.
             StorageUnavailable
         """
 
@@ -71,6 +72,15 @@ class History(Protocol):
         degraded: Sequence[str],
     ) -> None:
         """Close the turns of these runs with the same answer.
+
+        A turn that is closed already stays as it is, unless it had been given up by `abandon`.
+
+        Raises:
+            StorageUnavailable
+        """
+
+    async def abandon(self, older_than: float) -> int:
+        """Mark as failed the turns that still run and began before `older_than` (epoch s); returns how many.
 
         Raises:
             StorageUnavailable

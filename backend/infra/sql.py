@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,7 +21,13 @@ metadata = MetaData(
     }
 )
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _DISK_FULL = ("disk is full", "disk full", "no space left", "could not extend file")
+
+
+def storable(text: str) -> str:
+    """`text` as every database takes it: NUL and lone surrogates become U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def open_engine(url: str) -> AsyncEngine:

@@ -1,0 +1,163 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from backend.core.errors import Conflict, NotFound
+from backend.core.events import Source
+from backend.history.base import History, Owner
+from backend.history.memory import MemoryHistory
+from backend.history.sql import SqlHistory
+from tests.support.databases import empty_database, postgres_url, sqlite_url
+from tests.support.manual_clock import ManualClock
+
+__all__ = ["postgres_url"]
+
+ANN = Owner("shop", "ann")
+BOB = Owner("shop", "bob")
+OTHER_ANN = Owner("library", "ann")
+SOURCE = Source(1, "d1", "Loans — prêts", 3, 0.5, "r1", "p1", "loans.md", "Fees", 10, 20)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def history(request, tmp_path, clock) -> AsyncIterator[History]:
+    if request.param == "memory":
+        yield MemoryHistory(clock)
+        return
+    url = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    async with empty_database(url) as engine:
+        yield SqlHistory(engine, clock)
+
+
+async def close(history: History, *runs: str, answer: str = "Two weeks. [1]", state: str = "done") -> None:
+    await history.finish(
+        runs, answer=answer, state=state, sources=[SOURCE], citations=[1], degraded=["dense"]
+    )
+
+
+async def test_a_new_turn_runs_until_it_is_finished(history):
+    talk = await history.begin(ANN, None, "run1", "How long is a loan?")
+    (turn,) = await history.turns(ANN, talk)
+    assert (turn.state, turn.answer, turn.sources) == ("running", "", ())
+    await close(history, "run1")
+    (turn,) = await history.turns(ANN, talk)
+    assert (turn.state, turn.answer, turn.question) == ("done", "Two weeks. [1]", "How long is a loan?")
+    assert (turn.sources, turn.citations, turn.degraded) == ((SOURCE,), (1,), ("dense",))
+
+
+async def test_turns_come_oldest_first_and_only_the_newest(history):
+    talk = await history.begin(ANN, None, "run0", "q0")
+    for n in range(1, 5):
+        assert await history.begin(ANN, talk, f"run{n}", f"q{n}") == talk
+    assert [t.question for t in await history.turns(ANN, talk, last=3)] == ["q2", "q3", "q4"]
+
+
+async def test_runs_that_share_a_generation_are_finished_together(history):
+    first = await history.begin(ANN, None, "run1", "q")
+    second = await history.begin(BOB, None, "run2", "q")
+    await close(history, "run1", "run2")
+    assert [(await history.turns(o, c))[0].state for o, c in ((ANN, first), (BOB, second))] == ["done"] * 2
+
+
+async def test_finishing_no_run_or_an_unknown_one_is_nothing(history):
+    await close(history)
+    await close(history, "unknown")
+
+
+async def test_a_stopped_turn_is_not_reopened_by_the_others_end(history):
+    talk = await history.begin(ANN, None, "run1", "q")
+    await close(history, "run1", answer="Two", state="stopped")
+    await close(history, "run1")
+    (turn,) = await history.turns(ANN, talk)
+    assert (turn.state, turn.answer) == ("stopped", "Two")
+
+
+async def test_another_owners_conversation_does_not_exist(history):
+    talk = await history.begin(ANN, None, "run1", "q")
+    for stranger in (BOB, OTHER_ANN):
+        with pytest.raises(NotFound):
+            await history.turns(stranger, talk)
+        with pytest.raises(NotFound):
+            await history.begin(stranger, talk, "run2", "q")
+        with pytest.raises(NotFound):
+            await history.delete(stranger, talk)
+        with pytest.raises(NotFound):
+            await history.rate(stranger, "run1", "up", "")
+        assert await history.conversations(stranger) == []
+    assert len(await history.turns(ANN, talk)) == 1
+
+
+async def test_conversations_are_listed_latest_first_and_by_page(history, clock):
+    talks = []
+    for n in range(3):
+        clock.advance(1)
+        talks.append(await history.begin(ANN, None, f"run{n}", f"Question   {n}\nmore"))
+    clock.advance(1)
+    await history.begin(ANN, talks[0], "again", "q")
+    listed = await history.conversations(ANN, limit=2)
+    assert [c.id for c in listed] == [talks[0], talks[2]]
+    assert listed[0].title == "Question 0 more"
+    assert listed[0].updated > listed[0].created
+    assert [c.id for c in await history.conversations(ANN, before=listed[1].updated)] == [talks[1]]
+
+
+async def test_a_deleted_conversation_is_gone_with_its_turns(history):
+    talk = await history.begin(ANN, None, "run1", "q")
+    await history.delete(ANN, talk)
+    with pytest.raises(NotFound):
+        await history.turns(ANN, talk)
+    with pytest.raises(NotFound):
+        await history.rate(ANN, "run1", "up", "")
+    await close(history, "run1")
+    assert await history.begin(ANN, None, "run1", "the run's id is free again") != talk
+
+
+async def test_a_run_has_one_turn(history):
+    talk = await history.begin(ANN, None, "run1", "q")
+    with pytest.raises(Conflict):
+        await history.begin(ANN, talk, "run1", "q")
+    assert len(await history.turns(ANN, talk)) == 1
+
+
+async def test_a_rating_may_change(history):
+    await history.begin(ANN, None, "run1", "q")
+    await history.rate(ANN, "run1", "up", "")
+    await history.rate(ANN, "run1", "down", "wrong page")
+    with pytest.raises(NotFound):
+        await history.rate(ANN, "unknown", "up", "")
+
+
+async def test_turns_of_a_dead_process_are_given_up(history, clock):
+    old = await history.begin(ANN, None, "old", "q")
+    closed = await history.begin(ANN, None, "closed", "q")
+    await close(history, "closed")
+    clock.advance(100)
+    fresh = await history.begin(ANN, None, "fresh", "q")
+    assert await history.abandon(clock.now() - 50) == 1
+    states = [(await history.turns(ANN, talk))[0].state for talk in (old, closed, fresh)]
+    assert states == ["failed", "done", "running"]
+
+
+async def test_a_turn_given_up_too_early_is_still_finished(history, clock):
+    talk = await history.begin(ANN, None, "run1", "q")
+    clock.advance(1)
+    await history.abandon(clock.now())
+    await close(history, "run1")
+    assert (await history.turns(ANN, talk))[0].state == "done"
+
+
+async def test_text_no_database_takes_is_still_kept(history):
+    talk = await history.begin(ANN, None, "run1", "q\u2028 \u202e é 漢 😀")
+    await close(history, "run1", answer="a\x00b\ud800c")
+    (turn,) = await history.turns(ANN, talk)
+    assert turn.question == "q\u2028 \u202e é 漢 😀"
+    assert turn.answer.startswith("a")
+    for odd in ("\x00", "\ud800", "x" * 500):
+        with pytest.raises(NotFound):
+            await history.turns(ANN, odd)
+        with pytest.raises(NotFound):
+            await history.rate(ANN, odd, "up", "\x00\ud800")
