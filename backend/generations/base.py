@@ -75,8 +75,18 @@ class GenerationLog(Protocol):
             Conflict: The generation has ended already.
         """
 
-    def follow(self, generation: GenerationId, after: EntryId = START) -> AsyncIterator[Entry]:
-        """Entries after `after`, as they come, the last one terminal.
+    def follow(
+        self,
+        generation: GenerationId,
+        after: EntryId = START,
+        *,
+        run: str | None = None,
+        idle_s: float = 10.0,
+    ) -> AsyncIterator[Sequence[Entry]]:
+        """Batches of entries after `after`, as they come; the last entry of the last batch is terminal.
+
+        An empty batch is a sign of life: nothing came for `idle_s`. Ends without a terminal entry when
+        `run` is detached.
 
         Raises:
             NotFound: The log is gone.
@@ -100,5 +110,8 @@ class GenerationLog(Protocol):
     async def detach(self, generation: GenerationId, run: str) -> bool:
         """Stop counting `run`; True when none is left that wants a live generation."""
 
+    async def runs(self, generation: GenerationId) -> Sequence[str]:
+        """Runs attached, in the order they came, detached ones left out."""
+
     async def abandoned(self) -> Sequence[GenerationId]:
-        """Live generations that no one has followed for `abandon_after_s`."""
+        """Live generations that no one has followed for the abandonment time."""

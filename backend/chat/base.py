@@ -1,0 +1,113 @@
+"""What a reader asks for, what a run is, and where runs are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from backend.core.events import Started
+from backend.core.types import Language, Message, Sampling
+from backend.corpus.base import CorpusRef
+from backend.generations.base import GenerationId
+from backend.history.base import Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as it was asked; None leaves the choice to the server."""
+
+    text: str
+    conversation: str | None = None
+    corpora: tuple[str, ...] | None = None
+    model: str | None = None
+    language: Language | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    thinking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """All that a generation is made from: whoever holds it can produce or continue the answer.
+
+    Attributes:
+        question: As asked; `standalone`: understandable without the earlier turns.
+        history: Earlier turns, oldest first, before any budget.
+        deadline: `Clock.monotonic()` after which nobody wants the answer.
+        began: `Clock.monotonic()` when the run began.
+    """
+
+    generation: GenerationId
+    owner: Owner
+    corpora: tuple[CorpusRef, ...]
+    question: str
+    standalone: str
+    language: Language
+    history: tuple[Message, ...]
+    model: str
+    sampling: Sampling
+    began: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One reader's request, and the generation it follows."""
+
+    id: str
+    owner: Owner
+    generation: GenerationId
+    started: Started
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A key the client chose, and a digest of what it asked with it."""
+
+    key: str
+    body: str
+
+
+class RunStore(Protocol):
+    """Runs, for as long as their generation's log is kept."""
+
+    async def claim(self, owner: Owner, run: str, idempotency: Idempotency | None) -> Run | None:
+        """Reserve a key for `run`; the earlier run with this owner and key, if there is one.
+
+        Raises:
+            Conflict: The key came with another body, or its first request is still starting.
+        """
+
+    async def put(self, run: Run) -> None:
+        """Keep a run."""
+
+    async def release(self, owner: Owner, run: str, idempotency: Idempotency | None) -> None:
+        """Give a claimed key back: its run did not start."""
+
+    async def get(self, owner: Owner, run: str) -> Run:
+        """The run.
+
+        Raises:
+            NotFound: No such run of this owner, or no longer kept.
+        """
+
+
+class Producer(Protocol):
+    """Turns request records into logged answers, in the background."""
+
+    def start(self, record: RequestRecord) -> None:
+        """Begin; the log gets every event, the last one terminal."""
+
+    def stop(self, generation: GenerationId) -> None:
+        """End a generation of this process early, at the reader's wish."""
+
+
+def earlier(turns: Sequence[tuple[str, str]]) -> tuple[Message, ...]:
+    """Prompt messages of (question, answer) pairs, oldest first."""
+    return tuple(
+        message
+        for question, answer in turns
+        for message in (Message("user", question), Message("assistant", answer))
+        if message.content
+    )

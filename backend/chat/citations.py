@@ -1,0 +1,43 @@
+"""Citations in a stream of text: `[n]` that names a source is kept and counted, any other is removed."""
+
+from __future__ import annotations
+
+import re
+
+_MARK = re.compile(r"[ \t]?\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_OPEN = re.compile(r"[ \t]?(?:\[[\d\s,;]{0,40})?$")
+
+
+class CitationFilter:
+    """Feeds text through, piece by piece; holds back only what may become a citation.
+
+    Args:
+        sources: Numbers 1 to `sources` name a source.
+    """
+
+    def __init__(self, sources: int) -> None:
+        self._sources = sources
+        self._held = ""
+        self.cited: set[int] = set()
+
+    def feed(self, text: str) -> str:
+        """What may be shown now; at most a blank and an unfinished `[…` stay back for the next call."""
+        text = self._held + text
+        match = _OPEN.search(text)
+        cut = match.start() if match else len(text)
+        self._held = text[cut:]
+        return _MARK.sub(self._checked, text[:cut])
+
+    def rest(self) -> str:
+        """What was held back, once no more text comes."""
+        held, self._held = self._held, ""
+        return held
+
+    def _checked(self, match: re.Match[str]) -> str:
+        numbers = [int(number) for number in re.split(r"[,;]", match[1])]
+        known = [number for number in numbers if 1 <= number <= self._sources]
+        self.cited.update(known)
+        if not known:
+            return ""
+        lead = match[0][: match[0].index("[")]
+        return lead + "".join(f"[{number}]" for number in known)

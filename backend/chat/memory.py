@@ -1,0 +1,72 @@
+"""Runs in this process."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from backend.chat.base import Idempotency, Run
+from backend.core.clock import Clock
+from backend.core.errors import Conflict, NotFound
+from backend.history.base import Owner
+
+
+@dataclass(slots=True)
+class _Claim:
+    body: str
+    run: str
+    made: float
+
+
+@dataclass(slots=True)
+class MemoryRuns:
+    """Runs of one process, forgotten after `retention_s` or beyond `limit`, the oldest first."""
+
+    clock: Clock
+    retention_s: float
+    limit: int = 50_000
+    _runs: OrderedDict[str, tuple[float, Run]] = field(default_factory=OrderedDict)
+    _claims: OrderedDict[tuple[Owner, str], _Claim] = field(default_factory=OrderedDict)
+
+    async def claim(self, owner: Owner, run: str, idempotency: Idempotency | None) -> Run | None:
+        """See `RunStore`."""
+        self._forget_old()
+        if idempotency is None:
+            return None
+        claim = self._claims.setdefault(
+            (owner, idempotency.key), _Claim(idempotency.body, run, self.clock.monotonic())
+        )
+        if claim.body != idempotency.body:
+            raise Conflict("this Idempotency-Key came with another request")
+        if claim.run == run:
+            return None
+        if claim.run not in self._runs:
+            raise Conflict("the first request with this Idempotency-Key is still starting")
+        return self._runs[claim.run][1]
+
+    async def put(self, run: Run) -> None:
+        """See `RunStore`."""
+        self._runs[run.id] = (self.clock.monotonic(), run)
+
+    async def release(self, owner: Owner, run: str, idempotency: Idempotency | None) -> None:
+        """See `RunStore`."""
+        if idempotency is not None:
+            claim = self._claims.get((owner, idempotency.key))
+            if claim is not None and claim.run == run:
+                del self._claims[owner, idempotency.key]
+
+    async def get(self, owner: Owner, run: str) -> Run:
+        """See `RunStore`."""
+        _, found = self._runs.get(run, (0.0, None))
+        if found is None or found.owner != owner:
+            raise NotFound("no such run")
+        return found
+
+    def _forget_old(self) -> None:
+        limit = self.clock.monotonic() - self.retention_s
+        while self._runs and (len(self._runs) > self.limit or next(iter(self._runs.values()))[0] <= limit):
+            self._runs.popitem(last=False)
+        while self._claims and (
+            len(self._claims) > self.limit or next(iter(self._claims.values())).made <= limit
+        ):
+            self._claims.popitem(last=False)

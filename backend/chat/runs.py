@@ -1,0 +1,231 @@
+"""One reader's request: start it, follow it from any event, stop it, rate it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from backend.cache.keys import AnswerKey, variant_id
+from backend.chat.base import Idempotency, Producer, Question, RequestRecord, Run, RunStore, earlier
+from backend.chat.prompt import PROMPT_VERSION
+from backend.chat.standalone import standalone
+from backend.config import Chat
+from backend.core.clock import Clock
+from backend.core.errors import Forbidden, NotFound, StorageUnavailable, TooLarge
+from backend.core.events import Done, Started, Terminal, Timings
+from backend.core.types import ANY_CORPUS, CacheState, Language, Principal, Sampling
+from backend.corpus.base import Catalogue, CorpusRef
+from backend.generations.base import START, Entry, EntryId, GenerationId, GenerationLog
+from backend.history.base import History, Owner, Rating, Turn
+from backend.pool.base import Pool
+from backend.telemetry.metrics import Metrics
+
+DEFAULT_CORPUS = "default"
+QUOTING = "extractive"
+"""Model named when no model server answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A stretch of a run's events.
+
+    Attributes:
+        entries: Log entries, in order; empty: still alive, nothing new.
+        end: Set once, when the run ended by itself while its generation goes on for others.
+    """
+
+    entries: Sequence[Entry]
+    end: Terminal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """The use cases around a run. Every call takes the principal: another's run does not exist.
+
+    Args:
+        detect: Language of a text, given a default for what is too short to tell.
+        settings_in_key: Retrieval settings an answer depends on.
+    """
+
+    store: RunStore
+    producer: Producer
+    generations: GenerationLog
+    history: History
+    catalogue: Catalogue
+    pool: Pool
+    metrics: Metrics
+    clock: Clock
+    detect: Callable[[str], Language]
+    chat: Chat
+    default_model: str
+    settings_in_key: tuple[object, ...]
+
+    async def start(
+        self, principal: Principal, question: Question, idempotency: Idempotency | None = None
+    ) -> Run:
+        """Open a run: begin its generation, or join a live one with the same key.
+
+        Raises:
+            Forbidden: A corpus that is not granted.
+            NotFound: Another's conversation, or a model that no server offers.
+            TooLarge: The question is over its limit.
+            Conflict: See `RunStore.claim`.
+            PoolFull, LogUnavailable
+        """
+        owner = Owner(principal.tenant, principal.subject)
+        if len(question.text) > self.chat.max_question_chars:
+            raise TooLarge(f"a question has at most {self.chat.max_question_chars} characters")
+        corpora = self._corpora(principal, question)
+        run_id = uuid4().hex
+        if earlier_run := await self.store.claim(owner, run_id, idempotency):
+            return earlier_run
+        try:
+            run = await self._open(run_id, owner, corpora, question)
+        except BaseException:
+            await self.store.release(owner, run_id, idempotency)
+            raise
+        await self.store.put(run)
+        return run
+
+    async def _open(
+        self, run_id: str, owner: Owner, corpora: tuple[CorpusRef, ...], question: Question
+    ) -> Run:
+        turns = await self._turns(owner, question.conversation)
+        model = await self._model(question.model)
+        language = question.language or self.detect(question.text)
+        sampling = self._sampling(question)
+        said = earlier([(turn.question, turn.answer) for turn in turns])
+        key = await self._key(owner, corpora, model, language, sampling, question.text, said)
+        joined = await self.generations.start_or_join(key.digest())
+        await self.generations.attach(joined.generation, run_id)
+        conversation = await self._begin_turn(owner, question, run_id)
+        if joined.began:
+            now = self.clock.monotonic()
+            self.producer.start(
+                RequestRecord(
+                    generation=joined.generation,
+                    owner=owner,
+                    corpora=corpora,
+                    question=question.text,
+                    standalone=standalone(question.text, [turn.question for turn in turns], language),
+                    language=language,
+                    history=said,
+                    model=model,
+                    sampling=sampling,
+                    began=now,
+                    deadline=now + self.chat.deadline_s,
+                )
+            )
+        cache: CacheState = "miss" if joined.began else "joined"
+        if cache == "joined":
+            self.metrics.joined()
+        return Run(run_id, owner, joined.generation, Started(run_id, conversation, model, key.variant, cache))
+
+    async def get(self, principal: Principal, run_id: str) -> Run:
+        """The run.
+
+        Raises:
+            NotFound: No such run of this principal, or no longer kept.
+        """
+        return await self.store.get(Owner(principal.tenant, principal.subject), run_id)
+
+    async def at_end(self, run: Run, after: EntryId) -> bool:
+        """Whether `after` is the run's terminal event.
+
+        Raises:
+            NotFound: The log is gone.
+        """
+        return await self.generations.end_of(run.generation) == after
+
+    async def follow(self, run: Run, after: EntryId = START, *, idle_s: float = 10.0) -> AsyncIterator[Followed]:
+        """Events of a run after `after`, as they come, up to exactly one terminal one.
+
+        Raises:
+            NotFound: The log is gone.
+        """
+        terminal = False
+        async for batch in self.generations.follow(run.generation, after, run=run.id, idle_s=idle_s):
+            terminal = bool(batch) and isinstance(batch[-1].event, Terminal)
+            yield Followed(batch)
+        if not terminal:
+            yield Followed((), Done("stopped", timings=Timings()))
+
+    async def stop(self, principal: Principal, run_id: str) -> None:
+        """Stop a run; its generation too, if no other run wants it. Stopping twice is no error.
+
+        Raises:
+            NotFound: No such run of this principal.
+        """
+        run = await self.get(principal, run_id)
+        others = await self._leave(run)
+        if others:
+            await self._close_turn(run)
+        else:
+            self.producer.stop(run.generation)
+
+    async def rate(self, principal: Principal, run_id: str, rating: Rating, reason: str) -> None:
+        """Keep what the reader thinks of an answer.
+
+        Raises:
+            NotFound, StorageUnavailable
+        """
+        await self.history.rate(Owner(principal.tenant, principal.subject), run_id, rating, reason)
+
+    async def _leave(self, run: Run) -> bool:
+        """Detach; whether the generation goes on for others."""
+        if await self.generations.end_of(run.generation) is not None:
+            return False
+        if await self.generations.detach(run.generation, run.id):
+            await self.generations.attach(run.generation, run.id)
+            return False
+        return True
+
+    async def _close_turn(self, run: Run) -> None:
+        await self.history.finish([run.id], answer="", state="stopped", sources=(), citations=(), degraded=())
+
+    def _corpora(self, principal: Principal, question: Question) -> tuple[CorpusRef, ...]:
+        names = question.corpora
+        if names is None:
+            granted = sorted(principal.corpora - {ANY_CORPUS})
+            names = (DEFAULT_CORPUS,) if ANY_CORPUS in principal.corpora else tuple(granted)
+        if not names or not all(principal.may_read(name) for name in names):
+            raise Forbidden("a corpus is not granted")
+        return tuple(CorpusRef(principal.tenant, name) for name in sorted(set(names)))
+
+    async def _turns(self, owner: Owner, conversation: str | None) -> Sequence[Turn]:
+        if conversation is None:
+            return ()
+        turns = await self.history.turns(owner, conversation, last=20)
+        return [turn for turn in turns if turn.state in ("done", "stopped")]
+
+    async def _begin_turn(self, owner: Owner, question: Question, run_id: str) -> str:
+        try:
+            return await self.history.begin(owner, question.conversation, run_id, question.text)
+        except StorageUnavailable:
+            if question.conversation is not None:
+                raise
+            return uuid4().hex  # a new question is answered without history rather than refused
+
+    async def _model(self, wanted: str | None) -> str:
+        offered = await self.pool.models()
+        if wanted and offered and wanted not in offered:
+            raise NotFound("no model server offers this model")
+        return wanted or self.default_model or (offered[0] if offered else QUOTING)
+
+    def _sampling(self, question: Question) -> Sampling:
+        chat = self.chat
+        temperature = chat.temperature if question.temperature is None else question.temperature
+        return Sampling(
+            temperature, min(question.max_tokens or chat.max_tokens, chat.max_tokens), question.thinking
+        )
+
+    async def _key(
+        self, owner: Owner, corpora: tuple[CorpusRef, ...], model: str, language: Language,
+        sampling: Sampling, question: str, said: tuple,
+    ) -> AnswerKey:
+        variant = variant_id(
+            model=model, prompt_version=PROMPT_VERSION, sampling=sampling, settings=self.settings_in_key
+        )
+        versions = tuple([(ref.name, (await self.catalogue.live(ref)).version) for ref in corpora])
+        return AnswerKey(owner.tenant, variant, versions, language, question, said)

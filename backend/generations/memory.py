@@ -1,0 +1,189 @@
+"""Logs in this process: embedded shape, and tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from backend.core.clock import Clock
+from backend.core.errors import Conflict, NotFound, PoolFull, TooLarge
+from backend.core.events import Delta, Done, Failed, LogEvent, Replace, Thinking
+from backend.generations.base import START, Entry, EntryId, GenerationId, Joined
+
+FENCE = 1
+_ENTRY_BYTES = 64
+"""What an entry weighs besides its text; a bound, not a measurement."""
+
+
+@dataclass(slots=True, eq=False)
+class _Log:
+    key: str | None
+    touched: float
+    entries: list[Entry] = field(default_factory=list)
+    size_bytes: int = 0
+    ended: bool = False
+    runs: dict[str, None] = field(default_factory=dict)
+    detached: set[str] = field(default_factory=set)
+    followers: int = 0
+    waiters: set[asyncio.Future[bool]] = field(default_factory=set)
+
+    def wake(self) -> None:
+        for waiter in self.waiters:
+            _resolve(waiter, True)
+        self.waiters.clear()
+
+
+@dataclass(slots=True)
+class MemoryLog:
+    """All logs of one process; a restart loses them.
+
+    Args:
+        abandon_after_s: A live generation nobody follows that long is abandoned.
+        retention_s: How long an ended log is kept.
+        max_live: Most live generations.
+        max_log_bytes: Most text of one log, in UTF-8 bytes, a bound on memory.
+    """
+
+    clock: Clock
+    abandon_after_s: float = 15.0
+    retention_s: float = 600.0
+    max_live: int = 2000
+    max_log_bytes: int = 8 * 1024**2
+    _logs: dict[GenerationId, _Log] = field(default_factory=dict)
+    _keys: dict[str, GenerationId] = field(default_factory=dict)
+    _ended: deque[tuple[float, GenerationId]] = field(default_factory=deque)
+
+    async def start_or_join(self, key: str | None) -> Joined:
+        """See `GenerationLog`."""
+        self._forget_old()
+        if key is not None and (live := self._keys.get(key)) is not None:
+            return Joined(live, began=False)
+        if len(self._logs) - len(self._ended) >= self.max_live:
+            raise PoolFull("too many answers are in progress", retry_after_s=5)
+        generation = GenerationId(uuid4().hex)
+        self._logs[generation] = _Log(key, self.clock.monotonic())
+        if key is not None:
+            self._keys[key] = generation
+        return Joined(generation, began=True)
+
+    async def append(self, generation: GenerationId, events: Sequence[LogEvent]) -> EntryId:
+        """See `GenerationLog`.
+
+        Raises:
+            TooLarge: The log would pass its bound; a terminal event is still accepted.
+        """
+        log = self._log(generation)
+        if log.ended:
+            raise Conflict("the generation has ended")
+        size = sum(_size(event) for event in events)
+        if log.size_bytes + size > self.max_log_bytes and not isinstance(events[-1], (Done, Failed)):
+            raise TooLarge("the answer is too long")
+        log.size_bytes += size
+        for event in events:
+            log.entries.append(Entry(EntryId(FENCE, len(log.entries) + 1), event))
+        if isinstance(events[-1], (Done, Failed)):
+            self._end(generation, log)
+        log.wake()
+        return log.entries[-1].id
+
+    async def follow(
+        self,
+        generation: GenerationId,
+        after: EntryId = START,
+        *,
+        run: str | None = None,
+        idle_s: float = 10.0,
+    ) -> AsyncIterator[Sequence[Entry]]:
+        """See `GenerationLog`."""
+        log = self._log(generation)
+        seen = after.seq
+        if after != START and (after.fence != FENCE or seen > len(log.entries)):
+            raise NotFound("this answer has no such event")
+        log.followers += 1
+        try:
+            while True:
+                if len(log.entries) > seen:
+                    batch = log.entries[seen:]
+                    seen = len(log.entries)
+                    yield batch
+                elif log.ended or run in log.detached:
+                    return
+                elif not await _changed(log, idle_s):
+                    yield ()
+        finally:
+            log.followers -= 1
+            log.touched = self.clock.monotonic()
+
+    async def end_of(self, generation: GenerationId) -> EntryId | None:
+        """See `GenerationLog`."""
+        log = self._log(generation)
+        return log.entries[-1].id if log.ended else None
+
+    async def attach(self, generation: GenerationId, run: str) -> None:
+        """See `GenerationLog`."""
+        self._log(generation).runs[run] = None
+
+    async def detach(self, generation: GenerationId, run: str) -> bool:
+        """See `GenerationLog`."""
+        log = self._log(generation)
+        if log.ended or run not in log.runs:
+            return False
+        del log.runs[run]
+        log.detached.add(run)
+        log.wake()
+        return not log.runs
+
+    async def runs(self, generation: GenerationId) -> Sequence[str]:
+        """See `GenerationLog`."""
+        return tuple(self._log(generation).runs)
+
+    async def abandoned(self) -> Sequence[GenerationId]:
+        """See `GenerationLog`."""
+        limit = self.clock.monotonic() - self.abandon_after_s
+        return [
+            generation
+            for generation, log in self._logs.items()
+            if not log.ended and not log.followers and log.touched <= limit
+        ]
+
+    def _log(self, generation: GenerationId) -> _Log:
+        if (log := self._logs.get(generation)) is None:
+            raise NotFound("this answer is no longer kept")
+        return log
+
+    def _end(self, generation: GenerationId, log: _Log) -> None:
+        log.ended = True
+        self._ended.append((self.clock.monotonic(), generation))
+        if log.key is not None and self._keys.get(log.key) == generation:
+            del self._keys[log.key]
+
+    def _forget_old(self) -> None:
+        limit = self.clock.monotonic() - self.retention_s
+        while self._ended and self._ended[0][0] <= limit:
+            del self._logs[self._ended.popleft()[1]]
+
+
+def _size(event: LogEvent) -> int:
+    text = event.text if isinstance(event, (Delta, Thinking, Replace)) else ""
+    return _ENTRY_BYTES + len(text.encode())
+
+
+async def _changed(log: _Log, idle_s: float) -> bool:
+    """Wait for the next wake-up; False when none came within `idle_s`."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[bool] = loop.create_future()
+    log.waiters.add(waiter)
+    timer = loop.call_later(idle_s, _resolve, waiter, False)
+    try:
+        return await waiter
+    finally:
+        timer.cancel()
+        log.waiters.discard(waiter)
+
+
+def _resolve(waiter: asyncio.Future[bool], changed: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(changed)
