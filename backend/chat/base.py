@@ -32,6 +32,7 @@ class RequestRecord:
     """All that a generation is made from: whoever holds it can produce or continue the answer.
 
     Attributes:
+        run: The run that began it; others may follow.
         question: As asked; `standalone`: understandable without the earlier turns.
         history: Earlier turns, oldest first, before any budget.
         deadline: `Clock.monotonic()` after which nobody wants the answer.
@@ -39,6 +40,7 @@ class RequestRecord:
     """
 
     generation: GenerationId
+    run: str
     owner: Owner
     corpora: tuple[CorpusRef, ...]
     question: str

@@ -10,13 +10,14 @@ from backend.cache.keys import AnswerKey, variant_id
 from backend.chat.base import Idempotency, Producer, Question, RequestRecord, Run, RunStore, earlier
 from backend.chat.prompt import PROMPT_VERSION
 from backend.chat.standalone import standalone
+from backend.chat.transcript import Followed, Transcript
 from backend.config import Chat
 from backend.core.clock import Clock
 from backend.core.errors import Forbidden, NotFound, StorageUnavailable, TooLarge
-from backend.core.events import Done, Started, Terminal, Timings
+from backend.core.events import Done, Started, Terminal
 from backend.core.types import ANY_CORPUS, CacheState, Language, Principal, Sampling
 from backend.corpus.base import Catalogue, CorpusRef
-from backend.generations.base import START, Entry, EntryId, GenerationId, GenerationLog
+from backend.generations.base import START, EntryId, GenerationLog
 from backend.history.base import History, Owner, Rating, Turn
 from backend.pool.base import Pool
 from backend.telemetry.metrics import Metrics
@@ -24,19 +25,6 @@ from backend.telemetry.metrics import Metrics
 DEFAULT_CORPUS = "default"
 QUOTING = "extractive"
 """Model named when no model server answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """A stretch of a run's events.
-
-    Attributes:
-        entries: Log entries, in order; empty: still alive, nothing new.
-        end: Set once, when the run ended by itself while its generation goes on for others.
-    """
-
-    entries: Sequence[Entry]
-    end: Terminal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +84,20 @@ class Runs:
         language = question.language or self.detect(question.text)
         sampling = self._sampling(question)
         said = earlier([(turn.question, turn.answer) for turn in turns])
-        key = await self._key(owner, corpora, model, language, sampling, question.text, said)
+        variant = variant_id(
+            model=model, prompt_version=PROMPT_VERSION, sampling=sampling, settings=self.settings_in_key
+        )
+        versions = tuple([(ref.name, (await self.catalogue.live(ref)).version) for ref in corpora])
+        key = AnswerKey(owner.tenant, variant, versions, language, question.text, said)
+        conversation = await self._begin_turn(owner, question, run_id)
         joined = await self.generations.start_or_join(key.digest())
         await self.generations.attach(joined.generation, run_id)
-        conversation = await self._begin_turn(owner, question, run_id)
         if joined.began:
             now = self.clock.monotonic()
             self.producer.start(
                 RequestRecord(
                     generation=joined.generation,
+                    run=run_id,
                     owner=owner,
                     corpora=corpora,
                     question=question.text,
@@ -120,7 +113,7 @@ class Runs:
         cache: CacheState = "miss" if joined.began else "joined"
         if cache == "joined":
             self.metrics.joined()
-        return Run(run_id, owner, joined.generation, Started(run_id, conversation, model, key.variant, cache))
+        return Run(run_id, owner, joined.generation, Started(run_id, conversation, model, variant, cache))
 
     async def get(self, principal: Principal, run_id: str) -> Run:
         """The run.
@@ -138,7 +131,9 @@ class Runs:
         """
         return await self.generations.end_of(run.generation) == after
 
-    async def follow(self, run: Run, after: EntryId = START, *, idle_s: float = 10.0) -> AsyncIterator[Followed]:
+    async def follow(
+        self, run: Run, after: EntryId = START, *, idle_s: float = 10.0
+    ) -> AsyncIterator[Followed]:
         """Events of a run after `after`, as they come, up to exactly one terminal one.
 
         Raises:
@@ -149,7 +144,7 @@ class Runs:
             terminal = bool(batch) and isinstance(batch[-1].event, Terminal)
             yield Followed(batch)
         if not terminal:
-            yield Followed((), Done("stopped", timings=Timings()))
+            yield Followed((), Done("stopped"))
 
     async def stop(self, principal: Principal, run_id: str) -> None:
         """Stop a run; its generation too, if no other run wants it. Stopping twice is no error.
@@ -158,9 +153,10 @@ class Runs:
             NotFound: No such run of this principal.
         """
         run = await self.get(principal, run_id)
-        others = await self._leave(run)
-        if others:
-            await self._close_turn(run)
+        if await self.generations.end_of(run.generation) is not None:
+            return
+        if await self.generations.leave(run.generation, run.id):
+            await self._keep_what_was_shown(run)
         else:
             self.producer.stop(run.generation)
 
@@ -172,17 +168,18 @@ class Runs:
         """
         await self.history.rate(Owner(principal.tenant, principal.subject), run_id, rating, reason)
 
-    async def _leave(self, run: Run) -> bool:
-        """Detach; whether the generation goes on for others."""
-        if await self.generations.end_of(run.generation) is not None:
-            return False
-        if await self.generations.detach(run.generation, run.id):
-            await self.generations.attach(run.generation, run.id)
-            return False
-        return True
-
-    async def _close_turn(self, run: Run) -> None:
-        await self.history.finish([run.id], answer="", state="stopped", sources=(), citations=(), degraded=())
+    async def _keep_what_was_shown(self, run: Run) -> None:
+        shown = Transcript()
+        async for stretch in self.follow(run):
+            shown.add(stretch)
+        await self.history.finish(
+            [run.id],
+            answer=shown.answer,
+            state="stopped",
+            sources=shown.sources,
+            citations=(),
+            degraded=shown.degraded,
+        )
 
     def _corpora(self, principal: Principal, question: Question) -> tuple[CorpusRef, ...]:
         names = question.corpora
@@ -219,13 +216,3 @@ class Runs:
         return Sampling(
             temperature, min(question.max_tokens or chat.max_tokens, chat.max_tokens), question.thinking
         )
-
-    async def _key(
-        self, owner: Owner, corpora: tuple[CorpusRef, ...], model: str, language: Language,
-        sampling: Sampling, question: str, said: tuple,
-    ) -> AnswerKey:
-        variant = variant_id(
-            model=model, prompt_version=PROMPT_VERSION, sampling=sampling, settings=self.settings_in_key
-        )
-        versions = tuple([(ref.name, (await self.catalogue.live(ref)).version) for ref in corpora])
-        return AnswerKey(owner.tenant, variant, versions, language, question, said)

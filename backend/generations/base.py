@@ -85,8 +85,8 @@ class GenerationLog(Protocol):
     ) -> AsyncIterator[Sequence[Entry]]:
         """Batches of entries after `after`, as they come; the last entry of the last batch is terminal.
 
-        An empty batch is a sign of life: nothing came for `idle_s`. Ends without a terminal entry when
-        `run` is detached.
+        An empty batch is a sign of life: nothing came for `idle_s`. Ends without a terminal entry
+        where `run` left.
 
         Raises:
             NotFound: The log is gone.
@@ -107,11 +107,15 @@ class GenerationLog(Protocol):
             NotFound: The log is gone.
         """
 
-    async def detach(self, generation: GenerationId, run: str) -> bool:
-        """Stop counting `run`; True when none is left that wants a live generation."""
+    async def leave(self, generation: GenerationId, run: str) -> bool:
+        """Take `run` out of a live generation that others still want; its followers end here.
+
+        Returns:
+            False: `run` is the last. It stays, nobody else can join, and the caller ends the generation.
+        """
 
     async def runs(self, generation: GenerationId) -> Sequence[str]:
-        """Runs attached, in the order they came, detached ones left out."""
+        """Runs attached, in the order they came, without those that left."""
 
     async def abandoned(self) -> Sequence[GenerationId]:
         """Live generations that no one has followed for the abandonment time."""

@@ -26,7 +26,7 @@ class _Log:
     size_bytes: int = 0
     ended: bool = False
     runs: dict[str, None] = field(default_factory=dict)
-    detached: set[str] = field(default_factory=set)
+    left: dict[str, int] = field(default_factory=dict)
     followers: int = 0
     waiters: set[asyncio.Future[bool]] = field(default_factory=set)
 
@@ -105,11 +105,12 @@ class MemoryLog:
         log.followers += 1
         try:
             while True:
-                if len(log.entries) > seen:
-                    batch = log.entries[seen:]
-                    seen = len(log.entries)
+                until = log.left.get(run, len(log.entries)) if run else len(log.entries)
+                if until > seen:
+                    batch = log.entries[seen:until]
+                    seen = until
                     yield batch
-                elif log.ended or run in log.detached:
+                elif log.ended or run in log.left:
                     return
                 elif not await _changed(log, idle_s):
                     yield ()
@@ -126,15 +127,16 @@ class MemoryLog:
         """See `GenerationLog`."""
         self._log(generation).runs[run] = None
 
-    async def detach(self, generation: GenerationId, run: str) -> bool:
+    async def leave(self, generation: GenerationId, run: str) -> bool:
         """See `GenerationLog`."""
         log = self._log(generation)
-        if log.ended or run not in log.runs:
+        if log.runs.keys() <= {run}:
+            self._close_to_others(generation, log)
             return False
-        del log.runs[run]
-        log.detached.add(run)
-        log.wake()
-        return not log.runs
+        if log.runs.pop(run, run) is None:
+            log.left[run] = len(log.entries)
+            log.wake()
+        return True
 
     async def runs(self, generation: GenerationId) -> Sequence[str]:
         """See `GenerationLog`."""
@@ -157,6 +159,9 @@ class MemoryLog:
     def _end(self, generation: GenerationId, log: _Log) -> None:
         log.ended = True
         self._ended.append((self.clock.monotonic(), generation))
+        self._close_to_others(generation, log)
+
+    def _close_to_others(self, generation: GenerationId, log: _Log) -> None:
         if log.key is not None and self._keys.get(log.key) == generation:
             del self._keys[log.key]
 
