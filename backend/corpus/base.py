@@ -79,13 +79,18 @@ class Catalogue(Protocol):
             StorageUnavailable: Never loaded yet, and the database does not answer.
         """
 
-    async def flip(self, corpus: CorpusRef, new: NewRevision) -> tuple[Document, str | None]:
+    async def flip(
+        self, corpus: CorpusRef, new: NewRevision, *, writer: str | None = None
+    ) -> tuple[Document, str | None]:
         """Make `new` the live revision of its document and draw a new corpus version, in one transaction.
+
+        With `writer`, only if the revision is still that writer's draft: one that was overtaken is refused.
 
         Returns:
             The document, and the id of the revision it replaces (its passages may now be removed).
 
         Raises:
+            Conflict: `writer` is given, and the draft is gone or another's.
             StorageUnavailable, StorageFull
         """
 
@@ -119,3 +124,27 @@ class Catalogue(Protocol):
 
     async def corpora(self, tenant: str) -> Sequence[CorpusRef]:
         """Corpora of the tenant that hold at least one document."""
+
+
+class WritableCatalogue(Catalogue, Protocol):
+    """A catalogue that also remembers which revisions may have passages in the indexes without being live.
+
+    A revision is *left over* from `draft` until its flip, and again once it was replaced or removed. Whoever
+    removes its passages says so with `cleared`; a crash at any point leaves a list of what is to be cleaned.
+    """
+
+    async def draft(self, corpus: CorpusRef, revisions: Sequence[str], *, writer: str) -> None:
+        """Announce that `writer` is about to write passages of these revisions; takes over another's drafts.
+
+        Raises:
+            StorageUnavailable, StorageFull
+        """
+
+    async def left_over(self, corpus: CorpusRef, *, older_than_s: float) -> Sequence[str]:
+        """Revisions left over for at least that long; those of removed documents at once."""
+
+    async def cleared(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        """Forget left-over revisions: their passages are no longer in the indexes."""
+
+    async def untidy(self, *, older_than_s: float) -> Sequence[CorpusRef]:
+        """Corpora with revisions that `left_over` would name."""

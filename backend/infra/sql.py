@@ -6,7 +6,8 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import MetaData, event
+from sqlalchemy import MetaData, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -65,3 +66,8 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if any(mark in text for mark in _DISK_FULL):
             raise StorageFull("no space is left in the database") from exc
         raise StorageUnavailable("the database does not answer") from exc
+
+
+def insert(engine: AsyncEngine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows `on_conflict_do_update`, which both databases spell alike."""
+    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)

@@ -1,0 +1,270 @@
+"""The catalogue in SQL; the same statements on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from backend.core.clock import Clock
+from backend.core.errors import Conflict, NotFound
+from backend.core.types import Language
+from backend.corpus.base import CorpusRef, Document, LiveView, NewRevision
+from backend.corpus.ids import document_id
+from backend.corpus.live import LiveViews
+from backend.corpus.tables import corpora, documents, leftovers, revisions
+from backend.infra.sql import insert, transaction
+
+REVISIONS_KEPT = 3
+
+
+class SqlCatalogue:
+    """`WritableCatalogue` in SQL.
+
+    A change first locks the corpus's row: changes of one corpus follow each other, others do not wait.
+    """
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._views = LiveViews(clock, self._read_view, self._read_version)
+
+    async def live(self, corpus: CorpusRef) -> LiveView:
+        """Live revisions and version; see `Catalogue.live`."""
+        return await self._views.get(corpus)
+
+    async def flip(
+        self, corpus: CorpusRef, new: NewRevision, *, writer: str | None = None
+    ) -> tuple[Document, str | None]:
+        """Make `new` live; see `Catalogue.flip`."""
+        version = secrets.token_hex(8)
+        try:
+            async with transaction(self._engine) as sql:
+                before = await self._lock(sql, corpus, version)
+                await self._end_draft(sql, corpus, new.revision, writer)
+                old = (await sql.execute(select(documents).where(_named(corpus, new.name)))).first()
+                document = _document_of(corpus, new, old, self._clock.now())
+                await self._write(sql, document, new, known=old is not None)
+                replaced = old.revision if old is not None and old.revision != new.revision else None
+                if replaced:
+                    await self._leave(sql, corpus, [replaced], "", self._clock.now())
+        except BaseException:
+            self._views.forget(corpus)  # cancelled in the middle: it may have been committed
+            raise
+        self._views.changed(corpus, before, version, out=replaced, into=new.revision)
+        return document, replaced
+
+    async def remove(self, corpus: CorpusRef, document: str) -> str:
+        """Remove a document and every kept text of it; see `Catalogue.remove`."""
+        version = secrets.token_hex(8)
+        try:
+            async with transaction(self._engine) as sql:
+                before = await self._lock(sql, corpus, version)
+                last = await sql.scalar(select(documents.c.revision).where(_identified(corpus, document)))
+                if last is None:
+                    raise NotFound("no such document")
+                await sql.execute(delete(revisions).where(revisions.c.document == document))
+                await sql.execute(delete(documents).where(_identified(corpus, document)))
+                await self._leave(sql, corpus, [last], "", 0.0)
+        except BaseException:
+            self._views.forget(corpus)
+            raise
+        self._views.changed(corpus, before, version, out=last, into=None)
+        return cast(str, last)
+
+    async def by_name(self, corpus: CorpusRef, name: str) -> tuple[Document, str] | None:
+        """The document of that name and its `made_by`."""
+        async with transaction(self._engine) as sql:
+            row = (await sql.execute(select(documents).where(_named(corpus, name)))).first()
+        return (_document(row), row.made_by) if row is not None else None
+
+    async def get(self, corpus: CorpusRef, document: str) -> Document:
+        """One document; see `Catalogue.get`."""
+        async with transaction(self._engine) as sql:
+            row = (await sql.execute(select(documents).where(_identified(corpus, document)))).first()
+        if row is None:
+            raise NotFound("no such document")
+        return _document(row)
+
+    async def text(self, corpus: CorpusRef, document: str, revision: str | None = None) -> tuple[str, str]:
+        """Extracted text and revision id; see `Catalogue.text`."""
+        wanted = documents.c.revision if revision is None else revision
+        query = (
+            select(revisions.c.text, revisions.c.id)
+            .join(documents, documents.c.id == revisions.c.document)
+            .where(_identified(corpus, document), revisions.c.id == wanted)
+        )
+        async with transaction(self._engine) as sql:
+            row = (await sql.execute(query)).first()
+        if row is None:
+            raise NotFound("no such document, or no longer this revision of it")
+        return row.text, row.id
+
+    async def documents(self, corpus: CorpusRef, *, after: str = "", limit: int = 100) -> Sequence[Document]:
+        """Documents by name; see `Catalogue.documents`."""
+        query = (
+            select(documents)
+            .where(_within(corpus), documents.c.name > after)
+            .order_by(documents.c.name)
+            .limit(limit)
+        )
+        async with transaction(self._engine) as sql:
+            return [_document(row) for row in await sql.execute(query)]
+
+    async def corpora(self, tenant: str) -> Sequence[CorpusRef]:
+        """Corpora of the tenant that hold a document."""
+        names = select(documents.c.corpus).where(documents.c.tenant == tenant).distinct()
+        async with transaction(self._engine) as sql:
+            return [CorpusRef(tenant, name) for name in sorted(await sql.scalars(names))]
+
+    async def draft(self, corpus: CorpusRef, revisions: Sequence[str], *, writer: str) -> None:
+        """Announce passages that are about to be written; see `WritableCatalogue.draft`."""
+        if revisions:
+            async with transaction(self._engine) as sql:
+                await self._leave(sql, corpus, revisions, writer, self._clock.now())
+
+    async def left_over(self, corpus: CorpusRef, *, older_than_s: float) -> Sequence[str]:
+        """Revisions to clean; see `WritableCatalogue.left_over`."""
+        query = select(leftovers.c.revision).where(
+            leftovers.c.tenant == corpus.tenant, leftovers.c.corpus == corpus.name, self._old(older_than_s)
+        )
+        async with transaction(self._engine) as sql:
+            return list(await sql.scalars(query))
+
+    async def cleared(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        """Forget cleaned revisions."""
+        async with transaction(self._engine) as sql:
+            await sql.execute(delete(leftovers).where(_left(corpus, revisions)))
+
+    async def untidy(self, *, older_than_s: float) -> Sequence[CorpusRef]:
+        """Corpora with something to clean."""
+        query = select(leftovers.c.tenant, leftovers.c.corpus).where(self._old(older_than_s)).distinct()
+        async with transaction(self._engine) as sql:
+            return [CorpusRef(row.tenant, row.corpus) for row in await sql.execute(query)]
+
+    def _old(self, age_s: float) -> ColumnElement[bool]:
+        live = select(documents.c.id).where(
+            documents.c.tenant == leftovers.c.tenant,
+            documents.c.corpus == leftovers.c.corpus,
+            documents.c.revision == leftovers.c.revision,
+        )
+        return and_(leftovers.c.since <= self._clock.now() - age_s, ~live.exists())
+
+    async def _lock(self, sql: AsyncConnection, corpus: CorpusRef, version: str) -> str:
+        """Keep others from changing the corpus until the end; draws `version`, gives the one before."""
+        key = {"tenant": corpus.tenant, "name": corpus.name}
+        row = insert(self._engine, corpora).values(**key, version="")
+        await sql.execute(row.on_conflict_do_update(index_elements=list(key), set_={"name": corpus.name}))
+        here = and_(corpora.c.tenant == corpus.tenant, corpora.c.name == corpus.name)
+        before = await sql.scalar(select(corpora.c.version).where(here))
+        await sql.execute(update(corpora).where(here).values(version=version))
+        return before or ""
+
+    async def _end_draft(
+        self, sql: AsyncConnection, corpus: CorpusRef, revision: str, writer: str | None
+    ) -> None:
+        draft = delete(leftovers).where(_left(corpus, [revision]))
+        ended = await sql.execute(draft if writer is None else draft.where(leftovers.c.writer == writer))
+        if writer is not None and not ended.rowcount:
+            raise Conflict("another worker has taken this document over")
+
+    async def _leave(
+        self, sql: AsyncConnection, corpus: CorpusRef, ids: Sequence[str], writer: str, since: float
+    ) -> None:
+        key = {"tenant": corpus.tenant, "corpus": corpus.name}
+        new = insert(self._engine, leftovers)
+        new = new.on_conflict_do_update(
+            index_elements=["tenant", "corpus", "revision"],
+            set_={"writer": new.excluded.writer, "since": new.excluded.since},
+        )
+        rows = [{**key, "revision": revision, "writer": writer, "since": since} for revision in ids]
+        await sql.execute(new, rows)
+
+    async def _write(
+        self, sql: AsyncConnection, document: Document, new: NewRevision, *, known: bool
+    ) -> None:
+        values = _values(document, new.made_by)
+        if known:
+            await sql.execute(update(documents).where(documents.c.id == document.id).values(**values))
+        else:
+            await sql.execute(documents.insert().values(**values))
+        of = revisions.c.document == document.id
+        number = (await sql.scalar(select(func.max(revisions.c.number)).where(of)) or 0) + 1
+        kept = {"number": number, "text": new.text.replace("\0", " ")}  # PostgreSQL refuses NUL
+        row = insert(self._engine, revisions).values(document=document.id, id=new.revision, **kept)
+        await sql.execute(row.on_conflict_do_update(index_elements=["document", "id"], set_=kept))
+        oldest = (
+            select(revisions.c.number).where(of).order_by(revisions.c.number.desc()).limit(REVISIONS_KEPT)
+        ).subquery()
+        bound = select(func.min(oldest.c.number)).scalar_subquery()
+        await sql.execute(delete(revisions).where(of, revisions.c.number < bound))
+
+    async def _read_view(self, corpus: CorpusRef) -> LiveView:
+        query = (
+            select(corpora.c.version, documents.c.revision)
+            .outerjoin(
+                documents, and_(documents.c.tenant == corpora.c.tenant, documents.c.corpus == corpora.c.name)
+            )
+            .where(corpora.c.tenant == corpus.tenant, corpora.c.name == corpus.name)
+        )
+        async with transaction(self._engine) as sql:
+            rows = (await sql.execute(query)).all()
+        return LiveView(rows[0].version if rows else "", frozenset(r.revision for r in rows if r.revision))
+
+    async def _read_version(self, corpus: CorpusRef) -> str:
+        query = select(corpora.c.version).where(
+            corpora.c.tenant == corpus.tenant, corpora.c.name == corpus.name
+        )
+        async with transaction(self._engine) as sql:
+            return await sql.scalar(query) or ""
+
+
+def _within(corpus: CorpusRef) -> ColumnElement[bool]:
+    return and_(documents.c.tenant == corpus.tenant, documents.c.corpus == corpus.name)
+
+
+def _named(corpus: CorpusRef, name: str) -> ColumnElement[bool]:
+    return and_(_within(corpus), documents.c.name == name)
+
+
+def _identified(corpus: CorpusRef, document: str) -> ColumnElement[bool]:
+    return and_(_within(corpus), documents.c.id == document)
+
+
+def _left(corpus: CorpusRef, ids: Sequence[str]) -> ColumnElement[bool]:
+    return and_(
+        leftovers.c.tenant == corpus.tenant,
+        leftovers.c.corpus == corpus.name,
+        leftovers.c.revision.in_(ids),
+    )
+
+
+def _document_of(corpus: CorpusRef, new: NewRevision, old: Row[Any] | None, now: float) -> Document:
+    return Document(
+        id=document_id(corpus, new.name),
+        corpus=corpus,
+        name=new.name,
+        title=new.title.replace("\0", " "),
+        media_type=new.media_type,
+        language=new.language,
+        revision=new.revision,
+        content_sha256=new.content_sha256,
+        size_bytes=new.size_bytes,
+        passages=new.passages,
+        created=old.created if old is not None else now,
+        updated=now,
+    )
+
+
+def _values(document: Document, made_by: str) -> dict[str, Any]:
+    fields = {name: getattr(document, name) for name in Document.__slots__ if name != "corpus"}
+    return fields | {"tenant": document.corpus.tenant, "corpus": document.corpus.name, "made_by": made_by}
+
+
+def _document(row: Row[Any]) -> Document:
+    fields = {name: getattr(row, name) for name in Document.__slots__ if name != "corpus"}
+    fields["language"] = cast(Language, row.language)
+    return Document(corpus=CorpusRef(row.tenant, row.corpus), **fields)

@@ -1,0 +1,59 @@
+"""SQL tables of the catalogue."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+
+from backend.infra.sql import metadata
+
+# The order of names must not depend on the database's locale: `documents()` pages by it.
+_Name = String(255).with_variant(String(255, collation="C"), "postgresql")
+
+corpora = Table(
+    "corpora",
+    metadata,
+    Column("tenant", String(128), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("version", String(32), nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant", String(128), nullable=False),
+    Column("corpus", String(128), nullable=False),
+    Column("name", _Name, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("media_type", String(64), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("content_sha256", String(64), nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("passages", Integer, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("updated", Float(53), nullable=False),
+    UniqueConstraint("tenant", "corpus", "name"),
+    Index("ix_documents_content", "tenant", "content_sha256"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("document", ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+# Revisions that are not live and may have passages in the indexes: being written, abandoned, or replaced.
+leftovers = Table(
+    "leftovers",
+    metadata,
+    Column("tenant", String(128), primary_key=True),
+    Column("corpus", String(128), primary_key=True),
+    Column("revision", String(64), primary_key=True),
+    Column("writer", String(64), nullable=False),
+    Column("since", Float(53), nullable=False),
+)

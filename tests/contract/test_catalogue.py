@@ -1,0 +1,205 @@
+"""What every catalogue promises, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from backend.core.errors import Conflict, NotFound
+from backend.corpus.base import CorpusRef, NewRevision
+from backend.corpus.sql import SqlCatalogue
+from backend.infra.sql import metadata
+from tests.support.databases import empty_database, postgres_url, sqlite_url
+from tests.support.manual_clock import ManualClock
+
+__all__ = ["postgres_url"]
+
+BOOKS = CorpusRef("acme", "books")
+A = NewRevision("a.md", "r1", "Title", "text/markdown", "en", "sha1", 10, 2, "first text", "maker")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    return sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+async def engine(url):
+    async with empty_database(url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def catalogue(engine, clock):
+    return SqlCatalogue(engine, clock)
+
+
+@pytest.fixture
+def elsewhere(engine, clock):
+    """The catalogue as another process sees it."""
+    return SqlCatalogue(engine, clock)
+
+
+async def test_a_corpus_that_never_had_a_document_has_no_version(catalogue):
+    view = await catalogue.live(BOOKS)
+    assert (view.version, view.revisions) == ("", frozenset())
+
+
+async def test_a_flip_makes_the_revision_live_and_draws_a_version(catalogue):
+    document, replaced = await catalogue.flip(BOOKS, A)
+    view = await catalogue.live(BOOKS)
+    assert replaced is None
+    assert view.version
+    assert view.revisions == {"r1"}
+    assert await catalogue.get(BOOKS, document.id) == document
+    assert await catalogue.by_name(BOOKS, "a.md") == (document, "maker")
+    assert await catalogue.text(BOOKS, document.id) == ("first text", "r1")
+
+
+async def test_a_changed_document_keeps_its_id_and_first_date(catalogue, clock):
+    first, _ = await catalogue.flip(BOOKS, A)
+    clock.advance(60)
+    second, replaced = await catalogue.flip(BOOKS, replace(A, revision="r2", text="second text"))
+    assert replaced == "r1"
+    assert (second.id, second.created) == (first.id, first.created)
+    assert second.updated == first.updated + 60
+    assert (await catalogue.live(BOOKS)).revisions == {"r2"}
+
+
+async def test_every_change_draws_another_version(catalogue):
+    seen = {(await catalogue.live(BOOKS)).version}
+    for revision in ("r1", "r2", "r1"):
+        document, _ = await catalogue.flip(BOOKS, replace(A, revision=revision))
+        seen.add((await catalogue.live(BOOKS)).version)
+    await catalogue.remove(BOOKS, document.id)
+    seen.add((await catalogue.live(BOOKS)).version)
+    assert len(seen) == 5
+
+
+async def test_the_last_three_texts_stay_readable(catalogue):
+    for n in range(5):
+        document, _ = await catalogue.flip(BOOKS, replace(A, revision=f"r{n}", text=f"text {n}"))
+    assert await catalogue.text(BOOKS, document.id, "r2") == ("text 2", "r2")
+    with pytest.raises(NotFound):
+        await catalogue.text(BOOKS, document.id, "r1")
+
+
+async def test_a_removed_document_leaves_nothing(catalogue):
+    document, _ = await catalogue.flip(BOOKS, A)
+    assert await catalogue.remove(BOOKS, document.id) == "r1"
+    assert (await catalogue.live(BOOKS)).revisions == frozenset()
+    assert await catalogue.corpora("acme") == []
+    for gone in (catalogue.get, catalogue.text, catalogue.remove):
+        with pytest.raises(NotFound):
+            await gone(BOOKS, document.id)
+
+
+async def test_another_tenant_or_corpus_finds_nothing(catalogue):
+    document, _ = await catalogue.flip(BOOKS, A)
+    for other in (CorpusRef("rival", "books"), CorpusRef("acme", "films")):
+        assert await catalogue.by_name(other, "a.md") is None
+        assert await catalogue.documents(other) == []
+        assert (await catalogue.live(other)).version == ""
+        for hidden in (catalogue.get, catalogue.text, catalogue.remove):
+            with pytest.raises(NotFound):
+                await hidden(other, document.id)
+    assert await catalogue.corpora("rival") == []
+
+
+async def test_documents_come_by_name_a_page_at_a_time(catalogue):
+    names = ["Zoé.md", "a.md", "b/c.md", "Éric.md", "b.md"]
+    for n, name in enumerate(names):
+        await catalogue.flip(BOOKS, replace(A, name=name, revision=f"r{n}"))
+    first = await catalogue.documents(BOOKS, limit=3)
+    rest = await catalogue.documents(BOOKS, after=first[-1].name)
+    assert [d.name for d in (*first, *rest)] == sorted(names)
+    assert await catalogue.corpora("acme") == [BOOKS]
+
+
+async def test_flips_at_once_lose_nothing(engine, clock):
+    replicas = [SqlCatalogue(engine, clock) for _ in range(3)]
+    async with asyncio.TaskGroup() as group:
+        for n in range(18):
+            new = replace(A, name=f"{n % 9}.md", revision=f"r{n}")
+            group.create_task(replicas[n % 3].flip(BOOKS, new))
+    documents = await replicas[0].documents(BOOKS)
+    clock.advance(2)
+    views = [await replica.live(BOOKS) for replica in replicas]
+    assert len(documents) == 9
+    assert views[0].revisions == {d.revision for d in documents}
+    assert views[0] == views[1] == views[2]
+
+
+async def test_a_change_elsewhere_is_seen_within_a_second(catalogue, elsewhere, clock):
+    await catalogue.flip(BOOKS, A)
+    assert (await elsewhere.live(BOOKS)).revisions == {"r1"}
+    await catalogue.flip(BOOKS, replace(A, revision="r2"))
+    clock.advance(1)
+    assert (await elsewhere.live(BOOKS)) == await catalogue.live(BOOKS)
+
+
+async def test_a_nul_in_a_text_keeps_every_offset(catalogue):
+    document, _ = await catalogue.flip(BOOKS, replace(A, text="a\0b"))
+    assert (await catalogue.text(BOOKS, document.id))[0] == "a b"
+
+
+async def test_a_draft_is_left_over_until_its_flip(catalogue, clock):
+    await catalogue.draft(BOOKS, ["r1"], writer="w")
+    assert await catalogue.left_over(BOOKS, older_than_s=1) == []
+    clock.advance(1)
+    assert await catalogue.left_over(BOOKS, older_than_s=1) == ["r1"]
+    await catalogue.flip(BOOKS, A, writer="w")
+    assert await catalogue.left_over(BOOKS, older_than_s=0) == []
+
+
+async def test_a_replaced_revision_is_left_over_until_cleared(catalogue, clock):
+    await catalogue.flip(BOOKS, A)
+    await catalogue.flip(BOOKS, replace(A, revision="r2"))
+    assert await catalogue.left_over(BOOKS, older_than_s=5) == []
+    clock.advance(5)
+    assert await catalogue.untidy(older_than_s=5) == [BOOKS]
+    assert await catalogue.left_over(BOOKS, older_than_s=5) == ["r1"]
+    await catalogue.cleared(BOOKS, ["r1"])
+    assert await catalogue.untidy(older_than_s=0) == []
+
+
+async def test_a_removed_revision_is_left_over_at_once(catalogue):
+    document, _ = await catalogue.flip(BOOKS, A)
+    await catalogue.remove(BOOKS, document.id)
+    assert await catalogue.left_over(BOOKS, older_than_s=3600) == ["r1"]
+
+
+async def test_a_live_revision_is_never_left_over(catalogue, clock):
+    await catalogue.flip(BOOKS, A)
+    await catalogue.draft(BOOKS, ["r1"], writer="again")
+    clock.advance(60)
+    assert await catalogue.left_over(BOOKS, older_than_s=0) == []
+
+
+async def test_an_overtaken_writer_cannot_flip(catalogue):
+    await catalogue.draft(BOOKS, ["r1"], writer="slow")
+    await catalogue.draft(BOOKS, ["r1"], writer="quick")
+    with pytest.raises(Conflict):
+        await catalogue.flip(BOOKS, A, writer="slow")
+    assert (await catalogue.live(BOOKS)).revisions == frozenset()
+    await catalogue.flip(BOOKS, A, writer="quick")
+    with pytest.raises(Conflict):
+        await catalogue.flip(BOOKS, replace(A, revision="r0"), writer="slow")
+    assert (await catalogue.live(BOOKS)).revisions == {"r1"}
+
+
+async def test_the_view_known_is_served_while_the_database_is_away(engine, clock):
+    catalogue = SqlCatalogue(engine, clock)
+    await catalogue.flip(BOOKS, A)
+    known = await catalogue.live(BOOKS)
+    async with engine.begin() as sql:
+        await sql.run_sync(metadata.drop_all)
+    clock.advance(10)
+    assert await catalogue.live(BOOKS) == known
