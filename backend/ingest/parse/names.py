@@ -18,7 +18,7 @@ def safe_name(name: str) -> str:
     """The name under which a document is kept: a relative path with `/`, NFC, no `.` or `..` parts.
 
     Harmless oddities are mended (backslashes, doubled slashes, spaces at the ends of a part, a path that a
-    browser made absolute, decomposed accents). What could only be meant to deceive or cannot be shown is refused.
+    browser made absolute, decomposed accents). What is meant to deceive or cannot be shown is refused.
 
     Raises:
         InvalidRequest: Empty, over 200 characters or 16 folders, a `..` part, NUL, a control, invisible or

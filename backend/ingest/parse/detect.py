@@ -1,0 +1,84 @@
+"""What a file is: its name says, its first bytes confirm."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from backend.core.errors import UnreadableDocument, UnsupportedDocument
+from backend.ingest.base import MediaType
+
+SUFFIXES: dict[str, MediaType] = {
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".xhtml": "text/html",
+    ".pdf": "application/pdf",
+    ".txt": "text/plain",
+    ".text": "text/plain",
+}
+_MAGIC = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"PK\x03\x04", "a zip archive or an office file"),
+    (b"PK\x05\x06", "a zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"\xd0\xcf\x11\xe0", "an old office file"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90", "a program"),
+    (b"SQLite format 3", "a database"),
+    (b"RIFF", "a sound, image or film"),
+    (b"{\\rtf", "an RTF file"),
+)
+_PDF_WITHIN = 1024
+_TEXT_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_HTML = re.compile(
+    rb"^(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.I | re.S
+)
+
+
+def media_type(name: str, data: bytes) -> MediaType:
+    """Format of the file, from its suffix; without suffix, from its content.
+
+    Raises:
+        UnreadableDocument: It is empty.
+        UnsupportedDocument: A suffix we do not read, or content of another kind than the suffix says.
+    """
+    if not data.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
+        raise UnreadableDocument("it is empty")
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix and suffix not in SUFFIXES:
+        raise UnsupportedDocument("only .md, .html, .pdf and .txt files are read")
+    kind = SUFFIXES[suffix] if suffix else _sniff(data)
+    found = _content(data)
+    if kind == "application/pdf" and found != "a PDF":
+        raise UnsupportedDocument(f"it is named as a PDF and is {found or 'not one'}")
+    if kind != "application/pdf" and found:
+        raise UnsupportedDocument(f"it is named as text and is {found}")
+    return kind
+
+
+def _content(data: bytes) -> str:
+    """What binary format this is, in words; "" for text."""
+    if data.startswith(b"%PDF-"):
+        return "a PDF"
+    for magic, what in _MAGIC:
+        if data.startswith(magic):
+            return what
+    if data.startswith(_TEXT_BOMS):
+        return ""
+    if b"%PDF-" in data[:_PDF_WITHIN] and b"\nendobj" in data.replace(b"\r", b"\n"):
+        return "a PDF"
+    return "not text" if b"\x00" in data[:65536] else ""
+
+
+def _sniff(data: bytes) -> MediaType:
+    if _content(data) == "a PDF":
+        return "application/pdf"
+    return "text/html" if _HTML.match(data[:4096]) else "text/plain"

@@ -1,0 +1,37 @@
+"""What the reader of one format gives."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from backend.ingest.base import Block
+from backend.ingest.parse.text import squeeze
+
+MAX_TITLE_CHARS = 200
+_GENERATED = re.compile(
+    r"(?i)^(untitled|sans titre|document\s*\d*|microsoft word\b.*|.*\.(docx?|odt|tex|indd|pdf))$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Title, "" where the file has none, and blocks in reading order."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def sane_title(text: str) -> str:
+    """`text` as one line if a person could have written it as a title, else ""."""
+    text = squeeze(text)
+    letters = sum(char.isalpha() for char in text)
+    if letters < 2 or letters < len(text) / 3 or _GENERATED.match(text):
+        return ""
+    return text if len(text) <= MAX_TITLE_CHARS else text[:MAX_TITLE_CHARS].rsplit(" ", 1)[0] + "…"
+
+
+def first_heading(blocks: tuple[Block, ...] | list[Block]) -> str:
+    """Text of the first heading of the highest level, "" without headings."""
+    headings = [block for block in blocks if block.kind == "heading"]
+    return sane_title(min(headings, key=lambda block: block.level).text) if headings else ""
