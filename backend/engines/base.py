@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -86,7 +86,7 @@ class Engine(Protocol):
 
     name: str
 
-    def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncIterator[Piece]:
+    def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Pieces in order, the last one an `End`; closing the iterator frees the server's slot within 1 s.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -88,7 +88,7 @@ class InstanceState:
 class Pool(Protocol):
     """All instances as one."""
 
-    def generate(self, ask: Ask, request: GenerationRequest) -> AsyncIterator[PoolEvent]:
+    def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
         """Wait for a slot, generate, fail over; the last event is `End`. Closing it gives the slot back.
 
         Raises:
