@@ -1,0 +1,96 @@
+"""Who asks: from a bearer key, from a cookie, or, on loopback without keys, anyone."""
+
+from __future__ import annotations
+
+from backend.core.errors import Unauthenticated
+from backend.core.types import ANY_CORPUS, Principal, Role
+from backend.security.base import KeyStore
+from backend.security.cookies import Cookies
+from backend.security.keys import mac, same
+
+_EVERYTHING = frozenset(Role)
+_OPERATOR = "operator"
+
+
+class Identity:
+    """Credentials to principals.
+
+    Args:
+        api_key: The operator's own key, from the settings; "" if there is none.
+        secret: Server secret, for comparing keys in a time that tells nothing.
+        tenant: Tenant of the operator's key and of loopback readers.
+    """
+
+    def __init__(
+        self, keys: KeyStore, cookies: Cookies, *, api_key: str, secret: bytes, tenant: str = "local"
+    ) -> None:
+        self._keys = keys
+        self._cookies = cookies
+        self._secret = secret
+        self._tenant = tenant
+        self._digest = mac(secret, api_key) if api_key else ""
+
+    async def is_required(self) -> bool:
+        """Whether a caller must show a key, or a cookie given for one."""
+        return bool(self._digest) or await self._keys.exist()
+
+    async def of_key(self, secret: str) -> Principal:
+        """Who asks with this bearer key.
+
+        Raises:
+            Unauthenticated, StorageUnavailable
+        """
+        if self._is_operator(secret):
+            return Principal(self._tenant, _OPERATOR, _EVERYTHING, frozenset({ANY_CORPUS}))
+        return (await self._keys.authenticate(secret)).principal
+
+    async def of_cookie(self, value: str) -> Principal:
+        """Which browser asks; with what its key may do, as long as that key is good.
+
+        Raises:
+            Unauthenticated, StorageUnavailable
+        """
+        session = self._cookies.read(value)
+        if session is None:
+            raise Unauthenticated("please sign in")
+        if not session.credential:
+            if await self.is_required():
+                raise Unauthenticated("please sign in")
+            return self._everything(session.subject)
+        if session.credential.startswith(f"{_OPERATOR}-"):
+            if session.credential != self._operator_mark():
+                raise Unauthenticated("please sign in")
+            return self._everything(session.subject)
+        granted = (await self._keys.get(session.credential)).principal
+        return Principal(granted.tenant, session.subject, granted.roles, granted.corpora)
+
+    async def sign_in(self, secret: str) -> str:
+        """A cookie's value for a browser whose reader knows a key.
+
+        Raises:
+            Unauthenticated, StorageUnavailable
+        """
+        if self._is_operator(secret):
+            return self._cookies.issue(credential=self._operator_mark())
+        return self._cookies.issue(credential=(await self._keys.authenticate(secret)).id)
+
+    def visitor(self) -> str:
+        """A cookie's value for a browser that showed no key; worth something only where none is required."""
+        return self._cookies.issue()
+
+    def renewed(self, value: str) -> str | None:
+        """The same subject's next cookie, if this one is good and ageing."""
+        session = self._cookies.read(value)
+        if session is None or not self._cookies.is_ageing(session):
+            return None
+        return self._cookies.issue(credential=session.credential, subject=session.subject)
+
+    def _is_operator(self, secret: str) -> bool:
+        return bool(self._digest) and same(self._digest, mac(self._secret, secret))
+
+    def _operator_mark(self) -> str:
+        """Names the operator's key without telling it: another `api_key` ends the cookies given for it."""
+        return f"{_OPERATOR}-{mac(self._secret, self._digest)[:16]}" if self._digest else ""
+
+    def _everything(self, subject: str) -> Principal:
+        return Principal(self._tenant, subject, _EVERYTHING, frozenset({ANY_CORPUS}))

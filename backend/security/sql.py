@@ -1,0 +1,105 @@
+"""API keys in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.core.clock import Clock
+from backend.core.errors import NotFound, Unauthenticated
+from backend.core.types import Role
+from backend.infra.sql import storable, transaction
+from backend.security.base import Key, NewKey
+from backend.security.keys import check_new, id_in, mac, new_id, new_secret, same
+from backend.security.tables import keys
+
+_UNKNOWN = "this key is not known"
+
+
+class SqlKeys:
+    """The key store over one engine.
+
+    Args:
+        engine: Opened by `infra.sql.open_engine`; its tables exist.
+        pepper: Server secret, 32 bytes, the same on every replica; with another one no key is known.
+    """
+
+    def __init__(self, engine: AsyncEngine, clock: Clock, *, pepper: bytes) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._pepper = pepper
+
+    async def create(
+        self, *, name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str]
+    ) -> NewKey:
+        """Make a key; only its digest is stored."""
+        check_new(name, roles)
+        key_id = new_id()
+        secret = new_secret(key_id)
+        key = Key(key_id, name, tenant, roles, corpora, self._clock.now())
+        row = {
+            "id": key_id,
+            "name": name,
+            "tenant": tenant,
+            "roles": sorted(roles),
+            "corpora": sorted(corpora),
+            "mac": mac(self._pepper, secret),
+            "created": key.created,
+        }
+        async with transaction(self._engine) as connection:
+            await connection.execute(insert(keys).values(row))
+        return NewKey(key, secret)
+
+    async def keys(self) -> Sequence[Key]:
+        """All keys ever made, oldest first."""
+        async with transaction(self._engine) as connection:
+            rows = (await connection.execute(select(keys).order_by(keys.c.created, keys.c.id))).all()
+        return [_key(row) for row in rows]
+
+    async def revoke(self, key_id: str) -> None:
+        """Make a key worthless."""
+        when = func.coalesce(keys.c.revoked, self._clock.now())
+        change = update(keys).where(keys.c.id == storable(key_id)).values(revoked=when)
+        async with transaction(self._engine) as connection:
+            if not (await connection.execute(change)).rowcount:
+                raise NotFound("no such key")
+
+    async def authenticate(self, secret: str) -> Key:
+        """The key this text is."""
+        key_id = id_in(secret)
+        row = await self._row(key_id) if key_id else None
+        # An unknown id costs the same digest and comparison as a known one.
+        agrees = same(row.mac if row else "0" * 64, mac(self._pepper, secret))
+        if row is None or not agrees:
+            raise Unauthenticated(_UNKNOWN)
+        return _good(row)
+
+    async def get(self, key_id: str) -> Key:
+        """The good key of that id."""
+        row = await self._row(storable(key_id))
+        if row is None:
+            raise Unauthenticated(_UNKNOWN)
+        return _good(row)
+
+    async def exist(self) -> bool:
+        """Whether any key is good."""
+        async with transaction(self._engine) as connection:
+            return bool(await connection.scalar(select(exists().where(keys.c.revoked.is_(None)))))
+
+    async def _row(self, key_id: str) -> Row[Any] | None:
+        async with transaction(self._engine) as connection:
+            return (await connection.execute(select(keys).where(keys.c.id == key_id))).first()
+
+
+def _key(row: Row[Any]) -> Key:
+    roles = frozenset(Role(role) for role in row.roles)
+    return Key(row.id, row.name, row.tenant, roles, frozenset(row.corpora), row.created, row.revoked)
+
+
+def _good(row: Row[Any]) -> Key:
+    if row.revoked is not None:
+        raise Unauthenticated(_UNKNOWN)
+    return _key(row)
