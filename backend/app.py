@@ -1,1 +1,42 @@
-"""The application."""
+"""The application: lifespan, routers, error handlers. No rules."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from backend import __version__
+from backend.api import chat, conversations, documents, operations, page, session
+from backend.api.guard import guarded
+from backend.api.problems import install_problems
+from backend.config import Settings
+from backend.services import Services
+from backend.wiring import open_services
+
+
+class State(TypedDict):
+    """What a request finds in `request.state`."""
+
+    services: Services
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """An ASGI application; its services open when the server starts and close when it stops."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with open_services(settings) as services:
+            yield {"services": services}
+
+    app = FastAPI(
+        title="LibriAssist", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    install_problems(app)
+    for module in (chat, conversations, documents, session, operations, page):
+        app.include_router(module.router)
+    guarded(app, settings.server)
+    return app

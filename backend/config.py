@@ -54,6 +54,7 @@ class Server(Section):
     max_upload_bytes: int = Field(64 * 1024**2, gt=0, description="Largest uploaded file.")
     body_timeout_s: float = Field(30.0, gt=0, description="Longest silence while a body arrives.")
     heartbeat_s: float = Field(10.0, gt=0, le=15, description="Longest silence on an event stream.")
+    send_timeout_s: float = Field(30.0, gt=0, description="A reader that takes nothing for so long is dropped.")
     shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
 
     _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
@@ -83,7 +84,10 @@ class Embedding(Section):
 
     model: str = Field("all-MiniLM-L6-v2", description="Model name or folder; the default needs no network.")
     threads: int = Field(1, ge=1, description="Compute threads.")
-    batch_size: int = Field(32, ge=1, description="Most texts in one forward pass.")
+    runtime: Literal["onnx", "torch"] = Field("onnx", description="What runs the model.")
+    precision: Literal["fp32", "int8"] = Field("fp32", description="Of the weights; `int8` needs `onnx`.")
+    batch_size: int = Field(16, ge=1, description="Most texts in one forward pass.")
+    queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")
     cache_size: int = Field(4096, ge=0, description="Question vectors kept in memory.")
 
 

@@ -1,1 +1,50 @@
-"""What api may use."""
+"""What the API may use: ports and use cases, ready to call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from backend.chat.runs import Runs
+from backend.config import Settings
+from backend.corpus.base import Catalogue
+from backend.history.base import History
+from backend.ingest.service import Ingestion
+from backend.pool.base import Pool
+from backend.security.base import KeyStore
+from backend.security.identity import Identity
+from backend.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """State of one thing we stand on.
+
+    Attributes:
+        needed: Without it no question can be answered.
+        detail: For an operator; no secret.
+    """
+
+    ok: bool
+    needed: bool
+    latency_s: float
+    detail: str = ""
+
+
+Check = Callable[[], Awaitable[Health]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One process's services. Opened and closed by `wiring`."""
+
+    settings: Settings
+    runs: Runs
+    history: History
+    catalogue: Catalogue
+    ingestion: Ingestion
+    pool: Pool
+    keys: KeyStore
+    identity: Identity
+    metrics: Metrics
+    checks: Mapping[str, Check]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import cast
 
 from backend.chat.base import RequestRecord
 from backend.chat.draft import Draft
@@ -16,7 +15,7 @@ from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
 from backend.core.errors import EngineError, NoInstance
 from backend.core.events import Delta, Done, LogEvent, Queue, Replace, Sources, Thinking
-from backend.engines.base import Bounds, End, Endpoint, Engine, GenerationRequest, Text, Thought
+from backend.engines.base import Bounds, End, Endpoint, Engine, GenerationRequest, Piece, Text, Thought
 from backend.generations.base import GenerationLog
 from backend.pool.base import Ask, Assigned, Pool, PoolEvent, Restarted, Waiting
 from backend.retrieval.base import Retriever
@@ -103,10 +102,10 @@ class Answerer:
             bounds=Bounds(self.engine.connect_s, self.engine.first_token_s, self.engine.gap_s),
         )
 
-    async def _relay(self, draft: Draft, events: AsyncIterator[PoolEvent]) -> Done:
+    async def _relay(self, draft: Draft, events: AsyncGenerator[PoolEvent, None] | AsyncGenerator[Piece, None]) -> Done:
         """Log what the pool or an engine sends, up to its `End`."""
         asked = self.clock.monotonic()
-        async with aclosing(cast(AsyncGenerator[PoolEvent, None], events)) as stream:
+        async with aclosing(events) as stream:
             async for event in stream:
                 match event:
                     case Text(text):

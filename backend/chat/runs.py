@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -133,16 +134,18 @@ class Runs:
 
     async def follow(
         self, run: Run, after: EntryId = START, *, idle_s: float = 10.0
-    ) -> AsyncIterator[Followed]:
+    ) -> AsyncGenerator[Followed, None]:
         """Events of a run after `after`, as they come, up to exactly one terminal one.
 
         Raises:
             NotFound: The log is gone.
         """
         terminal = False
-        async for batch in self.generations.follow(run.generation, after, run=run.id, idle_s=idle_s):
-            terminal = bool(batch) and isinstance(batch[-1].event, Terminal)
-            yield Followed(batch)
+        log = self.generations.follow(run.generation, after, run=run.id, idle_s=idle_s)
+        async with aclosing(log) as batches:
+            async for batch in batches:
+                terminal = bool(batch) and isinstance(batch[-1].event, Terminal)
+                yield Followed(batch)
         if not terminal:
             yield Followed((), Done("stopped"))
 

@@ -194,3 +194,13 @@ class ContextOverflow(EngineRejected):
     """The prompt does not fit the model's context."""
 
     code = "context_overflow"
+
+
+def revived(code: str, message: str, *, retry_after_s: float | None = None) -> LibriError:
+    """The error that an `error` event tells of; the root for a code that is not in the tree."""
+    kinds = [LibriError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind(message, retry_after_s=retry_after_s)
+        kinds.extend(kind.__subclasses__())
+    return LibriError(message, retry_after_s=retry_after_s)

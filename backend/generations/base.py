@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -82,7 +82,7 @@ class GenerationLog(Protocol):
         *,
         run: str | None = None,
         idle_s: float = 10.0,
-    ) -> AsyncIterator[Sequence[Entry]]:
+    ) -> AsyncGenerator[Sequence[Entry], None]:
         """Batches of entries after `after`, as they come; the last entry of the last batch is terminal.
 
         An empty batch is a sign of life: nothing came for `idle_s`. Ends without a terminal entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -96,7 +96,7 @@ class MemoryLog:
         *,
         run: str | None = None,
         idle_s: float = 10.0,
-    ) -> AsyncIterator[Sequence[Entry]]:
+    ) -> AsyncGenerator[Sequence[Entry], None]:
         """See `GenerationLog`."""
         log = self._log(generation)
         seen = after.seq

@@ -1,0 +1,80 @@
+"""What every route needs: the services, and who asks."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from backend.core.errors import Forbidden, Unauthenticated
+from backend.core.types import ANY_CORPUS, Principal, Role
+from backend.services import Services
+
+COOKIE = "libri_session"
+
+
+def services(request: Request) -> Services:
+    """The process's services, opened by the application's lifespan."""
+    return cast(Services, request.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+
+
+async def principal(request: Request, services: ServicesDep) -> Principal:
+    """Who asks: by bearer key, else by cookie, else anyone on loopback while no key exists.
+
+    Raises:
+        Unauthenticated, StorageUnavailable
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme:
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("use Authorization: Bearer <key>")
+        return await services.identity.of_key(token.strip())
+    open_house = not await services.identity.is_required()
+    if open_house and not on_loopback(request):
+        raise Unauthenticated("without a key only this machine is served")
+    if cookie := request.cookies.get(COOKIE):
+        try:
+            return await services.identity.of_cookie(cookie)
+        except Unauthenticated:
+            if not open_house:
+                raise
+    if not open_house:
+        raise Unauthenticated("a key is required")
+    return Principal("local", "local", frozenset(Role), frozenset({ANY_CORPUS}))
+
+
+def on_loopback(request: Request) -> bool:
+    """Whether the caller is on this machine and came straight to us."""
+    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        return False
+    try:
+        return ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+PrincipalDep = Annotated[Principal, Depends(principal)]
+
+
+def needs(role: Role) -> type[Principal]:
+    """A dependency: the principal, if it has `role`.
+
+    Raises:
+        Forbidden: It has not.
+    """
+
+    async def check(who: PrincipalDep) -> Principal:
+        if role not in who.roles:
+            raise Forbidden(f"this needs the role {role.value}")
+        return who
+
+    return Annotated[Principal, Depends(check)]  # type: ignore[return-value]
+
+
+ReaderDep = needs(Role.READER)
+WriterDep = needs(Role.WRITER)
+AdminDep = needs(Role.ADMIN)

@@ -1,0 +1,87 @@
+"""For operators: health, configuration, metrics; and which models there are."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from backend.api.deps import AdminDep, ReaderDep, ServicesDep
+from backend.api.schemas import MarkdownText
+from backend.api.strict import JsonBody
+from backend.api.page_markdown import to_html
+from backend.chat.runs import QUOTING
+from backend.core.types import Principal
+from backend.services import Check, Health, Services
+
+router = APIRouter(tags=["operations"])
+CHECK_TIMEOUT_S = 2.0
+
+
+@router.get("/health")
+async def alive() -> dict[str, str]:
+    """The process answers; says nothing of what it stands on."""
+    return {"status": "ok"}
+
+
+@router.get("/health/ready")
+async def ready(services: ServicesDep, response: Response) -> dict[str, Any]:
+    """Whether questions can be answered; 503 if not. Degraded is ready."""
+    found = await _checked(services)
+    broken = [name for name, health in found.items() if not health.ok]
+    status = "ok" if not broken else "degraded"
+    if any(found[name].needed for name in broken):
+        response.status_code, status = 503, "unavailable"
+    return {"status": status, "broken": broken}
+
+
+@router.get("/health/deep")
+async def deep(services: ServicesDep, who: AdminDep, response: Response) -> dict[str, Any]:
+    """Each thing we stand on, with its latency in seconds."""
+    found = await _checked(services)
+    if any(health.needed and not health.ok for health in found.values()):
+        response.status_code = 503
+    return {"checks": {name: asdict(health) for name, health in found.items()}}
+
+
+@router.get("/config")
+async def config(services: ServicesDep, who: AdminDep) -> dict[str, Any]:
+    """The settings in force; secrets are masked."""
+    return services.settings.model_dump(mode="json")
+
+
+@router.get("/metrics")
+async def metrics(services: ServicesDep) -> Response:
+    """Prometheus text."""
+    services.metrics.pool(services.pool.state())
+    body, content_type = services.metrics.render()
+    return Response(body, headers={"content-type": content_type})
+
+
+@router.get("/api/v1/models")
+async def models(services: ServicesDep, who: ReaderDep) -> dict[str, Any]:
+    """Models that can be asked for, and the one that answers by default."""
+    offered = await services.pool.models()
+    default = services.settings.engine.model or (offered[0] if offered else QUOTING)
+    return {"models": [{"name": name} for name in offered], "default": default}
+
+
+@router.post("/api/v1/markdown")
+async def markdown(who: ReaderDep, body: JsonBody[MarkdownText]) -> dict[str, str]:
+    """Sanitised HTML of an answer's Markdown, for the page."""
+    return {"html": await asyncio.to_thread(to_html, body.text)}
+
+
+async def _checked(services: Services) -> dict[str, Health]:
+    results = await asyncio.gather(*(_one(check) for check in services.checks.values()))
+    return dict(zip(services.checks, results, strict=True))
+
+
+async def _one(check: Check) -> Health:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            return await check()
+    except TimeoutError:
+        return Health(ok=False, needed=False, latency_s=CHECK_TIMEOUT_S, detail="no answer")
