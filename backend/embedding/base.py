@@ -1,4 +1,4 @@
-"""The port of an embedder."""
+"""The port of an embedder, and the port of the model inside a local one."""
 
 from __future__ import annotations
 
@@ -40,3 +40,10 @@ class Embedder(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` for this model, without special tokens or prefix."""
+
+
+class Encoder(Protocol):
+    """A loaded model. Blocking, and safe to call from two threads at once."""
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit rows, float32[n, dimensions], in one forward pass; prefixes are already in the texts."""

