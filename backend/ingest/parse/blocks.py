@@ -12,8 +12,10 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset(("ul", "ol", "dl"))
 _ITEMS = frozenset(("li", "dt", "dd"))
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark nobr q rp rt ruby s samp "
-    "small span strike strong sub sup time tt u var wbr".split()
+    str.split(
+        "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark nobr q rp "
+        "rt ruby s samp small span strike strong sub sup time tt u var wbr"
+    )
 )
 _SPACE = re.compile(r"\s+")
 _IN_PAGE_SHARE = 0.9

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 
 DROPPED_TAGS = frozenset(
-    "head script style template noscript iframe object embed svg canvas audio video picture map select datalist button "
-    "input textarea nav footer menu dialog progress meter".split()
+    str.split(
+        "head script style template noscript iframe object embed svg canvas audio video picture map "
+        "select datalist button input textarea nav footer menu dialog progress meter"
+    )
 )
 _CHROME_TAGS = frozenset(("header", "aside"))
 _ROLES = frozenset(
-    "navigation banner contentinfo search menu menubar toolbar dialog alertdialog tooltip tablist".split()
+    str.split("navigation banner contentinfo search menu menubar toolbar dialog alertdialog tooltip tablist")
 )
 _CHROME = re.compile(
     r"(?i)(?:^|[\s_-])(?:cookies?|consent|rgpd|gdpr|tarteaucitron|onetrust|axeptio|didomi|breadcrumbs?|fil-ariane|"
@@ -25,14 +27,15 @@ _UNSEEN_CLASS = re.compile(
 _UNSEEN_STYLE = re.compile(
     r"""(?ix)
     display:none | visibility:(?:hidden|collapse) | opacity:0?(?:\.0+)?(?:;|!|$)
-    | font-size:0?\.?\d?(?:px|pt|em|rem|%)?(?:;|!|$) | text-indent:-\d{3,}
+    | font-size:(?:0(?:\.0+)?[a-z%]*|1px|0?\.\d+px)(?:;|!|$) | text-indent:-\d{3,}
     | (?:left|top|right|bottom|margin-left):-\d{3,}
     | clip:rect\(0 | clip-path:inset\((?:50|100)% | transform:scale\(0
     """
 )
 _TINY = re.compile(r"(?i)(?:^|;)(?:max-)?(?:width|height):[01](?:px)?(?:;|!|$)")
 _WHITE = re.compile(
-    r"(?i)(?:^|;)color:(?:white|transparent|\#f{3,4}|\#f{6}(?:ff)?|rgba?\(255,255,255|rgba\(\d+,\d+,\d+,0\)|hsla?\(\d+,\d+%,100%)"
+    r"(?i)(?:^|;)color:(?:white|transparent|\#f{3,4}|\#f{6}(?:ff)?|rgba?\(255,255,255|rgba\(\d+,\d+,\d+,0\)|"
+    r"hsla?\(\d+,\d+%,100%)"
 )
 _MEDIA = re.compile(r"@[a-z-]+[^{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", re.I)
 _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
@@ -42,7 +45,7 @@ _MAX_STYLE = 200_000
 
 
 def unseen_style(style: str) -> bool:
-    """Whether a declaration block makes its element invisible: not shown, no size, off the page, white on white."""
+    """Whether a declaration block makes its element invisible: not shown, no size, off the page, white."""
     style = re.sub(r"\s+", "", style)
     if _UNSEEN_STYLE.search(style):
         return True
@@ -81,6 +84,8 @@ def is_chrome(tag: str, attributes: Mapping[str, str], *, in_content: bool) -> b
     """Whether the element is a menu, a banner, a consent box: around the content, not of it.
 
     Args:
+        tag: Name of the element.
+        attributes: Its attributes.
         in_content: Inside the page's main element, where `header` and `aside` belong to the text.
     """
     if tag in _CHROME_TAGS and not in_content:

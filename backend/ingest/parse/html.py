@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from lxml import etree
 
 from backend.core.errors import UnreadableDocument
@@ -116,7 +117,7 @@ def _is_layout(element: etree._Element) -> bool:
 
 
 def _title(root: etree._Element, blocks: tuple[Block, ...]) -> str:
-    """The only heading of level 1, else the page's `title` without the site's name, else its first heading."""
+    """The only heading of level 1, else the page's `title` without the site's name, else a heading."""
     tops = [block.text for block in blocks if block.kind == "heading" and block.level == 1]
     if len(tops) == 1 and (title := sane_title(tops[0])):
         return title

@@ -1,4 +1,4 @@
-"""Markdown: rendered, then read like HTML, so that what Markdown hides in HTML is judged by the same rules."""
+"""Markdown: rendered, then read like HTML, so that one set of rules says what is hidden."""
 
 from __future__ import annotations
 

@@ -1,0 +1,182 @@
+"""Lines of a PDF page with their place and size, and the paragraphs they form."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+
+from backend.ingest.parse.text import clean, squeeze
+
+_ENDS = re.compile("\r\n|\r|\n")
+_SOFT = re.compile("[\u0002\ufffe\u00ad]$")
+_BULLET = re.compile(r"^([-•‣▪◦●–—*]|\d{1,3}[.)]|[a-z]\))\s+\S")
+_NUMBERED = re.compile(r"^(\d{1,2}(?:\.\d{1,2}){0,4})\.?\s+\S")
+_FULL_STOP = re.compile(r"[.!?…:;][»\"')\]]*$")
+_BOLD = re.compile(r"(?i)bold|black|heavy|semibold|demi")
+_GAP = 1.35
+_LARGER = 1.1
+_HEADING_CHARS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One printed line; lengths in points, `top` from the foot of the page."""
+
+    text: str
+    page: int
+    left: float
+    top: float
+    right: float
+    height: float
+    bold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Lines that belong together."""
+
+    lines: tuple[Line, ...]
+    is_heading: bool
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Texts of the lines."""
+        return tuple(line.text for line in self.lines)
+
+    @property
+    def page(self) -> int:
+        """Page on which it begins."""
+        return self.lines[0].page
+
+    @property
+    def last_page(self) -> int:
+        """Page on which it ends."""
+        return self.lines[-1].page
+
+    @property
+    def style(self) -> tuple[float, bool]:
+        """What sets a level of headings apart: size, weight."""
+        return round(self.lines[0].height, 0), self.lines[0].bold
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it begins with a bullet or number."""
+        return bool(_BULLET.match(self.lines[0].text))
+
+    def continues(self, last: Paragraph) -> bool:
+        """Whether it goes on with the sentence that `last` leaves open."""
+        if self.is_heading or last.is_heading or self.is_list or _FULL_STOP.search(last.texts[-1]):
+            return False
+        return self.texts[0][:1].islower() or last.texts[-1].endswith("-")
+
+    def extended(self, more: Paragraph) -> Paragraph:
+        """Both as one."""
+        return replace(self, lines=self.lines + more.lines)
+
+
+def lines_of(textpage: pdfium.PdfTextPage, number: int) -> list[Line]:
+    """Lines of page `number` in the order in which they are drawn."""
+    lines = []
+    start = 0
+    text = _aligned(textpage)
+    for end in [*_ENDS.finditer(text), None]:
+        shown = text[start : end.start() if end else len(text)]
+        if words := squeeze(clean(_SOFT.sub("-", shown))):
+            lines.append(
+                _line(
+                    textpage,
+                    words,
+                    number,
+                    start + len(shown) - len(shown.lstrip()),
+                    start + len(shown.rstrip()) - 1,
+                )
+            )
+        start = end.end() if end else start
+    return lines
+
+
+def _aligned(textpage: pdfium.PdfTextPage) -> str:
+    """Text of the page, one character for each of pdfium's, so that positions agree."""
+    text: str = textpage.get_text_range()
+    count = textpage.count_chars()
+    if len(text) == count:
+        return text
+    codes = (raw.FPDFText_GetUnicode(textpage.raw, index) for index in range(count))
+    return "".join(chr(code) if code < 0x110000 else "\ufffd" for code in codes)
+
+
+def _line(textpage: pdfium.PdfTextPage, text: str, page: int, first: int, last: int) -> Line:
+    head, tail = raw.FS_RECTF(), raw.FS_RECTF()
+    raw.FPDFText_GetLooseCharBox(textpage.raw, first, head)
+    raw.FPDFText_GetLooseCharBox(textpage.raw, last, tail)
+    font, flags = ctypes.create_string_buffer(128), ctypes.c_int()
+    raw.FPDFText_GetFontInfo(textpage.raw, (first + last) // 2, font, 128, flags)
+    bold = bool(_BOLD.search(font.value.decode("utf-8", "replace")))
+    return Line(text, page, head.left, head.top, tail.right, abs(head.top - head.bottom), bold)
+
+
+def body_height(lines: Iterable[Line]) -> float:
+    """Height of the lines that hold most characters."""
+    heights: Counter[float] = Counter()
+    for line in lines:
+        heights[round(line.height, 0)] += len(line.text)
+    return heights.most_common(1)[0][0] if heights else 0.0
+
+
+def paragraphs(page: Sequence[Line], body: float) -> list[Paragraph]:
+    """Paragraphs of one page."""
+    gaps = [a.top - b.top for a, b in pairwise(page) if 0 < a.top - b.top < 3 * a.height]
+    pitch = median(gaps) if gaps else body * _GAP
+    width = max((line.right for line in page), default=0.0)
+    groups: list[list[Line]] = []
+    for line in page:
+        if groups and not _breaks(groups[-1], line, pitch, width):
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    return [Paragraph(tuple(group), _is_heading(group, body)) for group in groups]
+
+
+def _breaks(group: Sequence[Line], line: Line, pitch: float, width: float) -> bool:
+    """Whether `line` begins a new paragraph."""
+    last = group[-1]
+    if abs(line.height - last.height) > 0.08 * last.height or line.bold != last.bold:
+        return not _goes_on(last, line, pitch)
+    if not 0 < last.top - line.top < _GAP * pitch:
+        return abs(last.top - line.top) > 0.2 * last.height
+    if _BULLET.match(line.text):
+        return not _BULLET.match(group[0].text)
+    short = last.right < 0.8 * width and bool(_FULL_STOP.search(last.text))
+    indented = line.left > last.left + 0.8 * line.height and last.left <= group[0].left + 1 and len(group) > 1
+    return short or (indented and bool(_FULL_STOP.search(last.text)))
+
+
+def _goes_on(last: Line, line: Line, pitch: float) -> bool:
+    """Whether a change of font happens within a sentence."""
+    same_size = abs(line.height - last.height) <= 0.08 * last.height
+    close = -0.2 * last.height <= last.top - line.top < _GAP * pitch
+    return same_size and close and line.text[:1].islower() and not _FULL_STOP.search(last.text)
+
+
+def _is_heading(group: Sequence[Line], body: float) -> bool:
+    first = group[0]
+    chars = sum(len(line.text) for line in group)
+    if chars > _HEADING_CHARS or len(group) > 3 or not any(char.isalpha() for char in first.text):
+        return False
+    if first.height > _LARGER * body:
+        return True
+    return all(line.bold for line in group) and first.text[-1] not in ".,;" and not _BULLET.match(first.text)
+
+
+def heading_levels(found: Iterable[Paragraph], body: float) -> dict[tuple[float, bool], int]:
+    """Level of each heading style: the largest is 1, bold text of the body's size the lowest."""
+    styles = sorted({p.style for p in found if p.is_heading}, reverse=True)
+    return {style: min(level, 6) for level, style in enumerate(styles, 1)}
