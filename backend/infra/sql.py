@@ -32,10 +32,20 @@ def storable(text: str) -> str:
 
 
 def open_engine(url: str) -> AsyncEngine:
-    """An engine for `url`; SQLite gets WAL, foreign keys and a 5 s wait for its lock."""
+    """An engine for `url`; SQLite gets WAL, foreign keys and a 5 s wait for its lock.
+
+    Its errors do not quote parameters: those are what readers wrote.
+    """
     if not url.startswith("sqlite"):
-        return create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10, pool_timeout=5)
-    engine = create_async_engine(url, connect_args={"timeout": 5})
+        return create_async_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=10,
+            pool_timeout=5,
+            hide_parameters=True,
+        )
+    engine = create_async_engine(url, connect_args={"timeout": 5}, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _pragmas(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001

@@ -1,0 +1,191 @@
+"""Every metric, in one object that owns its registry.
+
+Names and labels of the OpenTelemetry GenAI conventions where they exist, `libri_` for the rest. No label
+holds a user, a key or a question; a model's name is one only for the first `MODELS` seen.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from backend.core.types import Usage
+
+# The conventions stop at 10 s; waiting for a slot takes minutes under load.
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+TOKENS = tuple(4**n for n in range(14))
+MODELS = 64
+
+InstanceState = Literal["closed", "half_open", "open"]
+CacheTier = Literal["exact", "semantic"]
+CacheResult = Literal["hit", "miss", "guard_reject", "evidence_reject", "stale", "off"]
+RetryPhase = Literal["before_first_token", "mid_stream"]
+QueueClass = Literal["interactive", "batch"]
+ResumeResult = Literal["replayed", "finished", "gone", "malformed", "unavailable"]
+IngestResult = Literal["done", "unchanged", "failed"]
+
+_STATES: dict[InstanceState, int] = {"closed": 0, "half_open": 1, "open": 2}
+_CALL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+_US = ("chat", "libriassist")
+
+
+def is_multiprocess() -> bool:
+    """Whether the workers of this machine share their metrics through files."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ  # noqa: TID251  prometheus_client reads it when imported
+
+
+def forget_process(pid: int) -> None:
+    """Drop the gauges of a worker that ended (gunicorn's `child_exit`)."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """What happened, counted; one per process."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._models: set[str] = set()
+        self._answers()
+        self._pool()
+        self._cache()
+        self._ingest()
+
+    def render(self) -> tuple[bytes, str]:
+        """The exposition of all metrics (of all workers of this machine) and its content type."""
+        if not is_multiprocess():
+            return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared), CONTENT_TYPE_LATEST
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livemostrecent")
+
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS
+    ) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+
+    def _answers(self) -> None:
+        self._first_token = self._histogram(
+            "gen_ai_server_time_to_first_token_seconds", "From the question to the first word shown.", *_CALL
+        )
+        self._duration = self._histogram(
+            "gen_ai_server_request_duration_seconds", "From the question to the end.", *_CALL
+        )
+        self._usage = self._histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of a generation, as the engine counted them.",
+            *_CALL,
+            "gen_ai_token_type",
+            buckets=TOKENS,
+        )
+        self._runs = self._counter("libri_runs", "Generations ended, by finish reason or error.", "result")
+        self._stage = self._histogram("libri_stage_duration_seconds", "Time of one stage.", "stage")
+        self._overhead = self._histogram(
+            "libri_overhead_seconds", "Time of a generation that is ours.", buckets=SHORT_SECONDS
+        )
+        self._joined = self._counter("libri_joined", "Runs that joined a generation under way.")
+        self._resumes = self._counter("libri_resumes", "Streams asked for again.", "result")
+        self._takeovers = self._counter("libri_takeovers", "Generations continued for a dead process.")
+
+    def _pool(self) -> None:
+        self._inflight = self._gauge("libri_pool_inflight", "Generations running.", "instance", "model")
+        self._slots = self._gauge("libri_pool_slots", "Generations an instance serves at once.", "instance")
+        self._state = self._gauge("libri_instance_state", "0 closed, 1 half-open, 2 open.", "instance")
+        self._depth = self._gauge("libri_queue_depth", "Requests waiting for a slot.", "class")
+        self._wait = self._histogram("libri_queue_wait_seconds", "Time until a slot was granted.")
+        self._retries = self._counter("libri_retries", "Generations tried again.", "phase")
+
+    def _cache(self) -> None:
+        self._lookups = self._counter("libri_cache_requests", "Looks into the cache.", "tier", "result")
+
+    def _ingest(self) -> None:
+        self._documents = self._counter("libri_ingest_documents", "Documents read.", "result")
+        self._passages = self._counter("libri_ingest_passages", "Passages written to the indexes.")
+        self._reading = self._histogram("libri_ingest_duration_seconds", "Time of one document.")
+
+    def _call(self, model: str) -> tuple[str, str, str]:
+        if model not in self._models and len(self._models) >= MODELS:
+            return *_US, "other"
+        self._models.add(model)
+        return *_US, model
+
+    def first_token(self, model: str, seconds: float) -> None:
+        """The first word of an answer or its thinking was shown."""
+        self._first_token.labels(*self._call(model)).observe(seconds)
+
+    def run_ended(self, model: str, result: str, seconds: float) -> None:
+        """A generation ended; `result` is its finish reason or error code."""
+        self._duration.labels(*self._call(model)).observe(seconds)
+        self._runs.labels(result).inc()
+
+    def tokens(self, model: str, usage: Usage) -> None:
+        """What a generation cost; nothing where the engine did not say."""
+        for kind, count in (("input", usage.prompt_tokens), ("output", usage.completion_tokens)):
+            if count is not None:
+                self._usage.labels(*self._call(model), kind).observe(count)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """A stage (`embed`, `retrieve`, `rerank`, `generate`) took so long."""
+        self._stage.labels(stage).observe(seconds)
+
+    def overhead(self, seconds: float) -> None:
+        """Time of a generation not spent in a model server or in its queue."""
+        self._overhead.observe(seconds)
+
+    def joined(self) -> None:
+        """A run joined a generation that another had begun."""
+        self._joined.inc()
+
+    def resumed(self, result: ResumeResult) -> None:
+        """A stream was asked for again."""
+        self._resumes.labels(result).inc()
+
+    def took_over(self) -> None:
+        """A generation of a dead process is continued here."""
+        self._takeovers.inc()
+
+    def queue_wait(self, seconds: float) -> None:
+        """A slot was granted after so long."""
+        self._wait.observe(seconds)
+
+    def queue_depth(self, kind: QueueClass, waiting: int) -> None:
+        """So many wait now."""
+        self._depth.labels(kind).set(waiting)
+
+    def pool_inflight(self, instance: str, model: str, running: int) -> None:
+        """So many generations run there now."""
+        self._inflight.labels(instance, self._call(model)[2]).set(running)
+
+    def pool_slots(self, instance: str, slots: int) -> None:
+        """So many may run there."""
+        self._slots.labels(instance).set(slots)
+
+    def instance_state(self, instance: str, state: InstanceState) -> None:
+        """The breaker of an instance moved."""
+        self._state.labels(instance).set(_STATES[state])
+
+    def retried(self, phase: RetryPhase) -> None:
+        """A generation was tried again."""
+        self._retries.labels(phase).inc()
+
+    def cache(self, tier: CacheTier, result: CacheResult) -> None:
+        """A look into the cache ended so."""
+        self._lookups.labels(tier, result).inc()
+
+    def ingested(self, result: IngestResult, *, passages: int = 0, seconds: float | None = None) -> None:
+        """A document was read, was unchanged, or could not be read."""
+        self._documents.labels(result).inc()
+        self._passages.inc(passages)
+        if seconds is not None:
+            self._reading.observe(seconds)
