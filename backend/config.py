@@ -54,7 +54,9 @@ class Server(Section):
     max_upload_bytes: int = Field(64 * 1024**2, gt=0, description="Largest uploaded file.")
     body_timeout_s: float = Field(30.0, gt=0, description="Longest silence while a body arrives.")
     heartbeat_s: float = Field(10.0, gt=0, le=15, description="Longest silence on an event stream.")
-    send_timeout_s: float = Field(30.0, gt=0, description="A reader that takes nothing for so long is dropped.")
+    send_timeout_s: float = Field(
+        30.0, gt=0, description="A reader that takes nothing for so long is dropped."
+    )
     shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
 
     _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
@@ -107,6 +109,7 @@ class Ingest(Section):
     parse_memory_bytes: int = Field(
         1024**3, gt=0, description="Address space of the process that reads files."
     )
+    parse_processes: int = Field(2, ge=1, description="Files read at once.")
     max_pages: int = Field(5000, gt=0, description="Most pages of a PDF.")
     max_text_chars: int = Field(20_000_000, gt=0, description="Most characters of extracted text.")
     lease_s: float = Field(30.0, gt=0, description="A job whose worker is silent that long is taken over.")

@@ -17,6 +17,9 @@ _INLINE = frozenset(
         "rt ruby s samp small span strike strong sub sup time tt u var wbr"
     )
 )
+_IN_LINE_OBJECTS = frozenset(
+    ("svg", "picture", "button", "input", "select", "textarea", "audio", "video", "script")
+)
 _SPACE = re.compile(r"\s+")
 _IN_PAGE_SHARE = 0.9
 
@@ -45,7 +48,7 @@ class BlockWriter:
 
     def gap(self, tag: str) -> None:
         """An element that was left out; a block one still ends the paragraph."""
-        if tag not in _INLINE:
+        if tag not in _INLINE and tag not in _IN_LINE_OBJECTS:
             self._flush()
 
     def open(self, tag: str, attributes: Mapping[str, str]) -> None:

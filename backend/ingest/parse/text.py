@@ -54,8 +54,8 @@ def _decode_legacy(data: bytes) -> str:
 def clean(text: str) -> str:
     """`text` composed (NFC), with plain spaces, hyphens and newlines, without what cannot be seen.
 
-    Zero-width and bidi characters, variation selectors, tags, private use and control characters go: they show a
-    reader nothing, and they hide instructions, or a word from the index.
+    Zero-width, bidi, private use and control characters, variation selectors and tags go: they show a reader
+    nothing, and they hide instructions, or a word from the index.
     """
     text = _SPACES.sub(" ", _NEWLINES.sub("\n", text))
     return unicodedata.normalize("NFC", _UNSEEN.sub("", text)).replace("\u2011", "-").replace("\u2010", "-")
