@@ -1,0 +1,45 @@
+"""How servers of the OpenAI protocol differ, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+Json = str | int | float | bool | None | Mapping[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What one kind of server sends and understands.
+
+    Attributes:
+        reasoning: Fields of `delta` that hold reasoning, in order of preference.
+        inline_thinking: Reasoning may come inside the content, as `<think>…</think>` at its start.
+        include_usage: Token counts must be asked for with `stream_options`.
+        sends_done: A good stream ends with `[DONE]`. It proves nothing (vLLM sends it after an abort too):
+            only a finish reason does; here it says whether to wait for it.
+        thinking_switch: `chat_template_kwargs.enable_thinking` is understood, or ignored.
+        extra: Further fields of every request.
+    """
+
+    name: str
+    reasoning: tuple[str, ...] = ("reasoning_content", "reasoning")
+    inline_thinking: bool = True
+    include_usage: bool = True
+    sends_done: bool = True
+    thinking_switch: bool = True
+    extra: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+
+
+LLAMA_CPP = Dialect(
+    "llama.cpp",
+    reasoning=("reasoning_content",),
+    inline_thinking=False,
+    extra=MappingProxyType({"cache_prompt": True}),
+)
+VLLM = Dialect("vllm", reasoning=("reasoning", "reasoning_content"))
+MLX = Dialect("mlx", reasoning=("reasoning",))
+TRANSFORMERS = Dialect("transformers", include_usage=False, sends_done=False, thinking_switch=False)
+COMMON = Dialect("openai")
+"""What llama.cpp, vLLM and MLX all accept: for a server of which nothing is known."""
