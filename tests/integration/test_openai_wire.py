@@ -30,9 +30,7 @@ async def answer(*say, end="eof", request=None, **engine):
         request = request or a_request(bounds=QUICK)
         generation = OpenAICompatEngine(session, **engine).generate(Endpoint(server.url, "key"), request)
         async with aclosing(generation):
-            async for piece in generation:
-                pieces.append(piece)
-        return pieces, server
+            return [piece async for piece in generation], server
 
 
 def text_of(pieces):
