@@ -1,0 +1,240 @@
+"""The lexical index in tantivy: BM25 over the stems of title, headings and text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tantivy import Document, Index, IndexWriter, Occur, Query, Schema, SchemaBuilder, Searcher, TextAnalyzer
+
+from backend.core.errors import RetrievalUnavailable, StorageFull
+from backend.core.types import Language, Passage
+from backend.corpus.base import CorpusRef
+from backend.retrieval import analysis, payload
+from backend.retrieval.base import Hit
+from backend.retrieval.threads import Threads
+
+LANGUAGES: Final[tuple[Language, ...]] = ("fr", "en")
+_VERSION: Final = f"1.{analysis.VERSION}"
+_MOST_TERMS: Final = 64
+_HEAP_BYTES: Final = 32_000_000
+_FULL = ("no space left", "disk is full", "disk full")
+
+
+@dataclass(frozen=True, slots=True)
+class Boosts:
+    """Weights of the fields; the passage's own text has 1.
+
+    Attributes:
+        title: Title and headings.
+    """
+
+    title: float = 1.0
+
+
+@dataclass(slots=True)
+class _Open:
+    """An index that is open in this process."""
+
+    index: Index
+    meta: Path | None
+    seen: object = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class TantivyIndex:
+    """One index for each tenant and corpus; `folder` None keeps them in memory.
+
+    Writers of several processes take turns at the index's own lock file.
+
+    Args:
+        writer_wait_s: Longest wait for that lock.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        boosts: Boosts | None = None,
+        workers: int = 4,
+        writer_wait_s: float = 30.0,
+    ) -> None:
+        self._folder = folder
+        self._boosts = boosts or Boosts()
+        self._writer_wait_s = writer_wait_s
+        self._threads = Threads("lexical", workers=workers)
+        self._analysers: dict[Language, TextAnalyzer] = {name: analysis.analyser(name) for name in LANGUAGES}
+        self._schema = _schema()
+        self._open: dict[CorpusRef, _Open] = {}
+        self._lock = threading.Lock()
+
+    async def add(self, corpus: CorpusRef, passages: Sequence[Passage]) -> None:
+        """See `LexicalIndex`."""
+        if passages:
+            await self._threads.call(lambda: self._write(corpus, lambda w: _add(w, passages)))
+
+    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        """See `LexicalIndex`."""
+        if revisions:
+            await self._threads.call(lambda: self._write(corpus, lambda w: _remove(w, revisions)))
+
+    async def search(self, corpus: CorpusRef, question: str, language: Language, limit: int) -> Sequence[Hit]:
+        """See `LexicalIndex`."""
+        return await self._threads.call(lambda: self._search(corpus, question, limit))
+
+    async def count(self, corpus: CorpusRef) -> int:
+        """See `LexicalIndex`."""
+        return await self._threads.call(lambda: self._count(corpus))
+
+    def close(self) -> None:
+        """Wait for calls that run."""
+        self._threads.close()
+
+    def _write(self, corpus: CorpusRef, change: Callable[[IndexWriter], None]) -> None:
+        with _translated():
+            opened = self._opened(corpus)
+            with opened.lock:
+                writer = self._writer(opened.index)
+                try:
+                    change(writer)
+                    writer.commit()
+                finally:
+                    writer.wait_merging_threads()
+                opened.index.reload()
+                opened.seen = _stamp(opened)
+
+    def _writer(self, index: Index) -> IndexWriter:
+        """A writer; it holds the lock file until its merging threads are waited for."""
+        deadline = time.monotonic() + self._writer_wait_s
+        while True:
+            try:
+                return index.writer(_HEAP_BYTES, 1)
+            except ValueError as exc:
+                if "lock" not in str(exc).lower() or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
+
+    def _search(self, corpus: CorpusRef, question: str, limit: int) -> Sequence[Hit]:
+        with _translated():
+            searcher = self._searcher(corpus)
+            if searcher is None or limit < 1 or not searcher.num_docs:
+                return ()
+            query = self._query(question)
+            found = searcher.search(query, limit, count=False).hits if query is not None else []
+            return [Hit(_stored(searcher.doc(address)), float(score)) for score, address in found]
+
+    def _query(self, question: str) -> Query | None:
+        """Any of the question's stems, in both languages: names cross them, and a guess may be wrong."""
+        text = question.encode("utf-8", "replace").decode()  # a lone surrogate is no text
+        clauses: list[tuple[Occur, Query]] = []
+        for name in LANGUAGES:
+            terms = dict.fromkeys(self._analysers[name].analyze(text))
+            for term in list(terms)[:_MOST_TERMS]:
+                clauses += [(Occur.Should, part) for part in self._parts(name, term)]
+        return Query.boolean_query(clauses) if clauses else None
+
+    def _parts(self, language: Language, term: str) -> Iterator[Query]:
+        yield Query.term_query(self._schema, f"text_{language}", term, "freq")
+        title = Query.term_query(self._schema, f"title_{language}", term, "freq")
+        yield Query.boost_query(title, self._boosts.title)
+
+    def _count(self, corpus: CorpusRef) -> int:
+        with _translated():
+            searcher = self._searcher(corpus)
+            return int(searcher.num_docs) if searcher is not None else 0
+
+    def _searcher(self, corpus: CorpusRef) -> Searcher | None:
+        """The index as its last writer left it, whichever process that was; None if there is none."""
+        if self._folder is not None and not self._home(corpus).is_dir():
+            return None
+        opened = self._opened(corpus)
+        stamp = _stamp(opened)
+        if stamp != opened.seen:
+            opened.index.reload()
+            opened.seen = stamp
+        return opened.index.searcher()
+
+    def _opened(self, corpus: CorpusRef) -> _Open:
+        with self._lock:
+            if corpus not in self._open:
+                self._open[corpus] = self._new(corpus)
+            return self._open[corpus]
+
+    def _new(self, corpus: CorpusRef) -> _Open:
+        home = self._home(corpus) if self._folder is not None else None
+        if home is not None:
+            home.mkdir(parents=True, exist_ok=True)
+        index = Index(self._schema, str(home) if home else None)
+        for name, one in self._analysers.items():
+            index.register_tokenizer(f"libri_{name}", one)
+        index.config_reader("manual")
+        return _Open(index, home / "meta.json" if home else None)
+
+    def _home(self, corpus: CorpusRef) -> Path:
+        digest = hashlib.sha256("\0".join((corpus.tenant, corpus.name, _VERSION)).encode()).hexdigest()
+        return (self._folder or Path()) / digest[:40]
+
+
+def _schema() -> Schema:
+    builder = SchemaBuilder()
+    builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("revision", tokenizer_name="raw", index_option="basic")
+    for name in LANGUAGES:
+        for part in ("title", "text"):
+            builder.add_text_field(f"{part}_{name}", tokenizer_name=f"libri_{name}", index_option="freq")
+    builder.add_bytes_field("payload", stored=True)
+    return builder.build()
+
+
+def _add(writer: IndexWriter, passages: Sequence[Passage]) -> None:
+    for passage in {p.id: p for p in passages}.values():
+        writer.delete_documents_by_term("id", passage.id)
+        document = Document()
+        document.add_text("id", passage.id)
+        document.add_text("revision", passage.revision)
+        heads = dict.fromkeys((passage.title, *passage.headings))
+        document.add_text(f"title_{passage.language}", "\n".join(heads))
+        document.add_text(f"text_{passage.language}", passage.text)
+        stored = payload.fields(passage) | {"id": passage.id, "text": passage.text}
+        document.add_bytes("payload", json.dumps(stored, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        writer.add_document(document)
+
+
+def _remove(writer: IndexWriter, revisions: Sequence[str]) -> None:
+    for revision in revisions:
+        writer.delete_documents_by_term("revision", revision)
+
+
+def _stored(document: Document) -> Passage:
+    stored = json.loads(bytes(document.get_first("payload") or b"").decode("utf-8", "surrogatepass"))
+    return payload.passage(stored["id"], stored["text"], stored)
+
+
+def _stamp(opened: _Open) -> object:
+    """Changes with every commit of any process."""
+    if opened.meta is None:
+        return None
+    status = opened.meta.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Tantivy's errors as ours.
+
+    Raises:
+        StorageFull, RetrievalUnavailable
+    """
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as exc:
+        if any(mark in str(exc).lower() for mark in _FULL):
+            raise StorageFull("no space is left for the lexical index") from exc
+        raise RetrievalUnavailable("the lexical index does not answer") from exc

@@ -1,0 +1,51 @@
+"""The dense index in memory: exact, for tests and for measuring what approximate ones lose.
+
+The lexical index in memory is `TantivyIndex(None)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backend.core.types import Passage
+from backend.corpus.base import CorpusRef
+from backend.embedding.base import Vectors
+from backend.retrieval.base import Hit
+
+Rows = dict[str, tuple[Passage, Vectors]]
+
+
+class MemoryDenseIndex:
+    """Every vector is compared with every question."""
+
+    def __init__(self) -> None:
+        self._rows: dict[CorpusRef, Rows] = {}
+
+    async def add(self, corpus: CorpusRef, passages: Sequence[Passage], vectors: Vectors) -> None:
+        """See `DenseIndex`."""
+        rows = self._rows.setdefault(corpus, {})
+        rows.update((p.id, (p, v)) for p, v in zip(passages, vectors, strict=True))
+
+    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        """See `DenseIndex`."""
+        gone = frozenset(revisions)
+        kept = {id: row for id, row in self._rows.get(corpus, {}).items() if row[0].revision not in gone}
+        self._rows[corpus] = kept
+
+    async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
+        """See `DenseIndex`."""
+        rows = list(self._rows.get(corpus, {}).values())
+        if not rows:
+            return ()
+        cosines = np.stack([row[1] for row in rows]) @ vector
+        best = np.argsort(-cosines, kind="stable")[: max(limit, 0)]
+        return [Hit(rows[i][0], float(cosines[i])) for i in best]
+
+    async def count(self, corpus: CorpusRef) -> int:
+        """See `DenseIndex`."""
+        return len(self._rows.get(corpus, {}))
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,114 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+from backend.corpus.base import CorpusRef
+from backend.retrieval.chroma import ChromaIndex
+from backend.retrieval.memory import MemoryDenseIndex
+from tests.support.passages import LIBRARY, HashEmbedder, passage
+
+
+@pytest.fixture(params=["memory", "chroma"])
+def index(request, tmp_path):
+    made = MemoryDenseIndex() if request.param == "memory" else ChromaIndex(tmp_path / "chroma", "hash/1")
+    yield made
+    made.close()
+
+
+def vectors(passages):
+    return np.stack([HashEmbedder().vector(p.text) for p in passages])
+
+
+async def put(index, *passages, corpus=LIBRARY):
+    await index.add(corpus, passages, vectors(passages))
+
+
+async def test_a_passage_comes_back_whole(index):
+    one = passage("Le prêt\n dure « 3 » semaines 🤖", title="Règles", headings=("A", "B"), page=3)
+    two = passage("unrelated words", language="en")
+    await put(index, one, two)
+    hits = await index.search(LIBRARY, vectors([one])[0], 2)
+    assert [hit.passage for hit in hits] == [one, two]
+
+
+async def test_the_score_is_the_cosine_best_first(index):
+    some = [passage(text) for text in ("a b c d", "a b x y", "w x y z")]
+    await put(index, *some)
+    hits = await index.search(LIBRARY, vectors(some)[0], 3)
+    assert [hit.passage for hit in hits] == some
+    wanted = vectors(some) @ vectors(some)[0]
+    assert [hit.score for hit in hits] == pytest.approx(wanted, abs=1e-4)
+
+
+async def test_no_more_than_the_limit(index):
+    await put(index, *(passage(f"word {i}") for i in range(5)))
+    assert len(await index.search(LIBRARY, vectors([passage("word")])[0], 2)) == 2
+    assert len(await index.search(LIBRARY, vectors([passage("word")])[0], 50)) == 5
+
+
+async def test_the_same_id_replaces(index):
+    await put(index, passage("old text", id="p"))
+    await put(index, passage("new text", id="p", revision="r2"))
+    hits = await index.search(LIBRARY, vectors([passage("new text")])[0], 5)
+    assert [(h.passage.text, h.passage.revision) for h in hits] == [("new text", "r2")]
+    assert await index.count(LIBRARY) == 1
+
+
+async def test_a_removed_revision_is_gone_and_others_stay(index):
+    await put(index, passage("a", revision="r1"), passage("b", revision="r1"), passage("c", revision="r2"))
+    await index.remove(LIBRARY, ["r1", "never-seen"])
+    assert await index.count(LIBRARY) == 1
+    hits = await index.search(LIBRARY, vectors([passage("a")])[0], 5)
+    assert [h.passage.revision for h in hits] == ["r2"]
+
+
+async def test_tenants_and_corpora_do_not_share(index):
+    await put(index, passage("a"))
+    for other in (
+        CorpusRef("village", "library"),
+        CorpusRef("city", "archive"),
+        CorpusRef("citylibrary", ""),
+    ):
+        assert await index.search(other, vectors([passage("a")])[0], 5) == ()
+        assert await index.count(other) == 0
+
+
+async def test_a_corpus_that_never_was_is_empty(index):
+    nowhere = CorpusRef("nobody", "nothing")
+    await index.remove(nowhere, ["r1"])
+    assert await index.count(nowhere) == 0
+
+
+async def test_nothing_to_write_is_no_error(index):
+    await index.add(LIBRARY, (), np.zeros((0, 64), np.float32))
+    await index.remove(LIBRARY, ())
+    assert await index.count(LIBRARY) == 0
+
+
+async def test_writers_and_readers_at_once_lose_nothing(index):
+    batches = [[passage(f"w{i} w{j}") for j in range(5)] for i in range(8)]
+    async with asyncio.TaskGroup() as group:
+        for batch in batches:
+            group.create_task(put(index, *batch))
+            group.create_task(index.search(LIBRARY, vectors([passage("w1")])[0], 3))
+    assert await index.count(LIBRARY) == 40
+
+
+async def test_a_reopened_chroma_holds_what_was_acknowledged(tmp_path):
+    one = passage("a b c")
+    first = ChromaIndex(tmp_path, "hash/1")
+    await put(first, one)
+    first.close()
+    again = ChromaIndex(tmp_path, "hash/1")
+    assert [h.passage for h in await again.search(LIBRARY, vectors([one])[0], 5)] == [one]
+    again.close()
+
+
+async def test_vectors_of_another_embedder_never_meet(tmp_path):
+    first = ChromaIndex(tmp_path, "hash/1")
+    await put(first, passage("a"))
+    other = ChromaIndex(tmp_path, "hash/2")
+    assert await other.count(LIBRARY) == 0
+    first.close()
+    other.close()

@@ -1,0 +1,146 @@
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backend.corpus.base import CorpusRef
+from backend.retrieval.lexical_tantivy import TantivyIndex
+from tests.support.passages import LIBRARY, passage
+
+
+@pytest.fixture(params=["memory", "disk"])
+def index(request, tmp_path):
+    made = TantivyIndex(None if request.param == "memory" else tmp_path / "lexical")
+    yield made
+    made.close()
+
+
+async def found(index, question, language="fr", corpus=LIBRARY):
+    return [hit.passage.text for hit in await index.search(corpus, question, language, 10)]
+
+
+async def test_a_passage_comes_back_whole(index):
+    one = passage("Le prêt\n dure « 3 » semaines 🤖", title="Règles", headings=("A", "B"), page=3)
+    await index.add(LIBRARY, [one])
+    assert [hit.passage for hit in await index.search(LIBRARY, "prêt", "fr", 5)] == [one]
+
+
+async def test_the_best_comes_first(index):
+    await index.add(LIBRARY, [passage("prêt livre"), passage("prêt livre retard"), passage("autre chose")])
+    hits = await index.search(LIBRARY, "retard du prêt", "fr", 10)
+    assert [hit.passage.text for hit in hits] == ["prêt livre retard", "prêt livre"]
+    assert hits[0].score > hits[1].score > 0
+
+
+async def test_no_more_than_the_limit(index):
+    await index.add(LIBRARY, [passage(f"prêt {i}") for i in range(5)])
+    assert len(await index.search(LIBRARY, "prêt", "fr", 2)) == 2
+    assert len(await index.search(LIBRARY, "prêt", "fr", 0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "language"),
+    [
+        ("bibliothèques", "La bibliothèque ferme", "fr"),
+        ("BIBLIOTHEQUE", "La bibliothèque ferme", "fr"),
+        ("l’inscription", "S'inscrire : une inscription", "fr"),
+        ("d'inscription", "L’inscription est gratuite", "fr"),
+        ("qu'une œuvre ?", "Une oeuvre", "fr"),
+        ("renouveler", "Vous renouvelez le livre", "fr"),
+        ("renewals", "Loans can be renewed: one renewal", "en"),
+        ("library's hours", "Hours of the library", "en"),
+    ],
+)
+async def test_words_meet_across_accents_elisions_and_inflection(index, question, text, language):
+    await index.add(LIBRARY, [passage(text, language=language)])
+    assert await found(index, question, language) == [text]
+
+
+async def test_stop_words_alone_find_nothing(index):
+    await index.add(
+        LIBRARY, [passage("Quel est le prêt de la ville ?"), passage("What is it", language="en")]
+    )
+    assert await found(index, "quel est le de la ?") == []
+    assert await found(index, "what is the", "en") == []
+
+
+async def test_title_and_headings_are_searched(index):
+    one = passage("Trois semaines.", title="Durée du prêt", headings=("Retards",))
+    await index.add(LIBRARY, [one, passage("Autre")])
+    assert await found(index, "prêt") == ["Trois semaines."]
+    assert await found(index, "retard") == ["Trois semaines."]
+
+
+async def test_a_question_in_the_other_language_still_finds_names(index):
+    await index.add(LIBRARY, [passage("Le RGPD protège les données.")])
+    assert await found(index, "What is the RGPD?", "en") == ["Le RGPD protège les données."]
+
+
+async def test_the_same_id_replaces(index):
+    await index.add(LIBRARY, [passage("ancien texte", id="p")])
+    await index.add(LIBRARY, [passage("nouveau texte", id="p")])
+    await index.add(LIBRARY, [passage("troisième texte", id="p"), passage("dernier texte", id="p")])
+    assert await found(index, "texte") == ["dernier texte"]
+    assert await index.count(LIBRARY) == 1
+
+
+async def test_a_removed_revision_is_gone_and_others_stay(index):
+    await index.add(LIBRARY, [passage("prêt un", revision="r1"), passage("prêt deux", revision="r2")])
+    await index.remove(LIBRARY, ["r1", "never-seen"])
+    assert await found(index, "prêt") == ["prêt deux"]
+    assert await index.count(LIBRARY) == 1
+
+
+async def test_tenants_and_corpora_do_not_share(index):
+    await index.add(LIBRARY, [passage("prêt")])
+    for other in (
+        CorpusRef("village", "library"),
+        CorpusRef("city", "archive"),
+        CorpusRef("citylibrary", ""),
+    ):
+        assert await found(index, "prêt", corpus=other) == []
+        assert await index.count(other) == 0
+
+
+async def test_a_corpus_that_never_was_is_empty(index):
+    nowhere = CorpusRef("nobody", "nothing")
+    await index.remove(nowhere, ["r1"])
+    await index.add(nowhere, [])
+    assert await index.count(nowhere) == 0
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["", "?", 'title:("', "a AND OR NOT", "id:*", "[a TO b", "\\", "text_fr:x^9", "\x00\ud800", "x" * 70_000],
+)
+async def test_any_typed_text_is_a_question(index, question):
+    await index.add(LIBRARY, [passage("prêt")])
+    await index.search(LIBRARY, question, "fr", 5)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(question=st.text(max_size=200))
+async def test_no_text_is_an_error(index, question):
+    await index.add(LIBRARY, [passage("prêt", id="only")])
+    await index.search(LIBRARY, question, "fr", 5)
+
+
+async def test_writers_and_readers_at_once_lose_nothing(index):
+    async with asyncio.TaskGroup() as group:
+        for i in range(6):
+            group.create_task(index.add(LIBRARY, [passage(f"prêt {i} {j}") for j in range(5)]))
+            group.create_task(index.search(LIBRARY, "prêt", "fr", 3))
+    assert await index.count(LIBRARY) == 30
+
+
+async def test_another_process_sees_what_was_acknowledged(tmp_path):
+    first, second = TantivyIndex(tmp_path), TantivyIndex(tmp_path)
+    await first.add(LIBRARY, [passage("prêt un")])
+    assert await found(second, "prêt") == ["prêt un"]
+    await first.add(LIBRARY, [passage("prêt deux")])
+    assert sorted(await found(second, "prêt")) == ["prêt deux", "prêt un"]
+    await second.add(LIBRARY, [passage("prêt trois")])
+    assert await first.count(LIBRARY) == 3
+    first.close()
+    second.close()
