@@ -1,1 +1,102 @@
-"""Commands."""
+"""`libriassist`: reads arguments, calls one function of `backend.cli`, returns its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from backend import __version__
+from backend.chat.runs import DEFAULT_CORPUS
+from backend.cli import ask, configuration, doctor, ingest, keys, serve
+from backend.config import Settings
+from backend.core.errors import LibriError
+from backend.core.types import Role
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors of ours are one line on stderr and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options, Settings())
+    except ValidationError as exc:
+        for error in exc.errors(include_input=False, include_url=False):
+            _complain(f"setting {'.'.join(map(str, error['loc']))}: {error['msg']}")
+    except (LibriError, OSError) as exc:
+        _complain(str(exc))
+    except KeyboardInterrupt:
+        _complain("stopped")
+    return 1
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    match options.command:
+        case "serve":
+            return serve.serve(settings)
+        case "config":
+            return configuration.document() if options.markdown else configuration.show(settings)
+        case _:
+            return asyncio.run(_work(options, settings))
+
+
+def _work(options: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    match options.command, getattr(options, "action", None):
+        case "ingest", _:
+            return ingest.ingest(settings, options.paths, corpus=options.corpus, sample=options.sample)
+        case "reindex", _:
+            return ingest.reindex(settings)
+        case "ask", _:
+            return ask.ask(settings, options.question, options.language)
+        case "doctor", _:
+            return doctor.doctor(settings)
+        case "keys", "create":
+            roles = [Role(role) for role in options.role or ("reader",)]
+            return keys.create(settings, options.name, options.tenant, roles, options.corpus)
+        case "keys", "revoke":
+            return keys.revoke(settings, options.id)
+        case _:
+            return keys.show(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="libriassist", description="Answers from your own documents.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("serve", help="serve the page and the API")
+    add = commands.add_parser("ingest", help="read documents, or folders of them")
+    add.add_argument("paths", nargs="*", type=Path, metavar="PATH")
+    add.add_argument("--corpus", default=DEFAULT_CORPUS)
+    add.add_argument("--sample", action="store_true", help="the sample documents of a bookshop and library")
+    commands.add_parser("reindex", help="read again what an older parser, chunker or embedder made")
+    question = commands.add_parser("ask", help="ask one question")
+    question.add_argument("question")
+    question.add_argument("--language", choices=("fr", "en"))
+    commands.add_parser("doctor", help="what is configured, reachable, missing, and what to do about it")
+    settings = commands.add_parser("config", help="the settings in force")
+    settings.add_argument("--markdown", action="store_true", help="the documentation of all settings")
+    _key_commands(commands.add_parser("keys", help="make, list and revoke API keys"))
+    return parser
+
+
+def _key_commands(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key; it is shown once")
+    create.add_argument("name")
+    create.add_argument("--tenant", default="local")
+    create.add_argument("--role", action="append", choices=[role.value for role in Role])
+    create.add_argument("--corpus", action="append", help="a corpus it may read; all if never given")
+    actions.add_parser("list", help="all keys, without their secrets")
+    actions.add_parser("revoke", help="make a key worthless").add_argument("id")
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"libriassist: {message}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

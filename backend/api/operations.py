@@ -29,7 +29,7 @@ async def alive() -> dict[str, str]:
 @router.get("/health/ready")
 async def ready(services: ServicesDep, response: Response) -> dict[str, Any]:
     """Whether questions can be answered; 503 if not. Degraded is ready."""
-    found = await _checked(services)
+    found = await checked(services)
     broken = [name for name, health in found.items() if not health.ok]
     status = "ok" if not broken else "degraded"
     if any(found[name].needed for name in broken):
@@ -40,7 +40,7 @@ async def ready(services: ServicesDep, response: Response) -> dict[str, Any]:
 @router.get("/health/deep")
 async def deep(services: ServicesDep, who: AdminDep, response: Response) -> dict[str, Any]:
     """Each thing we stand on, with its latency in seconds."""
-    found = await _checked(services)
+    found = await checked(services)
     if any(health.needed and not health.ok for health in found.values()):
         response.status_code = 503
     return {"checks": {name: asdict(health) for name, health in found.items()}}
@@ -74,7 +74,8 @@ async def markdown(who: ReaderDep, body: JsonBody[MarkdownText]) -> dict[str, st
     return {"html": await asyncio.to_thread(to_html, body.text)}
 
 
-async def _checked(services: Services) -> dict[str, Health]:
+async def checked(services: Services) -> dict[str, Health]:
+    """Every check, each within its bound."""
     results = await asyncio.gather(*(_one(check) for check in services.checks.values()))
     return dict(zip(services.checks, results, strict=True))
 

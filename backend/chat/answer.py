@@ -102,7 +102,9 @@ class Answerer:
             bounds=Bounds(self.engine.connect_s, self.engine.first_token_s, self.engine.gap_s),
         )
 
-    async def _relay(self, draft: Draft, events: AsyncGenerator[PoolEvent, None] | AsyncGenerator[Piece, None]) -> Done:
+    async def _relay(
+        self, draft: Draft, events: AsyncGenerator[PoolEvent, None] | AsyncGenerator[Piece, None]
+    ) -> Done:
         """Log what the pool or an engine sends, up to its `End`."""
         asked = self.clock.monotonic()
         async with aclosing(events) as stream:

@@ -14,37 +14,37 @@ from backend.core.types import Language
 
 _LEANING: dict[Language, re.Pattern[str]] = {
     "fr": re.compile(
-        r"^(et|mais|ou|donc|alors|sinon|aussi|pourquoi|comment ça|combien|lequel|laquelle|lesquels|lesquelles"
-        r"|quand|où|depuis quand|jusqu'à quand|à partir de quand)\b.{0,40}$"
-        r"|^(et|mais|sinon|dans ce cas|du coup|par contre)\b"
-        r"|\b(il|elle|ils|elles|celui-ci|celle-ci|ceux-ci|celles-ci|celui-là|celle-là|cela|ça|ceci|y|en|leurs?"
-        r"|ce dernier|cette dernière|ces derniers|le même|la même|ces|cette)\b"
-        r"|\b(l'autre|le premier|la première|le second|la seconde)\b",
+        r"^(et|mais|ou|sinon|dans ce cas|du coup|par contre)\b"
+        r"|\b(ils?|elles?|celui|celle|ceux|celles|cela|ça|ceci|ces|cette|leurs?|y)\b"
+        r"|\b(j|m|s|y |qu)['’ ]?en\b|\ben (ai|as|a|avons|avez|ont)\b"
+        r"|\b(ce|le|la|les) (derniere?|dernière|premier|première|seconde?|même|autre)s?\b|\bl['’]autre\b"
+        r"|(-on|-je|-il|-elle|-nous|-vous|\bcomment|\bpeux|\bveux|\bdois|\bfaut)\s(le|la|les|lui|leur|l['’])"
+        r"\s?\w+(er|ir|re)\b",
         re.IGNORECASE,
     ),
     "en": re.compile(
-        r"^(and|but|or|so|then|also|why|how come|how much|how many|which one|which ones|when|where|since when"
-        r"|until when|what about|how about)\b.{0,40}$"
-        r"|^(and|but|otherwise|in that case|what about|how about|what if)\b"
-        r"|\b(it|its|they|them|their|he|she|his|her|him|this|that|these|those|there|the same|the former"
-        r"|the latter|one|ones)\b"
-        r"|\b(the first|the second|the other)\b",
+        r"^(and|but|or|otherwise|in that case|what about|how about|what if)\b"
+        r"|\b(it|its|they|them|their|he|she|his|her|him|this|these|those|there|the (same|former|latter))\b"
+        r"|\bthat( one)?\s*\?|\b(the|which|another) ones?\b|\bthe (first|second|other)\b",
         re.IGNORECASE,
     ),
 }
 _FEW_WORDS = 3
-_IMPERSONAL = re.compile(
-    r"\b(il y a|y a-t-il|est-il|faut-il|il faut|peut-il|s'agit-il|il est (possible|interdit|permis)"
-    r"|is it (possible|allowed|free|necessary)|is there|are there|there (is|are))\b",
+_OWN_SUBJECT = re.compile(
+    # A pronoun that takes up the subject of the same question: "la carte est-elle payante ?"
+    r"\b(les?|la|une?|des|mon|ma|mes|votre|vos|quels?|quelles?|l['’])\s?[^?,;]*?\w-(t-)?(ils?|elles?)\b"
+    r"|\b(il y a|y a-t-il|est-il|faut-il|il faut|peut-il|s'agit-il|il est|existe-t-il)\b"
+    r"|\b(is it|it is) (possible|allowed|free|necessary|true)\b"
+    r"|\b(is|are|was|were) there\b|\bthere (is|are)\b",
     re.IGNORECASE,
 )
 
 
 def leans_on_context(question: str, language: Language) -> bool:
     """Whether the question cannot be understood alone."""
-    alone = _IMPERSONAL.sub(" ", question)
-    words = re.findall(r"\w+", alone)
-    return len(words) <= _FEW_WORDS or _LEANING[language].search(alone.strip()) is not None
+    if len(re.findall(r"\w+", question)) <= _FEW_WORDS:
+        return True
+    return _LEANING[language].search(_OWN_SUBJECT.sub(" ", question).strip()) is not None
 
 
 def standalone(question: str, earlier_questions: Sequence[str], language: Language) -> str:

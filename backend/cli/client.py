@@ -1,0 +1,83 @@
+"""Speaks to the server that holds the data folder, for commands that run beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from backend.cli.serve import ADDRESS_FILE
+from backend.config import Settings
+from backend.core.errors import LibriError, Unavailable, revived
+
+
+class ServerClient:
+    """The HTTP API, as far as commands need it.
+
+    Raises:
+        LibriError: Every method; what the server answered, or `Unavailable`.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """The JSON answer to one request."""
+        try:
+            async with self._session.request(method, path, **options) as response:
+                body = orjson.loads(await response.read() or b"{}")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+            raise Unavailable("the running server does not answer") from exc
+        if response.status >= 400 and response.status != 503:
+            raise revived(body.get("code", ""), body.get("detail") or body.get("title", "refused"))
+        return dict(body)
+
+    async def upload(self, corpus: str, files: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
+        """Hand in files; the state of their ingestion."""
+        form = aiohttp.FormData(quote_fields=False)
+        for name, content in files:
+            form.add_field("file", content, filename=name, content_type="application/octet-stream")
+        return await self.json("POST", "/api/v1/documents", params={"corpus": corpus}, data=form)
+
+    async def until_done(
+        self, ingestion: dict[str, Any], on_progress: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Wait until an ingestion has ended."""
+        while ingestion["state"] not in ("done", "failed"):
+            on_progress(ingestion)
+            await asyncio.sleep(0.3)
+            ingestion = await self.json("GET", f"/api/v1/ingestions/{ingestion['id']}")
+        on_progress(ingestion)
+        return ingestion
+
+
+@asynccontextmanager
+async def running_server(settings: Settings) -> AsyncIterator[ServerClient]:
+    """The server that holds the data folder.
+
+    Raises:
+        Unavailable: It did not say where it listens.
+    """
+    url = _address(settings.data.dir / ADDRESS_FILE)
+    key = settings.auth.api_key.get_secret_value()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
+    async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
+        yield ServerClient(session)
+
+
+def _address(path: Path) -> str:
+    try:
+        return str(orjson.loads(path.read_bytes())["url"])
+    except (OSError, ValueError, KeyError) as exc:
+        raise Unavailable(
+            "another process uses the data folder, and it is not a server that can be asked"
+        ) from exc
+
+
+__all__ = ["LibriError", "ServerClient", "running_server"]

@@ -1,0 +1,132 @@
+"""`libriassist doctor`: what is configured, reachable, missing, and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from backend.api.operations import checked
+from backend.cli.client import running_server
+from backend.config import Settings
+from backend.core.errors import LibriError, Unavailable
+from backend.wiring import DataFolderBusy, open_services
+
+_LITTLE_DISK = 2 * 1024**3
+_ADVICE = {
+    "sql": "check LIBRI_DATA__DATABASE_URL, and that the database runs and the data folder can be written",
+    "dense": "the index can be rebuilt: stop the server, remove <data>/chroma, run `libriassist reindex`",
+    "lexical": "the index can be rebuilt: stop the server, remove <data>/lexical, run `libriassist reindex`",
+    "embedder": "check EMBEDDING_MODEL: a known name, or a folder with a sentence-transformers model",
+    "models": "start a model server and set OLLAMA_URLS or LIBRI_ENGINE__OPENAI_URLS; "
+    "until then answers are quoted from the documents",
+}
+State = Literal["ok", "note", "bad"]
+_MARKS: Mapping[State, str] = {
+    "ok": "[green]ok[/green]",
+    "note": "[yellow]note[/yellow]",
+    "bad": "[red]bad[/red]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    state: State
+    what: str
+    detail: str
+    advice: str = ""
+
+
+async def doctor(settings: Settings) -> int:
+    """Print the findings; the exit status is 1 if something needed is broken."""
+    findings = [*_settings(settings), *_disk(settings)]
+    try:
+        findings += await _services(settings)
+    except DataFolderBusy:
+        findings += await _running(settings)
+    except (LibriError, OSError, ValueError) as exc:
+        findings.append(
+            Finding("bad", "start", str(exc), "mend this first; nothing can be checked behind it")
+        )
+    _print(findings)
+    return 1 if any(finding.state == "bad" for finding in findings) else 0
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    changed = settings.model_dump(mode="json", exclude_defaults=True)
+    names = sorted(f"{section}.{field}" for section, fields in changed.items() for field in fields)
+    yield Finding("ok", "settings", ", ".join(names) or "all defaults")
+    if not settings.auth.api_key.get_secret_value() and not _is_loopback(settings.server.host):
+        yield Finding(
+            "note",
+            "access",
+            f"listens on {settings.server.host}; without a key only this machine is served",
+            "set API_KEY, or make keys with `libriassist keys create`",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data.dir
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    detail = f"{folder}: {free / 1024**3:.1f} GiB free"
+    if free < _LITTLE_DISK:
+        yield Finding("note", "disk", detail, "make room: documents are refused when the disk is full")
+    else:
+        yield Finding("ok", "disk", detail)
+
+
+async def _services(settings: Settings) -> list[Finding]:
+    async with open_services(settings) as services:
+        found = await checked(services)
+        models = await services.pool.models()
+        documents = await services.catalogue.corpora("local")
+    findings = [
+        _health(name, ok=health.ok, needed=health.needed, detail=health.detail, latency_s=health.latency_s)
+        for name, health in found.items()
+    ]
+    findings.append(Finding("ok", "model list", ", ".join(models) or "none"))
+    if not documents:
+        findings.append(
+            Finding("note", "documents", "none yet", "run `libriassist ingest PATH` (or `--sample`)")
+        )
+    return findings
+
+
+async def _running(settings: Settings) -> list[Finding]:
+    """What the running server says of itself."""
+    try:
+        async with running_server(settings) as server:
+            answer: dict[str, Any] = await server.json("GET", "/health/deep")
+    except Unavailable as exc:
+        return [Finding("bad", "server", exc.message, "see its log; restart it")]
+    findings = [Finding("ok", "server", "is running; these are its own checks")]
+    return findings + [_health(name, **health) for name, health in answer["checks"].items()]
+
+
+def _health(name: str, *, ok: bool, needed: bool, detail: str, latency_s: float) -> Finding:
+    shown = f"{detail} ({latency_s * 1000:.1f} ms)".strip()
+    if ok:
+        return Finding("ok", name, shown)
+    return Finding("bad" if needed else "note", name, shown, _ADVICE.get(name, ""))
+
+
+def _print(findings: list[Finding]) -> None:
+    table = Table("", "what", "found", "what to do", box=None)
+    for finding in findings:
+        table.add_row(_MARKS[finding.state], finding.what, finding.detail, finding.advice)
+    Console().print(table)

@@ -1,0 +1,79 @@
+"""`libriassist serve`: the whole assistant in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+import uvicorn
+from rich.console import Console
+
+from backend.app import create_app
+from backend.config import Settings
+from backend.services import Services
+
+ADDRESS_FILE = "server.json"
+"""In the data folder: where the server that holds it listens."""
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which ends running answers with a terminal event before it cuts their connections."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._address_file = settings.data.dir / ADDRESS_FILE
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then tell where."""
+        await super().startup(sockets)
+        if self.started:
+            url = self._url()
+            _write(self._address_file, {"url": url})
+            Console().print(f"LibriAssist is ready at [bold]{url}[/bold]  (Ctrl+C stops it)")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening; give running answers the grace time, end the others honestly."""
+        with suppress(FileNotFoundError):
+            self._address_file.unlink()
+        grace_s = self._settings.server.shutdown_grace_s
+        async with asyncio.TaskGroup() as group:
+            group.create_task(super().shutdown(sockets))
+            services: Services | None = self.lifespan.state.get("services")
+            if services is not None:
+                group.create_task(services.drain(grace_s))
+
+    def _url(self) -> str:
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        return f"http://{shown}:{port}"
+
+
+def serve(settings: Settings) -> int:
+    """Serve until stopped; returns the exit status."""
+    server = settings.server
+    config = uvicorn.Config(
+        create_app(settings),
+        host=server.host,
+        port=server.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=64 * 1024,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(server.shutdown_grace_s) + 5,
+    )
+    runner = _Server(config, settings)
+    with suppress(KeyboardInterrupt):
+        runner.run()
+    return 0 if runner.started else 1
+
+
+def _write(path: Path, value: dict[str, str]) -> None:
+    draft = path.with_suffix(".tmp")
+    draft.write_bytes(orjson.dumps(value))
+    draft.replace(path)
