@@ -1,0 +1,99 @@
+"""Prepared documents into both indexes, then live, several at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.core.errors import Conflict, Unavailable
+from backend.core.types import Passage
+from backend.corpus.base import CorpusRef, WritableCatalogue
+from backend.embedding.base import Embedder, Vectors
+from backend.ingest.jobs import JobStore, Outcome
+from backend.ingest.prepare import Prepared
+from backend.retrieval.base import DenseIndex, LexicalIndex
+
+log = logging.getLogger(__name__)
+
+WRITE_PASSAGES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Documents with the vectors of all their passages, float32[n, d], in order."""
+
+    documents: tuple[Prepared, ...]
+    vectors: Vectors
+
+    def split(self) -> list[Embedded]:
+        """One for each document."""
+        bounds = np.cumsum([len(document.passages) for document in self.documents])[:-1]
+        parts = np.split(self.vectors, bounds)
+        return [Embedded((document,), part) for document, part in zip(self.documents, parts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Embeds, writes and flips. Only the holder of the corpus's lease may use it."""
+
+    catalogue: WritableCatalogue
+    jobs: JobStore
+    embedder: Embedder
+    dense: DenseIndex
+    lexical: LexicalIndex
+
+    async def embed(self, documents: Sequence[Prepared]) -> Embedded:
+        """Vectors of all passages, in one call.
+
+        Raises:
+            EmbedderUnavailable
+        """
+        await self.jobs.begin([document.item for document in documents])
+        texts = [passage.indexed_text for document in documents for passage in document.passages]
+        return Embedded(tuple(documents), await self.embedder.embed_passages(texts))
+
+    async def publish(self, corpus: CorpusRef, embedded: Embedded, writer: str) -> list[Outcome]:
+        """Write the passages and make the documents live; a defect of one does not hold back the others.
+
+        Raises:
+            Unavailable: An index or the database is down or full.
+            Conflict: `writer` was overtaken.
+        """
+        try:
+            await self._write(corpus, embedded, writer)
+            return [await self._flip(corpus, document, writer) for document in embedded.documents]
+        except (Unavailable, Conflict):
+            raise
+        except Exception:
+            if len(embedded.documents) > 1:
+                parts = embedded.split()
+                return [outcome for part in parts for outcome in await self.publish(corpus, part, writer)]
+            (document,) = embedded.documents
+            log.exception("a document could not be indexed", extra={"ingestion": document.item.ingestion})
+            return [Outcome(document.item, "failed", "the document could not be indexed")]
+
+    async def tidy(self, corpus: CorpusRef, *, older_than_s: float) -> None:
+        """Remove passages of revisions that are not live.
+
+        Raises:
+            Unavailable
+        """
+        if revisions := await self.catalogue.left_over(corpus, older_than_s=older_than_s):
+            await self.dense.remove(corpus, revisions)
+            await self.lexical.remove(corpus, revisions)
+            await self.catalogue.cleared(corpus, revisions)
+
+    async def _write(self, corpus: CorpusRef, embedded: Embedded, writer: str) -> None:
+        await self.catalogue.draft(corpus, [d.new.revision for d in embedded.documents], writer=writer)
+        passages: list[Passage] = [p for document in embedded.documents for p in document.passages]
+        for first in range(0, len(passages), WRITE_PASSAGES):
+            part = slice(first, first + WRITE_PASSAGES)
+            await self.dense.add(corpus, passages[part], embedded.vectors[part])
+        await self.lexical.add(corpus, passages)
+
+    async def _flip(self, corpus: CorpusRef, document: Prepared, writer: str) -> Outcome:
+        live, _ = await self.catalogue.flip(corpus, document.new, writer=writer)
+        return Outcome(document.item, "done", document=live.id, passages=live.passages)

@@ -1,0 +1,215 @@
+"""The write path as the API and the command line use it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backend.core.aio import first_of_group
+from backend.core.errors import InvalidRequest, QuotaExceeded, StorageFull
+from backend.corpus.base import CorpusRef, Document, WritableCatalogue
+from backend.ingest.folder import Found, files_below
+from backend.ingest.jobs import IngestionStatus, JobStore, NewItem
+from backend.ingest.parse.detect import media_type
+from backend.ingest.parse.names import safe_name
+from backend.ingest.worker import Worker
+
+OnProgress = Callable[[IngestionStatus], None]
+
+SEND_BYTES = 8 * 1024**2
+SEND_FILES = 64
+STEP_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may wait, for one tenant, and what is read from a folder; see `config.Ingest`."""
+
+    items: int = 10_000
+    size_bytes: int = 2 * 1024**3
+    file_bytes: int = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """Put documents in, watch, take them out.
+
+    Args:
+        made_by: As the worker's; tells which documents are up to date.
+    """
+
+    catalogue: WritableCatalogue
+    jobs: JobStore
+    worker: Worker
+    made_by: str
+    bounds: Bounds = Bounds()
+
+    async def submit(self, corpus: CorpusRef, files: Sequence[tuple[str, bytes]]) -> IngestionStatus:
+        """Keep files and queue them, in one transaction; on return they are not lost.
+
+        A file of a kind that is not read is recorded as failed; one that is up to date, as unchanged.
+
+        Raises:
+            InvalidRequest: No file, or a name that cannot be kept; nothing is queued.
+            QuotaExceeded: The tenant has too much waiting.
+            StorageFull: No room here or in an index; nothing is queued.
+            StorageUnavailable
+        """
+        if not files:
+            raise InvalidRequest("no file was sent")
+        named = [(safe_name(name), data) for name, data in files]
+        await self._admit(corpus.tenant, len(named), sum(len(data) for _, data in named))
+        waiting = await self.jobs.waiting_names(corpus)
+        items = [await self._item(corpus, name, data, waiting) for name, data in named]
+        ingestion = await self.jobs.create(corpus, items)
+        self.worker.wake()
+        return await self.jobs.status(corpus.tenant, ingestion)
+
+    async def submit_path(self, corpus: CorpusRef, paths: Sequence[Path]) -> str:
+        """Keep and queue every file below `paths`, a few megabytes at a time; the ingestion's id.
+
+        Files that cannot be read are recorded by name and reason.
+
+        Raises:
+            NotFound: A path names nothing.
+            StorageFull, StorageUnavailable
+        """
+        lease_s = self.worker.pace.lease_s
+        ingestion = await self.jobs.create(corpus, [], open_s=lease_s)
+        waiting = await self.jobs.waiting_names(corpus)
+        async for items in self._portions(corpus, paths, waiting):
+            await self.jobs.append(corpus.tenant, ingestion, items, open_s=lease_s)
+        await self.jobs.append(corpus.tenant, ingestion, [], open_s=0)
+        self.worker.wake()
+        return ingestion
+
+    async def status(self, tenant: str, ingestion: str) -> IngestionStatus:
+        """How far an ingestion has come.
+
+        Raises:
+            NotFound: No such ingestion of this tenant.
+        """
+        return await self.jobs.status(tenant, ingestion)
+
+    async def delete(self, corpus: CorpusRef, document: str) -> None:
+        """Remove a document: from answers at once, from the indexes now or as soon as they can be written.
+
+        Raises:
+            NotFound
+            StorageUnavailable
+        """
+        await self.catalogue.remove(corpus, document)
+        await self.worker.tidy(corpus)
+        self.worker.wake()
+
+    async def reingest(self, corpus: CorpusRef, *, everything: bool = False) -> str | None:
+        """Queue documents that another reader, chunking or embedder made; the ingestion's id, None if none.
+
+        Args:
+            corpus: Whose documents.
+            everything: Also those up to date; for indexes that were lost.
+        """
+        items = [item async for item in self._outdated(corpus, everything=everything)]
+        if not items:
+            return None
+        ingestion = await self.jobs.create(corpus, items, force=everything)
+        self.worker.wake()
+        return ingestion
+
+    async def run_worker(self) -> None:
+        """Work on ingestions until cancelled; run for as long as the process serves."""
+        await self.worker.run()
+
+    async def run_to_end(
+        self, tenant: str, ingestion: str, on_progress: OnProgress = lambda status: None
+    ) -> IngestionStatus:
+        """Work on an ingestion, or watch another process do it, until it has ended.
+
+        Raises:
+            NotFound
+            Unavailable: Something is down or full; the ingestion stays queued and goes on later.
+        """
+        with first_of_group():
+            async with asyncio.TaskGroup() as group:
+                status = await self.jobs.status(tenant, ingestion)
+                worker = group.create_task(self._work(status.corpus))
+                while not status.ended:
+                    on_progress(status)
+                    await asyncio.wait([worker], timeout=STEP_S)
+                    status = await self.jobs.status(tenant, ingestion)
+                    if worker.done() and not status.ended:
+                        worker = group.create_task(self._work(status.corpus))
+                worker.cancel()
+        on_progress(status)
+        return status
+
+    async def _work(self, corpus: CorpusRef) -> None:
+        if not await self.worker.work(corpus):
+            await asyncio.sleep(STEP_S)  # another process is at it
+
+    async def _admit(self, tenant: str, items: int, size_bytes: int) -> None:
+        backlog = await self.jobs.backlog(tenant)
+        if backlog.stalled == StorageFull.code:
+            raise StorageFull("no space is left for documents", retry_after_s=self.worker.pace.retry_s)
+        over = (
+            backlog.items + items > self.bounds.items,
+            backlog.size_bytes + size_bytes > self.bounds.size_bytes,
+        )
+        if any(over):
+            raise QuotaExceeded("too many documents are waiting to be read", retry_after_s=60)
+
+    async def _item(self, corpus: CorpusRef, name: str, data: bytes, waiting: frozenset[str]) -> NewItem:
+        item = NewItem(name, await asyncio.to_thread(_sha256, data), len(data), data)
+        try:
+            media_type(name, data)
+        except InvalidRequest as exc:
+            return replace(item, data=None, state="failed", reason=exc.message)
+        # What still waits under this name will change the document; then only the worker can tell.
+        found = None if name in waiting else await self.catalogue.by_name(corpus, name)
+        if found is None or (found[0].content_sha256, found[1]) != (item.sha256, self.made_by):
+            return item
+        return replace(item, data=None, state="unchanged", document=found[0].id, passages=found[0].passages)
+
+    async def _portions(
+        self, corpus: CorpusRef, paths: Sequence[Path], waiting: frozenset[str]
+    ) -> AsyncIterator[list[NewItem]]:
+        portion: list[NewItem] = []
+        for found in files_below(paths, max_bytes=self.bounds.file_bytes):
+            portion.append(await self._read(corpus, found, waiting))
+            kept = sum(len(item.data or b"") for item in portion)
+            if kept >= SEND_BYTES or len(portion) >= SEND_FILES:
+                yield portion
+                portion = []
+        if portion:
+            yield portion
+
+    async def _read(self, corpus: CorpusRef, found: Found, waiting: frozenset[str]) -> NewItem:
+        refused = NewItem(found.name, "", 0, state="failed", reason=found.refusal)
+        if found.refusal:
+            return refused
+        try:
+            data = await asyncio.to_thread(found.path.read_bytes)
+            return await self._item(corpus, safe_name(found.name), data, waiting)
+        except OSError as exc:
+            return replace(refused, reason=exc.strerror or "it cannot be opened")
+        except InvalidRequest as exc:
+            return replace(refused, reason=exc.message)
+
+    async def _outdated(self, corpus: CorpusRef, *, everything: bool) -> AsyncIterator[NewItem]:
+        after = ""
+        while page := await self.catalogue.documents(corpus, after=after):
+            for document in page:
+                if everything or await self._is_outdated(document):
+                    yield NewItem(document.name, document.content_sha256, document.size_bytes)
+            after = page[-1].name
+
+    async def _is_outdated(self, document: Document) -> bool:
+        found = await self.catalogue.by_name(document.corpus, document.name)
+        return found is not None and found[1] != self.made_by
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
