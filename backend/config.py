@@ -113,6 +113,16 @@ class Ingest(Section):
     max_pages: int = Field(5000, gt=0, description="Most pages of a PDF.")
     max_text_chars: int = Field(20_000_000, gt=0, description="Most characters of extracted text.")
     lease_s: float = Field(30.0, gt=0, description="A job whose worker is silent that long is taken over.")
+    poll_s: float = Field(2.0, gt=0, description="How often a worker looks for work of other processes.")
+    retry_s: float = Field(5.0, gt=0, description="First wait after a full disk or a store that is down.")
+    grace_s: float = Field(
+        2.0, ge=1, description="Passages of a replaced revision stay that long for searches under way."
+    )
+    batch_passages: int = Field(128, ge=1, description="Small documents are written together up to this.")
+    max_file_bytes: int = Field(256 * 1024**2, gt=0, description="Largest file read from a folder.")
+    queued_items: int = Field(10_000, ge=1, description="Most files of a tenant that wait.")
+    queued_bytes: int = Field(2 * 1024**3, ge=1, description="Most bytes of a tenant that wait.")
+    keep_s: float = Field(7 * 86400.0, gt=0, description="How long an ended ingestion can be looked up.")
 
 
 class Retrieval(Section):
