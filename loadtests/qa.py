@@ -1,4 +1,4 @@
-"""The public question set as the product sees it: passages in one corpus, questions with what answers them."""
+"""The public question set as the product sees it: passages of one corpus, and what answers each question."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 from backend.corpus.base import CorpusRef
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.memory import MemoryDenseIndex
-from tests.support.passages import LIBRARY, HashEmbedder, passage
+from tests.support.shelf import LIBRARY, HashEmbedder, passage
 
 
 @pytest.fixture(params=["memory", "chroma"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from backend.corpus.base import CorpusRef
 from backend.retrieval.lexical_tantivy import TantivyIndex
-from tests.support.passages import LIBRARY, passage
+from tests.support.shelf import LIBRARY, passage
 
 
 @pytest.fixture(params=["memory", "disk"])
