@@ -1,0 +1,144 @@
+"""A real llama.cpp server, behind the engine and the pool."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from backend.core.clock import SystemClock
+from backend.core.errors import ContextOverflow, EngineTruncated, EngineUnreachable
+from backend.core.types import Message, Sampling
+from backend.engines.base import Bounds, End, Endpoint, Text
+from backend.engines.dialects import LLAMA_CPP
+from backend.engines.openai_compat import OpenAICompatEngine
+from backend.infra.http import open_session
+from backend.pool.base import Assigned, Waiting
+from backend.pool.memory import MemoryPool
+from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.llama_server import llama_server
+from tests.support.tiny_model import ANSWER, build
+
+SLOTS = 4
+ENDLESS = Sampling(temperature=0.0, max_tokens=29_000)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {mode: build(folder / f"{mode}.gguf", mode=mode) for mode in ("recite", "babble")}
+
+
+@pytest.fixture(scope="module")
+def reciter(models):
+    with llama_server(models["recite"], slots=SLOTS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def babbler(models):
+    with llama_server(models["babble"], slots=SLOTS) as server:
+        yield server
+
+
+@pytest.fixture
+async def engine():
+    async with open_session() as session:
+        yield OpenAICompatEngine(session, dialect=LLAMA_CPP)
+
+
+async def in_thread(call):
+    return await asyncio.to_thread(call)
+
+
+async def test_an_answer_streams_to_its_end(engine, reciter):
+    request = a_request("When does the room open?")
+    pieces = [piece async for piece in engine.generate(Endpoint(reciter.url), request)]
+    texts = [piece.text for piece in pieces if isinstance(piece, Text)]
+    assert "".join(texts) == ANSWER
+    assert len(texts) > 1
+    assert isinstance(pieces[-1], End)
+    assert pieces[-1].finish_reason == "stop"
+    assert pieces[-1].usage.completion_tokens >= 10
+    assert pieces[-1].usage.prompt_tokens > len(request.question)
+
+
+async def test_a_bounded_answer_ends_with_length(engine, babbler):
+    request = a_request(sampling=Sampling(temperature=0.0, max_tokens=20))
+    pieces = [piece async for piece in engine.generate(Endpoint(babbler.url), request)]
+    assert (pieces[-1].finish_reason, pieces[-1].usage.completion_tokens) == ("length", 20)
+
+
+async def test_stopping_half_way_frees_the_slot(engine, babbler):
+    async with aclosing(engine.generate(Endpoint(babbler.url), a_request(sampling=ENDLESS))) as pieces:
+        for _ in range(10):
+            assert isinstance(await anext(pieces), Text)
+        assert await in_thread(babbler.busy) == 1
+    assert await in_thread(babbler.seconds_until_idle) < 1.0
+
+
+async def test_a_cancelled_task_frees_the_slot(engine, babbler):
+    started = asyncio.Event()
+
+    async def read():
+        async for _ in engine.generate(Endpoint(babbler.url), a_request(sampling=ENDLESS)):
+            started.set()
+
+    task = asyncio.ensure_future(read())
+    await started.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await in_thread(babbler.seconds_until_idle) < 1.0
+
+
+async def test_a_prompt_that_does_not_fit_has_its_own_error(engine, reciter):
+    request = a_request(messages=(Message("user", "x" * 40_000),))
+    with pytest.raises(ContextOverflow):
+        await anext(engine.generate(Endpoint(reciter.url), request))
+
+
+async def test_the_server_lists_its_model(engine, reciter):
+    assert len(await engine.models(Endpoint(reciter.url))) == 1
+
+
+async def test_the_pool_never_sends_more_than_the_slots(engine, babbler):
+    pool = MemoryPool([an_instance(engine, url=babbler.url, slots=SLOTS)], SystemClock(), refresh_s=0.05)
+    most = []
+    places = set()
+
+    async def ask(n):
+        request = a_request(sampling=Sampling(temperature=0.0, max_tokens=400))
+        async for event in pool.generate(an_ask(str(n)), request):
+            most.append(pool.state()[0].in_flight)
+            if isinstance(event, Waiting):
+                places.add(event.position)
+        assert isinstance(event, End)
+
+    async with asyncio.TaskGroup() as group:
+        asks = [group.create_task(ask(n)) for n in range(12)]
+        while not all(task.done() for task in asks):
+            assert await in_thread(babbler.busy) <= SLOTS
+    assert max(most) == SLOTS
+    assert max(places) == 8
+    assert pool.state()[0].in_flight == 0
+
+
+async def test_a_server_that_dies_in_the_middle_is_seen_and_then_avoided(engine, models, reciter):
+    with llama_server(models["babble"], slots=1) as dying:
+        instances = [
+            an_instance(engine, "dying", url=dying.url),
+            an_instance(engine, "well", url=reciter.url, slots=SLOTS),
+        ]
+        pool = MemoryPool(instances, SystemClock())
+        bounds = Bounds(connect_s=1.0, first_token_s=5.0, gap_s=5.0)
+        stream = pool.generate(an_ask(), a_request(sampling=ENDLESS, bounds=bounds))
+        assert (await anext(stream)) == Assigned("dying", "m", "llama.cpp")
+        await anext(stream)
+        dying.process.kill()
+        with pytest.raises(EngineTruncated):
+            _ = [event async for event in stream]
+        with pytest.raises(EngineUnreachable):
+            await anext(engine.generate(Endpoint(dying.url), a_request()))
+        for _ in range(2):
+            events = [event async for event in pool.generate(an_ask(), a_request())]
+            assert "".join(e.text for e in events if isinstance(e, Text)) == ANSWER
+        assert [state.health for state in pool.state()] == ["open", "closed"]
