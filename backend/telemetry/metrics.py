@@ -7,7 +7,8 @@ holds a user, a key or a question; a model's name is one only for the first `MOD
 from __future__ import annotations
 
 import os
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -26,7 +27,7 @@ CacheTier = Literal["exact", "semantic"]
 CacheResult = Literal["hit", "miss", "guard_reject", "evidence_reject", "stale", "off"]
 RetryPhase = Literal["before_first_token", "mid_stream"]
 QueueClass = Literal["interactive", "batch"]
-ResumeResult = Literal["replayed", "finished", "gone", "malformed", "unavailable"]
+ResumeResult = Literal["ok", "ended", "gone"]
 IngestResult = Literal["done", "unchanged", "failed"]
 
 _STATES: dict[InstanceState, int] = {"closed": 0, "half_open": 1, "open": 2}
@@ -42,6 +43,26 @@ def is_multiprocess() -> bool:
 def forget_process(pid: int) -> None:
     """Drop the gauges of a worker that ended (gunicorn's `child_exit`)."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class PoolInstance(Protocol):
+    """What is read of an instance's state."""
+
+    @property
+    def id(self) -> str:
+        """Name of the instance."""
+
+    @property
+    def slots(self) -> int:
+        """Generations it serves at once."""
+
+    @property
+    def in_flight(self) -> int:
+        """Generations it serves now."""
+
+    @property
+    def health(self) -> InstanceState:
+        """State of its breaker."""
 
 
 class Metrics:
@@ -162,6 +183,13 @@ class Metrics:
     def queue_depth(self, kind: QueueClass, waiting: int) -> None:
         """So many wait now."""
         self._depth.labels(kind).set(waiting)
+
+    def pool(self, instances: Iterable[PoolInstance]) -> None:
+        """How the pool stands; read at each scrape, whatever the model."""
+        for instance in instances:
+            self.pool_inflight(instance.id, "", instance.in_flight)
+            self.pool_slots(instance.id, instance.slots)
+            self.instance_state(instance.id, instance.health)
 
     def pool_inflight(self, instance: str, model: str, running: int) -> None:
         """So many generations run there now."""

@@ -19,7 +19,7 @@ def used() -> Metrics:
     metrics.stage("retrieve", 0.03)
     metrics.overhead(0.001)
     metrics.joined()
-    metrics.resumed("replayed")
+    metrics.resumed("ok")
     metrics.took_over()
     metrics.queue_wait(639)
     metrics.queue_depth("interactive", 3)
