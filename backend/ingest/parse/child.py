@@ -1,7 +1,7 @@
 """The process that reads untrusted files: it imports the parsers once, then forks for every file.
 
-Each file meets a process of its own, with its own limits, that can read no other file's bytes and write nothing
-but its answer. Started as `python -c` by `sandbox`, never imported by the server.
+Each file meets a process of its own, with its own limits, that can read no other file and write nothing but its
+answer. Started as `python -c` by `sandbox`, never imported by the server.
 
 A request is a line of JSON {media_type, size} and `size` bytes; an answer is eight bytes of length and JSON:
 {title, blocks: [[kind, text, level, page], …]} or {error: reason}.
@@ -25,6 +25,7 @@ from backend.ingest.parse.document import Document
 from backend.ingest.parse.limits import Limits
 
 _PIPE_BYTES = 1 << 20
+_MAX_BLOCKS = 200_000
 _DAMAGED = "it is damaged"
 
 
@@ -131,6 +132,8 @@ def _answer(media_type: str, data: bytes, limits: Limits) -> bytes:
         return _error(f"{_DAMAGED} ({type(exc).__name__})")
     if sum(len(block.text) for block in document.blocks) > limits.max_chars:
         return _error(f"it has more than {limits.max_chars} characters of text")
+    if len(document.blocks) > _MAX_BLOCKS:
+        return _error(f"it has more than {_MAX_BLOCKS} paragraphs")
     blocks = [[block.kind, block.text, block.level, block.page] for block in document.blocks]
     return _encoded({"title": document.title, "blocks": blocks})
 

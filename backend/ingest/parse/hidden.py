@@ -57,7 +57,7 @@ def unseen_style(style: str) -> bool:
 def unseen_selectors(stylesheet: str) -> frozenset[str]:
     """`.class` and `#id` selectors that a style sheet hides for every medium."""
     plain = _MEDIA.sub("", _COMMENT.sub("", stylesheet[:_MAX_STYLE]))
-    hidden = set()
+    hidden: set[str] = set()
     for selectors, style in _RULE.findall(plain):
         if unseen_style(style):
             found = (_SELECTOR.match(one.strip()) for one in selectors.split(","))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pypdfium2 as pdfium
 
 from backend.core.errors import UnreadableDocument
-from backend.ingest.base import Block
+from backend.ingest.base import Block, BlockKind
 from backend.ingest.parse.document import Document, first_heading, sane_title
 from backend.ingest.parse.hyphens import Mender
 from backend.ingest.parse.layout import Line, Paragraph, body_height, heading_levels, lines_of, paragraphs
@@ -100,5 +100,5 @@ def _block(paragraph: Paragraph, levels: dict[tuple[float, bool], int], mender: 
     if not text:
         return None
     level = levels.get(paragraph.style, 0) if paragraph.is_heading else 0
-    kind = "heading" if level else "list" if paragraph.is_list else "paragraph"
+    kind: BlockKind = "heading" if level else "list" if paragraph.is_list else "paragraph"
     return Block(kind, text, level, paragraph.page)

@@ -18,7 +18,12 @@ from backend.ingest.base import MediaType
 from backend.ingest.parse.limits import Limits
 
 _ROOT = str(Path(backend.__file__).parents[1])
-_BOOT = "import sys; sys.path.append(sys.argv[1]); from backend.ingest.parse.child import start; start(sys.argv[2])"
+_BOOT = """
+import sys
+sys.path.append(sys.argv[1])
+from backend.ingest.parse.child import start
+start(sys.argv[2])
+"""
 _GRACE_S = 5.0
 
 
@@ -61,7 +66,8 @@ class Sandbox:
         """
         try:
             async with asyncio.timeout(self._limits.seconds + _GRACE_S):
-                answer: dict[str, Any] = json.loads(await self._exchange(media_type, data))
+                raw = await self._exchange(media_type, data)
+                answer: dict[str, Any] = await asyncio.to_thread(json.loads, raw)
         except TimeoutError as exc:
             await self.close()
             raise UnreadableDocument(f"it took longer than {self._limits.seconds:g} s to read") from exc
