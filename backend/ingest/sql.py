@@ -100,7 +100,7 @@ class SqlJobs:
             select(ingestions.c.tenant, ingestions.c.corpus)
             .where(_UNENDED, ingestions.c.not_before <= self._clock.now(), exists().where(_OF_IT, _WAITS))
             .group_by(ingestions.c.tenant, ingestions.c.corpus)
-            .order_by(func.min(ingestions.c.created))
+            .order_by(func.min(ingestions.c.number))
         )
         async with transaction(self._engine) as sql:
             return [CorpusRef(row.tenant, row.corpus) for row in await sql.execute(query)]
@@ -111,7 +111,7 @@ class SqlJobs:
             select(ingestion_items, ingestions.c.force)
             .join(ingestions, _OF_IT)
             .where(_items_of(corpus), _WAITS)
-            .order_by(ingestions.c.created, ingestions.c.id, ingestion_items.c.number)
+            .order_by(ingestions.c.number, ingestion_items.c.number)
             .limit(limit)
         )
         async with transaction(self._engine) as sql:

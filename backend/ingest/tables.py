@@ -19,7 +19,8 @@ blobs = Table(
 ingestions = Table(
     "ingestions",
     metadata,
-    Column("id", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),  # the order of sending; clocks of replicas differ
+    Column("id", String(64), nullable=False, unique=True),
     Column("tenant", String(128), nullable=False),
     Column("corpus", String(128), nullable=False),
     Column("state", String(16), nullable=False),

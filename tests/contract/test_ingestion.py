@@ -1,0 +1,401 @@
+"""The write path on SQLite and PostgreSQL, its reader, embedder and indexes faked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from backend.core.errors import (
+    EmbedderUnavailable,
+    InvalidRequest,
+    NotFound,
+    QuotaExceeded,
+    RetrievalUnavailable,
+    StorageFull,
+)
+from backend.corpus.base import CorpusRef
+from backend.ingest.leases import SqlLeases
+from backend.ingest.service import Bounds
+from backend.ingest.worker import Pace
+from tests.support.databases import empty_database, postgres_url, sqlite_url
+from tests.support.manual_clock import ManualClock
+from tests.support.write_path import write_path
+
+__all__ = ["postgres_url"]
+
+BOOKS = CorpusRef("acme", "books")
+TEXTS = {f"d{n}": "\n\n".join(f"Document {n}, paragraph {p}." for p in range(n % 4 + 1)) for n in range(7)}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    return sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+async def engine(url):
+    async with empty_database(url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def path(engine, clock):
+    return write_path(engine, clock)
+
+
+async def test_documents_become_live_in_both_indexes(path):
+    status = await path.put(BOOKS, **TEXTS)
+    documents = await path.catalogue.documents(BOOKS)
+    live = (await path.catalogue.live(BOOKS)).revisions
+    assert (status.state, status.finished, status.total) == ("done", 7, 7)
+    assert {d.revision for d in documents} == live == {p.revision for p in path.dense.of(BOOKS).values()}
+    assert path.dense.of(BOOKS) == path.lexical.of(BOOKS)
+    assert sum(d.passages for d in documents) == len(path.dense.of(BOOKS))
+
+
+async def test_offsets_point_into_the_kept_text(path):
+    await path.put(BOOKS, a="one\n\ntwo\n\nthree")
+    for passage in path.dense.of(BOOKS).values():
+        text, revision = await path.catalogue.text(BOOKS, passage.document)
+        assert (text[passage.start : passage.end], revision) == (passage.text, passage.revision)
+
+
+async def test_the_same_file_again_costs_nothing(path):
+    first = await path.put(BOOKS, **TEXTS)
+    before, version = await path.contents(BOOKS), (await path.catalogue.live(BOOKS)).version
+    reads, calls = len(path.reader.reads), len(path.embedder.calls)
+    second = await path.put(BOOKS, **TEXTS)
+    assert {item.state for item in second.items} == {"unchanged"}
+    assert [i.document for i in second.items] == [i.document for i in first.items]
+    assert (len(path.reader.reads), len(path.embedder.calls)) == (reads, calls)
+    assert await path.contents(BOOKS) == before
+    assert (await path.catalogue.live(BOOKS)).version == version
+
+
+async def test_a_changed_file_replaces_its_passages(path, clock):
+    await path.put(BOOKS, a="old one\n\nold two", b="stays")
+    await path.put(BOOKS, a="new")
+    clock.advance(10)
+    await path.ingestion.worker.tick()
+    assert sorted(p.text for p in path.dense.of(BOOKS).values()) == ["new", "stays"]
+    assert path.dense.of(BOOKS) == path.lexical.of(BOOKS)
+
+
+async def test_a_file_that_changes_back_is_whole_again(path, clock):
+    for text in ("one", "two", "one"):
+        await path.put(BOOKS, a=text)
+    clock.advance(10)
+    await path.ingestion.worker.tick()
+    assert [p.text for p in path.dense.of(BOOKS).values()] == ["one"]
+    assert {p.revision for p in path.dense.of(BOOKS).values()} == (await path.catalogue.live(BOOKS)).revisions
+
+
+async def test_the_last_one_sent_wins_within_one_ingestion(path):
+    files = [("a.md", b"one"), ("a.md", b"two"), ("b.md", b"b"), ("a.md", b"one")]
+    status = await path.ingestion.submit(BOOKS, files)
+    status = await path.ingestion.run_to_end("acme", status.id)
+    assert [item.state for item in status.items] == ["done"] * 4
+    (document, _) = await path.catalogue.by_name(BOOKS, "a.md")
+    assert (await path.catalogue.text(BOOKS, document.id))[0] == "one"
+
+
+async def test_what_waits_is_not_mistaken_for_unchanged(path):
+    await path.put(BOOKS, a="one")
+    await path.ingestion.submit(BOOKS, [("a.md", b"two")])
+    await path.put(BOOKS, a="one")
+    (document, _) = await path.catalogue.by_name(BOOKS, "a.md")
+    assert (await path.catalogue.text(BOOKS, document.id))[0] == "one"
+
+
+async def test_an_unreadable_file_is_reported_and_the_others_go_on(path):
+    status = await path.put(BOOKS, good="fine", bad="BROKEN", odd="BUG", best="fine too")
+    assert [(i.name, i.state, i.reason) for i in status.items] == [
+        ("good.md", "done", ""),
+        ("bad.md", "failed", "it is damaged"),
+        ("odd.md", "failed", "the document could not be read"),
+        ("best.md", "done", ""),
+    ]
+    assert status.state == "done"
+
+
+async def test_an_ingestion_of_which_nothing_could_be_read_has_failed(path):
+    assert (await path.put(BOOKS, bad="BROKEN")).state == "failed"
+    status = await path.ingestion.submit(BOOKS, [("photo.md", b"\x89PNG\r\n"), ("x.exe", b"MZ")])
+    assert (status.state, [i.state for i in status.items]) == ("failed", ["failed", "failed"])
+
+
+async def test_one_document_that_an_index_refuses_does_not_hold_back_the_others(path, clock):
+    status = await path.put(BOOKS, a="one", b="two\n\nPOISON", c="three")
+    clock.advance(10)
+    await path.ingestion.worker.tick()
+    assert [item.state for item in status.items] == ["done", "failed", "done"]
+    assert sorted(p.text for p in path.dense.of(BOOKS).values()) == ["one", "three"]
+
+
+@pytest.mark.parametrize("name", ["../a.md", "a\0.md", "x" * 300 + ".md", ""])
+async def test_a_name_that_cannot_be_kept_is_refused_and_nothing_queued(path, name):
+    with pytest.raises(InvalidRequest):
+        await path.ingestion.submit(BOOKS, [("good.md", b"good"), (name, b"text")])
+    assert (await path.jobs.backlog("acme")).items == 0
+
+
+async def test_what_waits_is_bounded_for_each_tenant(engine, clock):
+    path = write_path(engine, clock, bounds=Bounds(items=2, size_bytes=10))
+    await path.ingestion.submit(BOOKS, [("a.md", b"12345"), ("b.md", b"1234")])
+    with pytest.raises(QuotaExceeded):
+        await path.ingestion.submit(BOOKS, [("c.md", b"1")])
+    await path.ingestion.submit(CorpusRef("rival", "books"), [("c.md", b"1")])
+    with pytest.raises(QuotaExceeded):
+        await path.ingestion.submit(CorpusRef("rival", "books"), [("d.md", b"1234567890")])
+
+
+async def test_another_tenant_does_not_see_an_ingestion(path):
+    status = await path.ingestion.submit(BOOKS, [("a.md", b"text")])
+    with pytest.raises(NotFound):
+        await path.ingestion.status("rival", status.id)
+
+
+async def test_two_tenants_keep_the_same_file_apart(path, clock):
+    rival = CorpusRef("rival", "books")
+    await path.put(BOOKS, a="same")
+    await path.put(rival, a="same")
+    (document,) = await path.catalogue.documents(BOOKS)
+    await path.ingestion.delete(BOOKS, document.id)
+    await path.jobs.sweep(ended_before=0)
+    assert path.dense.of(BOOKS) == {}
+    assert len(path.dense.of(rival)) == 1
+    assert await path.jobs.blob("rival", document.content_sha256) == b"same"
+    assert await path.jobs.blob("acme", document.content_sha256) is None
+
+
+async def test_a_deleted_document_disappears_everywhere(path):
+    await path.put(BOOKS, a="one", b="two")
+    document, _ = await path.catalogue.by_name(BOOKS, "a.md")
+    await path.ingestion.delete(BOOKS, document.id)
+    assert [p.text for p in path.dense.of(BOOKS).values()] == ["two"]
+    assert path.dense.of(BOOKS) == path.lexical.of(BOOKS)
+    with pytest.raises(NotFound):
+        await path.ingestion.delete(BOOKS, document.id)
+
+
+async def test_a_deletion_while_another_worker_writes_is_finished_later(path, engine, clock):
+    await path.put(BOOKS, a="one")
+    (document,) = await path.catalogue.documents(BOOKS)
+    leases = SqlLeases(engine, clock)
+    assert await leases.take(BOOKS, "other", 30)
+    await path.ingestion.delete(BOOKS, document.id)
+    assert (await path.catalogue.live(BOOKS)).revisions == frozenset()
+    assert len(path.dense.of(BOOKS)) == 1
+    await leases.release(BOOKS, "other")
+    await path.ingestion.worker.tick()
+    assert path.dense.of(BOOKS) == {}
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("dense", StorageFull("disk")),
+        ("lexical", RetrievalUnavailable("down")),
+        ("embedder", EmbedderUnavailable("down")),
+    ],
+)
+async def test_when_something_is_down_the_work_waits_and_goes_on_later(path, clock, where, error):
+    getattr(path, where).fail = [error]
+    status = await path.ingestion.submit(BOOKS, [(f"{n}.md", t.encode()) for n, t in TEXTS.items()])
+    await path.ingestion.worker.tick()
+    waits = await path.ingestion.status("acme", status.id)
+    assert (waits.state, waits.reason) == ("queued", error.code)
+    await path.ingestion.worker.tick()
+    assert (await path.ingestion.status("acme", status.id)).state == "queued"
+    clock.advance(60)
+    await path.ingestion.worker.tick()
+    done = await path.ingestion.status("acme", status.id)
+    assert (done.state, done.reason, {i.state for i in done.items}) == ("done", "", {"done"})
+
+
+async def test_a_full_disk_is_said_to_who_watches_and_to_who_sends_more(path, clock):
+    path.dense.fail = [StorageFull("disk")]
+    with pytest.raises(StorageFull):
+        await path.put(BOOKS, a="one")
+    with pytest.raises(StorageFull):
+        await path.ingestion.submit(BOOKS, [("b.md", b"two")])
+    clock.advance(60)
+    await path.ingestion.worker.tick()
+    assert (await path.put(BOOKS, b="two")).state == "done"
+    assert len(path.dense.of(BOOKS)) == 2
+
+
+async def test_a_lapsed_lease_is_taken_over_by_another_worker(path, engine, clock):
+    other = write_path(engine, clock, like=path)
+    status = await path.ingestion.submit(BOOKS, [("a.md", b"text")])
+    assert await SqlLeases(engine, clock).take(BOOKS, "a process that died", 30)
+    assert not await other.ingestion.worker.work(BOOKS)
+    clock.advance(30)
+    assert await other.ingestion.worker.work(BOOKS)
+    assert (await path.ingestion.status("acme", status.id)).state == "done"
+
+
+async def test_a_worker_that_was_overtaken_changes_nothing(path, engine, clock):
+    """A stopped process wakes up after another has done its work, and newer work."""
+    quick = write_path(engine, clock, like=path)
+    await path.ingestion.submit(BOOKS, [("a.md", b"old")])
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    write = path.lexical.add
+
+    async def pause(corpus, passages):
+        reached.set()
+        await go_on.wait()
+        await write(corpus, passages)
+
+    path.lexical = DictLexicalThat(path.lexical, pause)
+    object.__setattr__(path.ingestion.worker.publisher, "lexical", path.lexical)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(path.ingestion.worker.work(BOOKS))
+        await reached.wait()
+        clock.advance(31)
+        await quick.ingestion.submit(BOOKS, [("a.md", b"new")])
+        await quick.ingestion.worker.tick()
+        go_on.set()
+    document, _ = await quick.catalogue.by_name(BOOKS, "a.md")
+    assert (await quick.catalogue.text(BOOKS, document.id))[0] == "new"
+
+
+class DictLexicalThat:
+    """An index whose `add` is another."""
+
+    def __init__(self, index, add) -> None:
+        self.add, self.remove, self.count, self.of = add, index.remove, index.count, index.of
+
+
+async def test_documents_of_another_embedder_are_made_anew(path, engine, clock):
+    await path.put(BOOKS, a="one", b="two")
+    newer = write_path(engine, clock, like=path, made_by="newer")
+    ingestion = await newer.ingestion.reingest(BOOKS)
+    status = await newer.ingestion.run_to_end("acme", ingestion)
+    assert [i.state for i in status.items] == ["done", "done"]
+    assert await newer.ingestion.reingest(BOOKS) is None
+    clock.advance(10)
+    await newer.ingestion.worker.tick()
+    assert len(path.dense.of(BOOKS)) == 2
+
+
+async def test_lost_indexes_are_rebuilt_from_what_is_kept(path):
+    await path.put(BOOKS, **TEXTS)
+    before = await path.contents(BOOKS)
+    path.dense.held.clear()
+    path.lexical.held.clear()
+    await path.ingestion.run_to_end("acme", await path.ingestion.reingest(BOOKS, everything=True))
+    assert await path.contents(BOOKS) == before
+
+
+async def test_a_reader_sees_one_whole_version_while_documents_change(path, clock):
+    """What a search gives: passages held whose revision was live when the search began."""
+    whole = {version: {f"{version} {p}" for p in range(6)} for version in range(5)}
+    await path.put(BOOKS, a="\n\n".join(sorted(whole[0])))
+    seen, ended = set(), False
+
+    async def search():
+        while not ended:
+            live = (await path.catalogue.live(BOOKS)).revisions
+            await asyncio.sleep(0)
+            for index in (path.dense, path.lexical):
+                texts = {p.text for p in index.of(BOOKS).values() if p.revision in live}
+                seen.update(version for version in whole if texts == whole[version])
+                assert texts in whole.values()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(search())
+        for version in range(1, 5):
+            await path.put(BOOKS, a="\n\n".join(sorted(whole[version])))
+        ended = True
+    assert seen >= {0, 4}
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_an_interrupted_run_that_goes_on_leaves_what_an_undisturbed_one_leaves(
+    path, engine, clock, seed
+):
+    """Cancelled again and again at any point, by workers that leave nothing behind but the database."""
+    rng = random.Random(seed)
+    changed = TEXTS | {"d2": "changed", "d5": "BROKEN"}
+    status = None
+    for texts in (TEXTS, changed):
+        files = [(f"{n}.md", t.encode()) for n, t in texts.items()]
+        status = await path.ingestion.submit(BOOKS, files)
+        while not (await path.ingestion.status("acme", status.id)).ended:
+            process = write_path(engine, clock, like=path)
+            task = asyncio.ensure_future(process.ingestion.worker.tick())
+            await asyncio.wait([task], timeout=rng.random() * 0.06)
+            task.cancel()
+            await asyncio.wait([task])
+            clock.advance(31)
+    await path.ingestion.worker.tick()
+
+    calm = write_path(engine, clock)
+    other = CorpusRef("acme", "calm")
+    for texts in (TEXTS, changed):
+        await calm.put(other, **texts)
+    clock.advance(31)
+    await calm.ingestion.worker.tick()
+    assert _shape(await path.contents(BOOKS)) == _shape(await calm.contents(other))
+
+
+def _shape(contents):
+    """Contents without the ids, which hold the corpus's name."""
+    rows, texts, dense, lexical = contents
+    held = [sorted((p.name, p.text, p.start) for p in index.values()) for index in (dense, lexical)]
+    return [(row[1], *row[4:]) for row in rows], [text for text, _ in texts], held
+
+
+async def test_a_submitted_folder_is_read_in_order_and_refusals_are_named(path, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / ".hidden.md").write_text("no")
+    (folder / "sub" / "b.txt").write_text("b")
+    (folder / "a.md").write_text("a")
+    (folder / "c.docx").write_text("c")
+    (folder / "d.md").symlink_to("/etc/hostname")
+    ingestion = await path.ingestion.submit_path(BOOKS, [folder])
+    status = await path.ingestion.run_to_end("acme", ingestion)
+    assert [(i.name, i.state) for i in status.items] == [
+        ("a.md", "done"),
+        ("c.docx", "failed"),
+        ("d.md", "failed"),
+        ("sub/b.txt", "done"),
+    ]
+    again = await path.ingestion.run_to_end("acme", await path.ingestion.submit_path(BOOKS, [folder]))
+    assert [i.state for i in again.items] == ["unchanged", "failed", "failed", "unchanged"]
+
+
+async def test_a_running_worker_sees_new_work_at_once(engine, clock):
+    path = write_path(engine, clock, pace=Pace(poll_s=60))
+    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+        worker = group.create_task(path.ingestion.run_worker())
+        status = await path.ingestion.submit(BOOKS, [("a.md", b"text")])
+        while not (await path.ingestion.status("acme", status.id)).ended:
+            await asyncio.sleep(0.01)
+        worker.cancel()
+
+
+async def test_progress_is_told_and_ends_complete(path):
+    told = []
+    status = await path.ingestion.submit(BOOKS, [("a.md", b"text"), ("b.md", b"BROKEN")])
+    await path.ingestion.run_to_end("acme", status.id, told.append)
+    assert told[0].finished == 0
+    assert (told[-1].finished, told[-1].total, told[-1].ended) == (2, 2, True)
+
+
+async def test_old_ingestions_are_forgotten(path, clock):
+    status = await path.put(BOOKS, a="text")
+    clock.advance(100)
+    await path.jobs.sweep(ended_before=clock.now() - 50)
+    with pytest.raises(NotFound):
+        await path.ingestion.status("acme", status.id)
+    assert (await path.put(BOOKS, a="text")).items[0].state == "unchanged"

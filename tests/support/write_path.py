@@ -1,0 +1,177 @@
+"""The write path on fakes: a reader of paragraphs, an embedder of hashes, indexes in dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backend.core.clock import Clock
+from backend.core.errors import UnreadableDocument
+from backend.core.types import Passage
+from backend.corpus.base import CorpusRef
+from backend.corpus.sql import SqlCatalogue
+from backend.embedding.base import Vectors
+from backend.ingest.base import SEPARATOR, Block, Chunk, Parsed
+from backend.ingest.leases import SqlLeases
+from backend.ingest.pipeline import Pipeline
+from backend.ingest.prepare import Preparer
+from backend.ingest.publish import Publisher
+from backend.ingest.service import Bounds, Ingestion
+from backend.ingest.sql import SqlJobs
+from backend.ingest.worker import Pace, Worker
+
+
+class ParagraphReader:
+    """Every paragraph a block; one that says BROKEN cannot be read, one that says BUG breaks the reader."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+
+    async def read(self, name: str, data: bytes) -> Parsed:
+        self.reads.append(name)
+        await asyncio.sleep(0)
+        text = data.decode()
+        if "BROKEN" in text:
+            raise UnreadableDocument("it is damaged")
+        if "BUG" in text:
+            raise ValueError("a defect")
+        blocks = tuple(Block("paragraph", part) for part in text.split(SEPARATOR))
+        return Parsed(title=name, media_type="text/plain", language="en", blocks=blocks)
+
+
+def cut_paragraphs(parsed: Parsed) -> list[Chunk]:
+    """One chunk a block."""
+    chunks, at = [], 0
+    for block in parsed.blocks:
+        chunks.append(Chunk(block.text, (), None, at, at + len(block.text)))
+        at += len(block.text) + len(SEPARATOR)
+    return chunks
+
+
+class HashingEmbedder:
+    """The same text, the same vector; `fail` is raised instead, once for each entry."""
+
+    id = "hashing"
+    dimensions = 8
+    max_tokens = 256
+
+    def __init__(self) -> None:
+        self.fail: list[Exception] = []
+        self.calls: list[int] = []
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        self.calls.append(len(texts))
+        await asyncio.sleep(0)
+        if self.fail:
+            raise self.fail.pop(0)
+        rows = [np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.uint8) for text in texts]
+        raw = np.array(rows, np.float32).reshape(len(texts), 8) + 1
+        return raw / np.linalg.norm(raw, axis=1, keepdims=True)
+
+    async def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return await self.embed_passages(texts)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+
+@dataclass
+class DictIndex:
+    """Passages by id. Writes one at a time and lets others run in between, as a real index may."""
+
+    held: dict[CorpusRef, dict[str, Passage]] = field(default_factory=dict)
+    fail: list[Exception] = field(default_factory=list)
+    writes: int = 0
+
+    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        for passage in list(self.held.get(corpus, {}).values()):
+            await asyncio.sleep(0)
+            if passage.revision in revisions:
+                del self.held[corpus][passage.id]
+
+    async def count(self, corpus: CorpusRef) -> int:
+        return len(self.held.get(corpus, {}))
+
+    async def _put(self, corpus: CorpusRef, passages: Sequence[Passage]) -> None:
+        self.writes += 1
+        for passage in passages:
+            await asyncio.sleep(0)
+            if self.fail:
+                raise self.fail.pop(0)
+            if "POISON" in passage.text:
+                raise ValueError("refused")
+            self.held.setdefault(corpus, {})[passage.id] = passage
+
+    def of(self, corpus: CorpusRef) -> dict[str, Passage]:
+        """What is held, whether live or not."""
+        return dict(self.held.get(corpus, {}))
+
+
+class DictDense(DictIndex):
+    """The writing half of a dense index."""
+
+    async def add(self, corpus: CorpusRef, passages: Sequence[Passage], vectors: Vectors) -> None:
+        assert len(passages) == len(vectors)
+        await self._put(corpus, passages)
+
+
+class DictLexical(DictIndex):
+    """The writing half of a lexical index."""
+
+    async def add(self, corpus: CorpusRef, passages: Sequence[Passage]) -> None:
+        await self._put(corpus, passages)
+
+
+@dataclass
+class WritePath:
+    """A process's write path; several over one database and the same indexes are several processes."""
+
+    ingestion: Ingestion
+    catalogue: SqlCatalogue
+    jobs: SqlJobs
+    reader: ParagraphReader
+    embedder: HashingEmbedder
+    dense: DictDense
+    lexical: DictLexical
+
+    async def put(self, corpus: CorpusRef, **files: str):
+        """Submit texts by stem and work until their end."""
+        status = await self.ingestion.submit(
+            corpus, [(f"{stem}.md", t.encode()) for stem, t in files.items()]
+        )
+        return await self.ingestion.run_to_end(corpus.tenant, status.id)
+
+    async def contents(self, corpus: CorpusRef) -> tuple:
+        """All that an undisturbed run leaves behind, without what is drawn or dated."""
+        documents = await self.catalogue.documents(corpus)
+        texts = [await self.catalogue.text(corpus, d.id) for d in documents]
+        rows = [
+            (d.id, d.name, d.title, d.revision, d.content_sha256, d.size_bytes, d.passages) for d in documents
+        ]
+        return rows, texts, self.dense.of(corpus), self.lexical.of(corpus)
+
+
+def write_path(
+    engine,
+    clock: Clock,
+    *,
+    like: WritePath | None = None,
+    made_by: str = "test",
+    pace: Pace | None = None,
+    bounds: Bounds | None = None,
+    batch_passages: int = 4,
+) -> WritePath:
+    """A write path on `engine`; with `like`, on the same indexes as another."""
+    reader, embedder = ParagraphReader(), HashingEmbedder()
+    dense, lexical = (like.dense, like.lexical) if like else (DictDense(), DictLexical())
+    catalogue, jobs = SqlCatalogue(engine, clock), SqlJobs(engine, clock)
+    preparer = Preparer(catalogue, jobs, reader, cut_paragraphs, made_by)
+    publisher = Publisher(catalogue, jobs, embedder, dense, lexical)
+    pipeline = Pipeline(jobs, preparer, publisher, batch_passages)
+    worker = Worker(catalogue, jobs, SqlLeases(engine, clock), pipeline, publisher, clock, pace or Pace())
+    ingestion = Ingestion(catalogue, jobs, worker, made_by, bounds or Bounds())
+    return WritePath(ingestion, catalogue, jobs, reader, embedder, dense, lexical)
