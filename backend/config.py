@@ -129,6 +129,9 @@ class Retrieval(Section):
     """Search."""
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
+    deadline_s: float = Field(
+        2.0, gt=0, description="Longest wait for one index."
+    )
     rrf_k: float = Field(10.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(2.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
     limit: int = Field(6, ge=1, description="Most passages given to the model.")

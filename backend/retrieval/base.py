@@ -13,10 +13,16 @@ from backend.embedding.base import Vectors
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found by one index; scores of different indexes do not compare."""
+    """A passage found by one index; scores of different indexes do not compare.
+
+    Attributes:
+        covers: Share of the question's words that the passage holds, weighed by their rarity, in [0, 1];
+            known for the first hits of a lexical index only.
+    """
 
     passage: Passage
     score: float
+    covers: float = 0.0
 
 
 class DenseIndex(Protocol):

@@ -1,0 +1,169 @@
+"""Both indexes asked together: what is live, fused, judged and cut to the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from backend.config import Retrieval
+from backend.core.errors import RetrievalUnavailable, Unavailable
+from backend.core.types import Language, Passage, Scored
+from backend.corpus.base import Catalogue, CorpusRef, LiveView
+from backend.embedding.base import Embedder
+from backend.retrieval.base import DenseIndex, Hit, LexicalIndex, Retrieved
+from backend.retrieval.fuse import Ranking, fused
+from backend.retrieval.gate import Signs, bearing
+
+log = logging.getLogger(__name__)
+
+Views = dict[CorpusRef, LiveView]
+Search = Callable[[CorpusRef, int], Awaitable[Sequence[Hit]]]
+Side = list[Hit] | None
+
+_MOST_CANDIDATES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Hits of each side, best first; None for a side that did not answer."""
+
+    dense: Side
+    lexical: Side
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        sides = (("dense", self.dense), ("lexical", self.lexical))
+        return tuple(name for name, side in sides if side is None)
+
+
+class HybridRetriever:
+    """See `Retriever`.
+
+    Each side has `settings.deadline_s`; the one that fails or is late is left out and named in `degraded`.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedder: Embedder,
+        dense: DenseIndex,
+        lexical: LexicalIndex,
+        catalogue: Catalogue,
+        settings: Retrieval,
+    ) -> None:
+        self._embedder = embedder
+        self._dense = dense
+        self._lexical = lexical
+        self._catalogue = catalogue
+        self._settings = settings
+
+    async def retrieve(
+        self, corpora: Sequence[CorpusRef], question: str, language: Language, *, budget_tokens: int
+    ) -> Retrieved:
+        """See `Retriever`."""
+        views = await self._views(corpora)
+        found = await self._search(views, question, language)
+        if (now := await self._views(corpora)) != views:
+            # A flip came between: passages of the old revision may already have been removed.
+            views = now
+            found = await self._search(views, question, language)
+        versions = tuple((corpus.name, view.version) for corpus, view in views.items())
+        passages = self._chosen(found, language, budget_tokens)
+        return Retrieved(passages, versions, found.degraded)
+
+    async def _views(self, corpora: Sequence[CorpusRef]) -> Views:
+        return {corpus: await self._catalogue.live(corpus) for corpus in dict.fromkeys(corpora)}
+
+    async def _search(self, views: Views, question: str, language: Language) -> _Found:
+        live = {corpus: view for corpus, view in views.items() if view.revisions}
+        if not live:
+            return _Found([], [])
+        dense, lexical = await asyncio.gather(
+            self._side("dense", self._dense_hits(live, question)),
+            self._side("lexical", self._lexical_hits(live, question, language)),
+        )
+        if dense is None and lexical is None:
+            raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
+        return _Found(dense, lexical)
+
+    async def _side(self, name: str, work: Awaitable[list[Hit]]) -> Side:
+        try:
+            async with asyncio.timeout(self._settings.deadline_s):
+                return await work
+        except (Unavailable, TimeoutError) as exc:
+            log.warning("index left out", extra={"index": name, "reason": type(exc).__name__})
+            return None
+
+    async def _dense_hits(self, live: Views, question: str) -> list[Hit]:
+        vector = (await self._embedder.embed_queries([question]))[0]
+        return await self._merged(live, lambda corpus, limit: self._dense.search(corpus, vector, limit))
+
+    async def _lexical_hits(self, live: Views, question: str, language: Language) -> list[Hit]:
+        def search(corpus: CorpusRef, limit: int) -> Awaitable[Sequence[Hit]]:
+            return self._lexical.search(corpus, question, language, limit)
+
+        return await self._merged(live, search)
+
+    async def _merged(self, live: Views, search: Search) -> list[Hit]:
+        lists = await asyncio.gather(*(self._live_hits(search, corpus, live[corpus]) for corpus in live))
+        hits = [hit for some in lists for hit in some]
+        return sorted(hits, key=lambda hit: -hit.score) if len(lists) > 1 else hits
+
+    async def _live_hits(self, search: Search, corpus: CorpusRef, view: LiveView) -> list[Hit]:
+        """Candidates of live revisions; asks for more when too many were of dead ones."""
+        wanted = asked = self._settings.candidates
+        while True:
+            hits = await search(corpus, asked)
+            kept = [hit for hit in hits if hit.passage.revision in view.revisions]
+            if len(kept) >= wanted or len(hits) < asked or asked >= _MOST_CANDIDATES:
+                return kept[:wanted]
+            asked = min(asked * 4, _MOST_CANDIDATES)
+
+    def _chosen(self, found: _Found, language: Language, budget_tokens: int) -> tuple[Scored, ...]:
+        """The best passages by fused rank, or none when the best of them does not bear on the question."""
+        ranked = self._distinct(found)[: self._settings.limit]
+        scored = [Scored(p, bearing(_signs(p, found), language)) for p in ranked]
+        if max((s.score for s in scored), default=0.0) < self._settings.no_answer_threshold:
+            return ()
+        return self._within(scored, budget_tokens)
+
+    def _distinct(self, found: _Found) -> list[Passage]:
+        """Passages by fused rank; of those with one text, the first."""
+        dense, lexical = found.dense or [], found.lexical or []
+        passages = {hit.passage.id: hit.passage for hit in (*dense, *lexical)}
+        order = fused(
+            [
+                Ranking([hit.passage.id for hit in lexical], self._settings.lexical_weight),
+                Ranking([hit.passage.id for hit in dense]),
+            ],
+            k=self._settings.rrf_k,
+        )
+        texts: dict[str, Passage] = {}
+        for id in order:
+            texts.setdefault(" ".join(passages[id].text.split()).casefold(), passages[id])
+        return list(texts.values())
+
+    def _within(self, scored: Sequence[Scored], budget_tokens: int) -> tuple[Scored, ...]:
+        """Those that fit; one too long does not keep out the shorter ones behind it."""
+        kept: list[Scored] = []
+        left = budget_tokens
+        for one in scored:
+            tokens = self._embedder.count_tokens(one.passage.indexed_text)
+            if tokens <= left:
+                kept.append(one)
+                left -= tokens
+        return tuple(kept)
+
+
+def _signs(passage: Passage, found: _Found) -> Signs:
+    def of(side: Side, value: Callable[[Hit], float]) -> float | None:
+        if side is None:
+            return None
+        return next((value(hit) for hit in side if hit.passage.id == passage.id), 0.0)
+
+    return Signs(
+        cosine=of(found.dense, lambda hit: max(0.0, hit.score)),
+        covers=of(found.lexical, lambda hit: hit.covers),
+    )
