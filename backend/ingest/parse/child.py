@@ -1,7 +1,7 @@
 """The process that reads untrusted files: it imports the parsers once, then forks for every file.
 
-Each file meets a process of its own, with its own limits, that can read no other file and write nothing but its
-answer. Started as `python -c` by `sandbox`, never imported by the server.
+Each file meets a process of its own, with its own limits, that can read no other file and write nothing but
+its answer. Started as `python -c` by `sandbox`, never imported by the server.
 
 A request is a line of JSON {media_type, size} and `size` bytes; an answer is eight bytes of length and JSON:
 {title, blocks: [[kind, text, level, page], …]} or {error: reason}.
