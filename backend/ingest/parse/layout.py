@@ -13,6 +13,7 @@ from statistics import median
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from backend.ingest.parse.cells import CELL, is_grid, with_cells
 from backend.ingest.parse.text import clean, squeeze
 
 _ENDS = re.compile("\r\n|\r|\n")
@@ -41,10 +42,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Lines that belong together."""
+    """Lines that belong together.
+
+    Attributes:
+        ragged: Every line ends well before the margin: rows of a table, verses, an address.
+    """
 
     lines: tuple[Line, ...]
     is_heading: bool
+    ragged: bool
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -67,6 +73,11 @@ class Paragraph:
         return round(self.lines[0].height, 0), self.lines[0].bold
 
     @property
+    def is_table(self) -> bool:
+        """Whether its lines are rows of cells."""
+        return is_grid(self.texts)
+
+    @property
     def is_list(self) -> bool:
         """Whether it begins with a bullet or number."""
         return bool(_BULLET.match(self.lines[0].text))
@@ -83,24 +94,30 @@ class Paragraph:
 
 
 def lines_of(textpage: pdfium.PdfTextPage, number: int) -> list[Line]:
-    """Lines of page `number` in the order in which they are drawn."""
-    lines = []
+    """Lines of page `number` in the order in which they are drawn; cells of one row on one line."""
+    lines: list[Line] = []
     start = 0
     text = _aligned(textpage)
     for end in [*_ENDS.finditer(text), None]:
         shown = text[start : end.start() if end else len(text)]
-        if words := squeeze(clean(_SOFT.sub("-", shown))):
-            lines.append(
-                _line(
-                    textpage,
-                    words,
-                    number,
-                    start + len(shown) - len(shown.lstrip()),
-                    start + len(shown.rstrip()) - 1,
-                )
-            )
+        first = start + len(shown) - len(shown.lstrip())
+        shown = shown.strip()
+        words = clean(_SOFT.sub("-", with_cells(textpage, shown, first))) if shown else ""
+        if words := squeeze(words):
+            line = _line(textpage, words, number, first, first + len(shown) - 1)
+            lines[-1:] = _one_row(lines[-1], line) if lines else [line]
         start = end.end() if end else start
     return lines
+
+
+def _one_row(last: Line, line: Line) -> list[Line]:
+    """Both lines, as one if they stand side by side."""
+    level = (
+        abs(last.top - line.top) < 0.3 * last.height and abs(last.height - line.height) < 0.3 * last.height
+    )
+    if not level or line.left < last.right or _BULLET.match(f"{last.text} x"):
+        return [last, line]
+    return [replace(last, text=f"{last.text}{CELL}{line.text}", right=line.right)]
 
 
 def _aligned(textpage: pdfium.PdfTextPage) -> str:
@@ -142,15 +159,23 @@ def paragraphs(page: Sequence[Line], body: float) -> list[Paragraph]:
             groups[-1].append(line)
         else:
             groups.append([line])
-    return [Paragraph(tuple(group), _is_heading(group, body)) for group in groups]
+    return [Paragraph(tuple(group), _is_heading(group, body), _is_ragged(group, width)) for group in groups]
+
+
+def _is_ragged(group: Sequence[Line], width: float) -> bool:
+    return len(group) > 1 and all(line.right < 0.8 * width for line in group)
 
 
 def _breaks(group: Sequence[Line], line: Line, pitch: float, width: float) -> bool:
     """Whether `line` begins a new paragraph."""
     last = group[-1]
+    if (CELL in line.text) != (CELL in last.text):
+        return True
+    if CELL in line.text:
+        return not 0 < last.top - line.top < 3 * last.height
     if abs(line.height - last.height) > 0.08 * last.height or line.bold != last.bold:
         return not _goes_on(last, line, pitch)
-    if not 0 < last.top - line.top < _GAP * pitch:
+    if not 0 < last.top - line.top < max(_GAP * pitch, 1.25 * last.height):
         return abs(last.top - line.top) > 0.2 * last.height
     if _BULLET.match(line.text):
         return not _BULLET.match(group[0].text)
@@ -168,6 +193,8 @@ def _goes_on(last: Line, line: Line, pitch: float) -> bool:
 
 def _is_heading(group: Sequence[Line], body: float) -> bool:
     first = group[0]
+    if is_grid([line.text for line in group]):
+        return False
     chars = sum(len(line.text) for line in group)
     if chars > _HEADING_CHARS or len(group) > 3 or not any(char.isalpha() for char in first.text):
         return False

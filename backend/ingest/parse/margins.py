@@ -14,7 +14,7 @@ _DIGITS = re.compile(r"\d+")
 _NUMBER = re.compile(
     r"(?i)^(?:page|p\.)?\s*[-–—]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-–—]?(?:\s*(?:/|sur|of|de)\s*\d{1,4})?$"
 )
-_LEADER = re.compile(r"(?:\.\s?){4,}\s*(?:\d{1,4})?\s*\.?$")
+_LEADER = re.compile(r"(?:\.\s?){4,}[\s|]*(?:\d{1,4})?\s*\.?$")
 
 
 def without_furniture(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:

@@ -15,7 +15,7 @@ from backend.ingest.parse.document import Document, first_heading, sane_title
 from backend.ingest.parse.hyphens import Mender
 from backend.ingest.parse.layout import Line, Paragraph, body_height, heading_levels, lines_of, paragraphs
 from backend.ingest.parse.margins import without_furniture
-from backend.ingest.parse.text import clean
+from backend.ingest.parse.text import clean, tidy
 
 
 def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
@@ -96,9 +96,16 @@ def _rejoined(found: list[Paragraph], mender: Mender) -> list[Paragraph]:
 
 
 def _block(paragraph: Paragraph, levels: dict[tuple[float, bool], int], mender: Mender) -> Block | None:
-    text = mender.join(paragraph.texts)
+    apart = paragraph.is_table or (paragraph.ragged and not paragraph.is_heading)
+    text = tidy("\n".join(paragraph.texts)) if apart else mender.join(paragraph.texts)
     if not text:
         return None
     level = levels.get(paragraph.style, 0) if paragraph.is_heading else 0
-    kind: BlockKind = "heading" if level else "list" if paragraph.is_list else "paragraph"
+    kind: BlockKind = "heading" if level else _kind(paragraph)
     return Block(kind, text, level, paragraph.page)
+
+
+def _kind(paragraph: Paragraph) -> BlockKind:
+    if paragraph.is_table:
+        return "table"
+    return "list" if paragraph.is_list else "paragraph"
