@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -44,23 +43,23 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return asyncio.run(_work(options, settings))
 
 
-def _work(options: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+async def _work(options: argparse.Namespace, settings: Settings) -> int:
     match options.command, getattr(options, "action", None):
         case "ingest", _:
-            return ingest.ingest(settings, options.paths, corpus=options.corpus, sample=options.sample)
+            return await ingest.ingest(settings, options.paths, corpus=options.corpus, sample=options.sample)
         case "reindex", _:
-            return ingest.reindex(settings)
+            return await ingest.reindex(settings)
         case "ask", _:
-            return ask.ask(settings, options.question, options.language)
+            return await ask.ask(settings, options.question, options.language)
         case "doctor", _:
-            return doctor.doctor(settings)
+            return await doctor.doctor(settings)
         case "keys", "create":
             roles = [Role(role) for role in options.role or ("reader",)]
-            return keys.create(settings, options.name, options.tenant, roles, options.corpus)
+            return await keys.create(settings, options.name, options.tenant, roles, options.corpus)
         case "keys", "revoke":
-            return keys.revoke(settings, options.id)
+            return await keys.revoke(settings, options.id)
         case _:
-            return keys.show(settings)
+            return await keys.show(settings)
 
 
 def _parser() -> argparse.ArgumentParser:

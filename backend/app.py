@@ -9,7 +9,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from backend import __version__
-from backend.api import chat, conversations, documents, operations, page, session
+from backend.api import chat, conversations, documents, operations, session, web
 from backend.api.guard import guarded
 from backend.api.problems import install_problems
 from backend.config import Settings
@@ -32,11 +32,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with open_services(settings) as services:
             yield {"services": services}
 
-    app = FastAPI(
-        title="LibriAssist", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
-    )
+    app = FastAPI(title="LibriAssist", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install_problems(app)
-    for module in (chat, conversations, documents, session, operations, page):
+    for module in (chat, conversations, documents, session, operations, web):
         app.include_router(module.router)
     guarded(app, settings.server)
     return app

@@ -23,6 +23,7 @@ class Health:
     Attributes:
         needed: Without it no question can be answered.
         detail: For an operator; no secret.
+
     """
 
     ok: bool
@@ -48,3 +49,4 @@ class Services:
     identity: Identity
     metrics: Metrics
     checks: Mapping[str, Check]
+    drain: Callable[[float], Awaitable[None]]

@@ -1,1 +1,323 @@
-"""Settings to Services."""
+"""Settings to services: the only module that names adapters. Opens everything, closes everything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+
+import aiohttp
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.chat.answer import Answerer
+from backend.chat.memory import MemoryRuns
+from backend.chat.producer import BackgroundProducer
+from backend.chat.runs import DEFAULT_CORPUS, Runs
+from backend.config import Settings
+from backend.core.aio import Background
+from backend.core.clock import Clock, SystemClock
+from backend.core.errors import LibriError
+from backend.corpus.base import CorpusRef
+from backend.corpus.sql import SqlCatalogue
+from backend.embedding.base import Embedder, Encoder
+from backend.embedding.batching import BatchingEmbedder
+from backend.embedding.cached import CachedEmbedder
+from backend.embedding.fetch import from_hub
+from backend.embedding.local_onnx import OnnxEncoder
+from backend.embedding.models import Model, find, local_folder
+from backend.engines.base import Endpoint
+from backend.engines.extractive import ExtractiveEngine
+from backend.engines.openai_compat import OpenAICompatEngine
+from backend.generations.memory import MemoryLog
+from backend.history.sql import SqlHistory
+from backend.infra.folder_lock import FolderBusy, hold
+from backend.infra.http import open_session
+from backend.infra.language import detect
+from backend.infra.migrate import migrate
+from backend.infra.sql import open_engine, transaction
+from backend.ingest.chunk import chunk
+from backend.ingest.leases import SqlLeases
+from backend.ingest.parse.reader import SandboxReader
+from backend.ingest.pipeline import Pipeline
+from backend.ingest.prepare import Preparer
+from backend.ingest.publish import Publisher
+from backend.ingest.service import Bounds, Ingestion
+from backend.ingest.sql import SqlJobs
+from backend.ingest.worker import Pace, Worker
+from backend.pool.base import Instance, Pool
+from backend.pool.memory import MemoryPool
+from backend.retrieval.base import DenseIndex, LexicalIndex
+from backend.retrieval.chroma import ChromaIndex
+from backend.retrieval.lexical_tantivy import TantivyIndex
+from backend.retrieval.search import HybridRetriever
+from backend.security.base import KeyStore
+from backend.security.cached import CachedKeys
+from backend.security.cookies import Cookies
+from backend.security.identity import Identity
+from backend.security.secret_file import read_or_create
+from backend.security.sql import SqlKeys
+from backend.services import Check, Health, Services
+from backend.telemetry.metrics import Metrics
+
+DataFolderBusy = FolderBusy
+PARSER_VERSION = "1"
+"""Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
+LOCAL_TENANT = "local"
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything the process needs, opened; closed in reverse order on leaving.
+
+    Raises:
+        FolderBusy: Another process uses the data folder.
+        StorageUnavailable, StorageFull: The database cannot be opened.
+        EmbedderUnavailable: No such embedding model.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(hold(settings.data.dir))
+        engine = await _open_sql(stack, settings)
+        secret = _secret(settings)
+        keys = CachedKeys(SqlKeys(engine, clock, pepper=secret), clock)
+        metrics = Metrics()
+        embedder = _open_embedder(stack, settings, clock)
+        dense, lexical = _open_indexes(stack, settings, embedder)
+        catalogue = SqlCatalogue(engine, clock)
+        ingestion = _open_ingestion(stack, settings, clock, engine, catalogue, embedder, dense, lexical)
+        pool = await _open_pool(stack, settings, clock)
+        history = SqlHistory(engine, clock)
+        retriever = HybridRetriever(
+            embedder=embedder, dense=dense, lexical=lexical, catalogue=catalogue, settings=settings.retrieval
+        )
+        generations = MemoryLog(
+            clock,
+            abandon_after_s=settings.chat.abandon_after_s,
+            retention_s=settings.chat.retention_s,
+            max_live=settings.chat.max_live,
+            max_log_bytes=settings.chat.max_log_bytes,
+        )
+        producer = BackgroundProducer(
+            answerer=Answerer(
+                retriever=retriever,
+                pool=pool,
+                fallback=ExtractiveEngine(partial(_nearness, embedder)),
+                generations=generations,
+                metrics=metrics,
+                clock=clock,
+                count=embedder.count_tokens,
+                chat=settings.chat,
+                engine=settings.engine,
+                passage_tokens=settings.retrieval.budget_tokens,
+            ),
+            generations=generations,
+            history=history,
+            metrics=metrics,
+            clock=clock,
+        )
+        runs = Runs(
+            store=MemoryRuns(clock, retention_s=settings.chat.retention_s + settings.chat.deadline_s),
+            producer=producer,
+            generations=generations,
+            history=history,
+            catalogue=catalogue,
+            pool=pool,
+            metrics=metrics,
+            clock=clock,
+            detect=detect,
+            chat=settings.chat,
+            default_model=settings.engine.model,
+            settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
+        )
+        await history.abandon(clock.now())
+        background = Background()
+        stack.push_async_callback(background.close)
+        stack.push_async_callback(producer.close, 0)
+        background.start(ingestion.run_worker(), name="ingest worker")
+        background.start(producer.sweep(), name="abandoned generations")
+        await _warm(embedder)
+        yield Services(
+            settings=settings,
+            runs=runs,
+            history=history,
+            catalogue=catalogue,
+            ingestion=ingestion,
+            pool=pool,
+            keys=keys,
+            identity=_identity(settings, keys, clock, secret),
+            metrics=metrics,
+            checks=_checks(engine, embedder, dense, lexical, pool),
+            drain=producer.close,
+        )
+
+
+@asynccontextmanager
+async def open_keys(settings: Settings) -> AsyncIterator[KeyStore]:
+    """The key store alone; works beside a running server."""
+    async with AsyncExitStack() as stack:
+        settings.data.dir.mkdir(parents=True, exist_ok=True)
+        engine = await _open_sql(stack, settings)
+        yield SqlKeys(engine, SystemClock(), pepper=_secret(settings))
+
+
+async def _open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
+    engine = open_engine(settings.database_url)
+    stack.push_async_callback(engine.dispose)
+    await migrate(engine)
+    return engine
+
+
+def _secret(settings: Settings) -> bytes:
+    given = settings.auth.cookie_secret.get_secret_value().encode()
+    return given or read_or_create(settings.data.dir / "secret")
+
+
+def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes) -> Identity:
+    cookies = Cookies(clock, secret=secret, ttl_s=settings.auth.cookie_ttl_s)
+    api_key = settings.auth.api_key.get_secret_value()
+    return Identity(keys, cookies, api_key=api_key, secret=secret, tenant=LOCAL_TENANT)
+
+
+def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> CachedEmbedder:
+    section = settings.embedding
+    model = find(section.model, section.precision)
+    load = partial(_load_encoder, settings, model)
+    embedder = BatchingEmbedder(
+        model, load, clock=clock, batch_size=section.batch_size, queue_limit=section.queue_limit
+    )
+    stack.callback(embedder.close)
+    return CachedEmbedder(embedder, size=section.cache_size)
+
+
+def _load_encoder(settings: Settings, model: Model) -> Encoder:
+    models_dir = settings.data.dir / "models"
+    folder = local_folder(model, from_hub)
+    if settings.embedding.runtime == "torch":
+        from backend.embedding.local_torch import TorchEncoder  # noqa: PLC0415  three seconds and 500 MB
+
+        return TorchEncoder(model, folder, threads=settings.embedding.threads)
+    return OnnxEncoder(model, folder, models_dir, threads=settings.embedding.threads)
+
+
+def _open_indexes(
+    stack: AsyncExitStack, settings: Settings, embedder: Embedder
+) -> tuple[DenseIndex, LexicalIndex]:
+    dense = ChromaIndex(settings.data.dir / "chroma", embedder.id)
+    stack.callback(dense.close)
+    lexical = TantivyIndex(settings.data.dir / "lexical")
+    stack.callback(lexical.close)
+    return dense, lexical
+
+
+def _open_ingestion(
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: Clock,
+    engine: AsyncEngine,
+    catalogue: SqlCatalogue,
+    embedder: Embedder,
+    dense: DenseIndex,
+    lexical: LexicalIndex,
+) -> Ingestion:
+    section, cutting = settings.ingest, settings.chunking
+    reader = SandboxReader(section)
+    stack.push_async_callback(reader.close)
+    jobs = SqlJobs(engine, clock)
+    cut = partial(
+        chunk,
+        count_tokens=embedder.count_tokens,
+        target_tokens=cutting.target_tokens,
+        overlap_tokens=cutting.overlap_tokens,
+        max_tokens=embedder.max_tokens,
+    )
+    made_by = f"{PARSER_VERSION}/{cutting.target_tokens}+{cutting.overlap_tokens}/{embedder.id}"
+    publisher = Publisher(catalogue, jobs, embedder, dense, lexical)
+    worker = Worker(
+        catalogue=catalogue,
+        jobs=jobs,
+        leases=SqlLeases(engine, clock),
+        pipeline=Pipeline(
+            jobs, Preparer(catalogue, jobs, reader, cut, made_by), publisher, section.batch_passages
+        ),
+        publisher=publisher,
+        clock=clock,
+        pace=Pace(section.lease_s, section.poll_s, section.retry_s, section.grace_s, section.keep_s),
+    )
+    bounds = Bounds(section.queued_items, section.queued_bytes, section.max_file_bytes)
+    return Ingestion(catalogue, jobs, worker, made_by, bounds)
+
+
+async def _open_pool(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Pool:
+    section = settings.engine
+    session = await stack.enter_async_context(open_session())
+    return MemoryPool(_instances(settings, session), clock, queue_limit=section.queue_limit)
+
+
+def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[Instance]:
+    section = settings.engine
+    key = section.openai_api_key.get_secret_value()
+    endpoints: list[Endpoint] = []
+    if section.backend in ("auto", "openai"):
+        endpoints += [Endpoint(url, key) for url in section.openai_urls]
+    if section.backend in ("auto", "ollama"):
+        endpoints += [Endpoint(url) for url in section.ollama_urls]
+    engine = OpenAICompatEngine(session)
+    return [
+        Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
+        for number, endpoint in enumerate(endpoints, 1)
+    ]
+
+
+async def _nearness(embedder: Embedder, question: str, sentences: Sequence[str]) -> NDArray[np.float32]:
+    rows = await embedder.embed_passages(sentences)
+    nearness: NDArray[np.float32] = rows @ (await embedder.embed_queries([question]))[0]
+    return nearness
+
+
+async def _warm(embedder: Embedder) -> None:
+    with suppress(LibriError):  # said by the embedder's check, and at the first question
+        await embedder.embed_queries(["warm"])
+
+
+def _checks(
+    engine: AsyncEngine, embedder: Embedder, dense: DenseIndex, lexical: LexicalIndex, pool: Pool
+) -> Mapping[str, Check]:
+    corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
+
+    async def sql() -> str:
+        async with transaction(engine) as connection:
+            await connection.execute(text("SELECT 1"))
+        return engine.dialect.name
+
+    async def embeds() -> str:
+        await embedder.embed_queries(["ready?"])
+        return embedder.id
+
+    async def models() -> str:
+        names = await pool.models()
+        if not names:
+            raise LibriError("no model server answers")
+        return ", ".join(names)
+
+    async def retrieval() -> str:
+        return f"{await dense.count(corpus)} passages dense, {await lexical.count(corpus)} lexical"
+
+    return {
+        "sql": partial(_timed, sql, needed=False),
+        "retrieval": partial(_timed, retrieval, needed=True),
+        "embedder": partial(_timed, embeds, needed=False),
+        "models": partial(_timed, models, needed=False),
+    }
+
+
+async def _timed(look: Callable[[], Awaitable[str]], *, needed: bool) -> Health:
+    began = time.perf_counter()
+    try:
+        detail, ok = await look(), True
+    except LibriError as exc:
+        detail, ok = exc.message, False
+    return Health(ok, needed, time.perf_counter() - began, detail)

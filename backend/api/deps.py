@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Annotated, cast
 
@@ -60,7 +61,7 @@ def on_loopback(request: Request) -> bool:
 PrincipalDep = Annotated[Principal, Depends(principal)]
 
 
-def needs(role: Role) -> type[Principal]:
+def needs(role: Role) -> Callable[[Principal], Awaitable[Principal]]:
     """A dependency: the principal, if it has `role`.
 
     Raises:
@@ -72,9 +73,9 @@ def needs(role: Role) -> type[Principal]:
             raise Forbidden(f"this needs the role {role.value}")
         return who
 
-    return Annotated[Principal, Depends(check)]  # type: ignore[return-value]
+    return check
 
 
-ReaderDep = needs(Role.READER)
-WriterDep = needs(Role.WRITER)
-AdminDep = needs(Role.ADMIN)
+ReaderDep = Annotated[Principal, Depends(needs(Role.READER))]
+WriterDep = Annotated[Principal, Depends(needs(Role.WRITER))]
+AdminDep = Annotated[Principal, Depends(needs(Role.ADMIN))]

@@ -11,9 +11,8 @@ from pydantic import StringConstraints
 from backend.api.deps import PrincipalDep, ReaderDep, ServicesDep, WriterDep
 from backend.chat.runs import DEFAULT_CORPUS
 from backend.core.errors import Forbidden, InvalidRequest, TooLarge
-from backend.core.types import Principal
 from backend.corpus.base import CorpusRef, Document
-from backend.ingest.base import IngestionStatus
+from backend.ingest.jobs import IngestionStatus
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
 CorpusName = Annotated[
@@ -118,7 +117,8 @@ def _progress(status: IngestionStatus) -> dict[str, Any]:
     return {
         "id": status.id,
         "state": status.state,
-        "total": len(status.items),
-        "finished": sum(item.state not in ("waiting",) for item in status.items),
+        "reason": status.reason,
+        "total": status.total,
+        "finished": status.finished,
         "items": list(status.items),
     }

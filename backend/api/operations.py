@@ -9,11 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from backend.api.deps import AdminDep, ReaderDep, ServicesDep
+from backend.api.page_markdown import to_html
 from backend.api.schemas import MarkdownText
 from backend.api.strict import JsonBody
-from backend.api.page_markdown import to_html
 from backend.chat.runs import QUOTING
-from backend.core.types import Principal
 from backend.services import Check, Health, Services
 
 router = APIRouter(tags=["operations"])

@@ -18,7 +18,33 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 TAGS = frozenset(
-    "p br hr h1 h2 h3 h4 h5 h6 blockquote ul ol li pre code em strong s a table thead tbody tr th td".split()
+    [
+        "p",
+        "br",
+        "hr",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "blockquote",
+        "ul",
+        "ol",
+        "li",
+        "pre",
+        "code",
+        "em",
+        "strong",
+        "s",
+        "a",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    ]
 )
 SCHEMES = frozenset({"http", "https", "mailto"})
 MAX_NESTING = 20

@@ -41,7 +41,7 @@ async def frames(started: Started, stretches: AsyncGenerator[Followed, None]) ->
 
 
 def merged(entries: Sequence[Entry]) -> Iterator[Entry]:
-    """The same text in fewer entries: neighbouring pieces of one channel become one, under the last one's id."""
+    """The same text in fewer entries: neighbouring pieces become one, under the id of the last."""
     held: Entry | None = None
     for entry in entries:
         if held is not None:

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from rich.console import Console
 
 from backend.chat.base import Question
+from backend.config import Settings
 from backend.core.events import Delta, Done, Failed, Sources
 from backend.core.types import ANY_CORPUS, Language, Principal, Role
-from backend.config import Settings
 from backend.services import Services
 from backend.wiring import open_services
 

@@ -40,11 +40,9 @@ class _Server(uvicorn.Server):
         with suppress(FileNotFoundError):
             self._address_file.unlink()
         grace_s = self._settings.server.shutdown_grace_s
-        async with asyncio.TaskGroup() as group:
-            group.create_task(super().shutdown(sockets))
-            services: Services | None = self.lifespan.state.get("services")
-            if services is not None:
-                group.create_task(services.drain(grace_s))
+        services: Services | None = self.lifespan.state.get("services")
+        draining = services.drain(grace_s) if services else asyncio.sleep(0)
+        await asyncio.gather(super().shutdown(sockets), draining)
 
     def _url(self) -> str:
         host, port = self.servers[0].sockets[0].getsockname()[:2]

@@ -1,0 +1,35 @@
+"""One process at a time in a folder: Chroma and the lexical index go stale in a second one without saying so."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend.core.errors import Conflict
+
+
+class FolderBusy(Conflict):
+    """Another process holds the folder."""
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made if need be; the kernel lets go when the process ends, however it ends.
+
+    Raises:
+        FolderBusy: Another process holds it.
+        OSError: It cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise FolderBusy(f"another process uses {folder}; stop it, or set LIBRI_DATA__DIR") from exc
+        yield
+    finally:
+        os.close(handle)
