@@ -23,12 +23,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from backend.api.page_markdown import to_html
+from backend.api.web import POLICY
 
 PAGE = Path(__file__).parents[2] / "backend" / "api" / "page"
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
-)
 TEXT = "\n".join(
     [
         "# Reader's guide \U0001f4da",
@@ -179,21 +176,28 @@ async def stream(run: Run, after: str) -> AsyncIterator[str]:
         await run.grown.wait()
 
 
-def create(script: Script) -> FastAPI:  # noqa: C901  a list of endpoints
+@dataclass(slots=True)
+class Stage:
+    """What plays at the moment: one server serves many scripts, one after the other."""
+
+    script: Script
+
+
+def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
     app = FastAPI()
 
     @app.middleware("http")
     async def check(request: Request, proceed: Any) -> Response:
         path = request.url.path.removeprefix("/api/v1")
-        script.calls[f"{request.method} {path}"] += 1
+        stage.script.calls[f"{request.method} {path}"] += 1
         open_paths = request.url.path == "/" or path.startswith("/assets") or (path == "/session" and request.method == "POST")
-        if script.key and not open_paths and request.cookies.get("libri_session") != script.key:
+        if stage.script.key and not open_paths and request.cookies.get("libri_session") != stage.script.key:
             return problem(401, "unauthenticated")
         return await proceed(request)
 
     @app.get("/")
     async def index() -> Response:
-        return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": CSP})
+        return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": POLICY})
 
     @app.get("/assets/{name}")
     async def asset(name: str) -> Response:
@@ -201,12 +205,12 @@ def create(script: Script) -> FastAPI:  # noqa: C901  a list of endpoints
 
     @app.get("/api/v1/session")
     async def session() -> dict[str, Any]:
-        return {"tenant": "t", "subject": "s", "roles": script.roles, "corpora": ["*"], "sign_in": bool(script.key)}
+        return {"tenant": "t", "subject": "s", "roles": stage.script.roles, "corpora": ["*"], "sign_in": bool(stage.script.key)}
 
     @app.post("/api/v1/session")
     async def sign_in(request: Request) -> Response:
         key = (await request.json())["key"]
-        if key != script.key:
+        if key != stage.script.key:
             return problem(401, "unauthenticated")
         response = Response(status_code=204)
         response.set_cookie("libri_session", key, httponly=True, samesite="strict")
@@ -221,20 +225,20 @@ def create(script: Script) -> FastAPI:  # noqa: C901  a list of endpoints
     @app.post("/api/v1/chat/stream")
     async def ask(request: Request) -> Response:
         body = await request.json()
-        if script.refusals:
-            status, said = script.refusals.pop(0)
+        if stage.script.refusals:
+            status, said = stage.script.refusals.pop(0)
             return problem(status, **said)
         key = request.headers.get("Idempotency-Key", "")
-        if key not in script.by_key:
-            number = next(script.ids)
+        if key not in stage.script.by_key:
+            number = next(stage.script.ids)
             conversation = body.get("conversation_id") or f"c{number}"
             run = Run(f"run{number}", conversation, body["question"])
-            script.runs[run.id] = run
-            script.by_key[key] = run.id
-            script.titles.setdefault(conversation, body["question"])
-            task = asyncio.get_running_loop().create_task(run.play(script.answers.get(body["question"], ANSWER)))
-            script.tasks.add(task)
-        return events_of(script.runs[script.by_key[key]], "")
+            stage.script.runs[run.id] = run
+            stage.script.by_key[key] = run.id
+            stage.script.titles.setdefault(conversation, body["question"])
+            task = asyncio.get_running_loop().create_task(run.play(stage.script.answers.get(body["question"], ANSWER)))
+            stage.script.tasks.add(task)
+        return events_of(stage.script.runs[stage.script.by_key[key]], "")
 
     def events_of(run: Run, after: str) -> Response:
         return StreamingResponse(stream(run, after), media_type="text/event-stream")
@@ -242,46 +246,46 @@ def create(script: Script) -> FastAPI:  # noqa: C901  a list of endpoints
     @app.get("/api/v1/runs/{run}/events")
     async def events(run: str, request: Request) -> Response:
         after = request.headers.get("Last-Event-ID", "")
-        if script.refuse_events:
-            script.refuse_events -= 1
+        if stage.script.refuse_events:
+            stage.script.refuse_events -= 1
             return problem(503, "log_unavailable", retryable=True)
-        if run not in script.runs:
+        if run not in stage.script.runs:
             return problem(404, "not_found")
-        script.resumed_from.append(after)
-        return events_of(script.runs[run], after)
+        stage.script.resumed_from.append(after)
+        return events_of(stage.script.runs[run], after)
 
     @app.delete("/api/v1/runs/{run}")
     async def stop(run: str) -> Response:
-        script.runs[run].stopped = True
+        stage.script.runs[run].stopped = True
         return Response(status_code=204)
 
     @app.post("/api/v1/runs/{run}/feedback")
     async def feedback(run: str, request: Request) -> Response:
-        script.ratings.append(await request.json() | {"run": run})
+        stage.script.ratings.append(await request.json() | {"run": run})
         return Response(status_code=204)
 
     @app.get("/api/v1/conversations")
     async def conversations() -> dict[str, Any]:
         items = []
-        for conversation, title in script.titles.items():
-            times = [run.created for run in script.runs.values() if run.conversation == conversation]
+        for conversation, title in stage.script.titles.items():
+            times = [run.created for run in stage.script.runs.values() if run.conversation == conversation]
             items.append({"id": conversation, "title": title, "created": min(times), "updated": max(times)})
         return {"conversations": sorted(items, key=lambda one: -one["updated"])}
 
     @app.get("/api/v1/conversations/{conversation}")
     async def conversation(conversation: str) -> Response:
-        turns = [run.turn() for run in script.runs.values() if run.conversation == conversation]
+        turns = [run.turn() for run in stage.script.runs.values() if run.conversation == conversation]
         return JSONResponse({"id": conversation, "turns": turns}) if turns else problem(404, "not_found")
 
     @app.delete("/api/v1/conversations/{conversation}")
     async def forget(conversation: str) -> Response:
-        script.titles.pop(conversation)
-        script.runs = {key: run for key, run in script.runs.items() if run.conversation != conversation}
+        stage.script.titles.pop(conversation)
+        stage.script.runs = {key: run for key, run in stage.script.runs.items() if run.conversation != conversation}
         return Response(status_code=204)
 
     @app.get("/api/v1/documents")
     async def documents() -> dict[str, Any]:
-        return {"documents": script.documents}
+        return {"documents": stage.script.documents}
 
     @app.post("/api/v1/documents")
     async def upload(request: Request) -> Response:
@@ -289,17 +293,17 @@ def create(script: Script) -> FastAPI:  # noqa: C901  a list of endpoints
         names = [file.filename for file in form.getlist("file")]
         items = [{"name": name, "state": "waiting", "reason": "", "document": None, "passages": 0} for name in names]
         job = {"id": "i1", "state": "running", "total": len(names), "finished": 0, "items": items}
-        script.uploads["i1"] = job
+        stage.script.uploads["i1"] = job
         return JSONResponse({"ingestion_id": "i1", **job}, 202)
 
     @app.get("/api/v1/ingestions/{job}")
     async def ingestion(job: str) -> dict[str, Any]:
-        now = script.uploads[job]
+        now = stage.script.uploads[job]
         item = now["items"][now["finished"]]
         bad = item["name"].endswith(".bin")
         item |= {"state": "failed", "reason": "unsupported_document"} if bad else {"state": "done", "passages": 3}
         if not bad:
-            script.documents.append(document(item["name"]))
+            stage.script.documents.append(document(item["name"]))
         now["finished"] += 1
         if now["finished"] == now["total"]:
             now["state"] = "done"
@@ -307,7 +311,7 @@ def create(script: Script) -> FastAPI:  # noqa: C901  a list of endpoints
 
     @app.delete("/api/v1/documents/{document_id}")
     async def delete_document(document_id: str) -> Response:
-        script.documents = [one for one in script.documents if one["id"] != document_id]
+        stage.script.documents = [one for one in stage.script.documents if one["id"] != document_id]
         return Response(status_code=204)
 
     @app.get("/api/v1/documents/{document_id}/text")
@@ -335,7 +339,7 @@ def serving(app: Any) -> Iterator[str]:
     """The address of `app`, served by uvicorn in a thread for the length of the block."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, lifespan="auto")
+        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=0, lifespan="auto")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

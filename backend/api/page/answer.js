@@ -148,7 +148,8 @@ export class Answer {
   }
 
   async #renderRest() {
-    this.#cut(this.#tail.length);
+    if (this.#tail.length) this.#cut(this.#tail.length);
+    this.#tail.parentElement?.remove();
     while (this.#plain.length) {
       const batch = this.#batch();
       const text = batch.map((block) => block.text).join("");

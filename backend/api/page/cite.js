@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
 
+const THIN = "\u202f"; // so that a mark does not begin a line
 const MARKS = /\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]/g;
 
 /** Replaces the citation marks of known sources below `root`; code and links are left alone. */
@@ -22,7 +23,7 @@ function replaceIn(node, sources, links) {
   for (const mark of node.data.matchAll(MARKS)) {
     const numbers = mark[1].split(/[,;]/).map(Number);
     if (!numbers.every((n) => sources.has(n))) continue;
-    parts.push(node.data.slice(from, mark.index), ...numbers.map((n) => link(sources.get(n), links)));
+    parts.push(node.data.slice(from, mark.index).replace(/ $/, THIN), ...numbers.map((n) => link(sources.get(n), links)));
     from = mark.index + mark[0].length;
   }
   if (parts.length) node.replaceWith(...parts, node.data.slice(from));

@@ -23,6 +23,7 @@ export class Composer {
       const question = this.#field.value.trim();
       if (this.#running || !question || lengthOf(this.#field.value) > LONGEST_QUESTION) return;
       this.fill("");
+      if (matchMedia("(hover: none)").matches) this.#field.blur(); // lowers the keyboard, which would hide the answer
       ask(question);
     };
     byId("composer").addEventListener("submit", (event) => {

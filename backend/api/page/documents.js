@@ -73,8 +73,8 @@ export class Documents {
 
   #item(one) {
     const title = one.title || one.name;
-    const facts = [one.name, size(one.size_bytes), t("docs.passages", { n: one.passages }), date(one.updated)];
-    const what = h("div", {}, h("p", { class: "title" }, title), h("p", { class: "quiet" }, facts.join(" · ")));
+    const facts = [one.name !== title && one.name, size(one.size_bytes), t("docs.passages", { n: one.passages }), date(one.updated)];
+    const what = h("div", {}, h("p", { class: "title" }, title), h("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")));
     if (!this.#writer) return h("li", {}, what);
     const label = t("docs.delete", { title });
     const remove = h("button", { type: "button", class: "tool remove", "aria-label": label, title: label }, icon("trash"));
@@ -125,6 +125,6 @@ export class Documents {
 }
 
 function itemWords({ name, state, reason }) {
-  const why = reason ? ` (${has(`error.${reason}`) ? problemWords({ code: reason }) : reason})` : "";
-  return `${name} · ${t(`docs.item.${state}`)}${why}`;
+  const why = has(`error.${reason}`) ? t(`error.${reason}`) : reason;
+  return `${name} · ${(state === "failed" && why) || t(`docs.item.${state}`)}`;
 }

@@ -60,14 +60,14 @@ export class Feedback {
   #rate(rating) {
     this.#asking = rating === "down";
     this.#send(rating, "");
-    this.#element.querySelector("textarea")?.focus();
   }
 
   async #send(rating, reason) {
     const before = this.#rating;
     this.#rating = rating;
     this.paint();
-    this.#element.querySelector(this.#asking ? "textarea" : `.${rating}`).focus();
+    this.#element.querySelector(this.#asking ? "textarea" : `.${rating}`).focus({ preventScroll: true });
+    if (this.#asking) this.#element.scrollIntoView({ block: "nearest" });
     try {
       await rate(this.#turn.run, rating, reason);
       this.#say(rating === "up" || reason ? t("answer.thanks") : "");

@@ -52,11 +52,14 @@ export function duration(seconds) {
 /** An expected wait, from its two ends. */
 export function span(low, high) {
   const [from, to] = [duration(low), duration(Math.max(low, high))];
+  if (to === t("time.moment")) return to;
   return from === to ? t("time.about", { time: to }) : t("time.between", { from, to });
 }
 
+const regional = () => navigator.languages.find((one) => one.toLowerCase().startsWith(language)) ?? language;
+
 export const date = (epoch) =>
-  new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" }).format(epoch * 1000);
+  new Intl.DateTimeFormat(regional(), { day: "numeric", month: "short", year: "numeric" }).format(epoch * 1000);
 
 export function size(bytes) {
   const unit = bytes < 1e3 ? "byte" : bytes < 1e6 ? "kilobyte" : "megabyte";

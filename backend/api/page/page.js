@@ -58,7 +58,7 @@ async function start() {
   byId("language").addEventListener("click", () => setLanguage(lang() === "fr" ? "en" : "fr"));
   for (const button of document.querySelectorAll(".fresh")) button.addEventListener("click", () => (side.close(), chat.fresh()));
   for (const example of document.querySelectorAll(".example")) {
-    example.addEventListener("click", () => (page.composer.focus(), chat.ask(t(example.dataset.t))));
+    example.addEventListener("click", () => chat.ask(t(example.dataset.t)));
   }
   byId("open-documents").addEventListener("click", () => (side.close(), documents.open({ writer: roles.includes("writer") })));
   byId("sign-out").addEventListener("click", () => api.closeSession().finally(() => location.assign("/")));

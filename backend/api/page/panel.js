@@ -53,8 +53,10 @@ export class SourcePanel {
   }
 
   async open(source, opener) {
+    this.#release();
     this.#source = source;
     this.#opener = opener;
+    opener.setAttribute("aria-expanded", "true");
     byId("source-number").textContent = t("source.title", { n: source.n });
     byId("source-title").textContent = source.title || source.name;
     byId("source-place").textContent = place(source);
@@ -83,7 +85,12 @@ export class SourcePanel {
     document.documentElement.classList.remove("beside");
     this.#source = null;
     this.#cache = { key: "", text: "" };
+    this.#release();
     if (this.#opener?.isConnected) this.#opener.focus({ preventScroll: true });
+  }
+
+  #release() {
+    this.#opener?.setAttribute("aria-expanded", "false");
   }
 
   async #text({ document: id, revision }) {

@@ -20,18 +20,13 @@ export class Scroll {
 
   /** Call when something was added below. */
   grown() {
-    if (this.#following) this.#area.scrollTop = this.#area.scrollHeight;
+    if (this.#following && this.#filled) this.#area.scrollTop = this.#area.scrollHeight;
     this.#show();
   }
 
   toEnd() {
     this.#following = true;
     this.grown();
-  }
-
-  toStart() {
-    this.#area.scrollTop = 0;
-    this.#look();
   }
 
   #look() {
@@ -41,6 +36,10 @@ export class Scroll {
   }
 
   #show() {
-    this.#button.hidden = this.#following;
+    this.#button.hidden = this.#following || !this.#filled;
+  }
+
+  get #filled() {
+    return byId("turns").childElementCount > 0;
   }
 }

@@ -25,7 +25,7 @@ export function place({ name, title, heading, page }) {
 function item(source, { anchor, open }) {
   const button = h(
     "button",
-    { type: "button", class: "source", onclick: () => open(source, button) },
+    { type: "button", class: "source", "aria-expanded": "false", onclick: () => open(source, button) },
     h("span", { class: "number" }, String(source.n)),
     h("span", { class: "what" }, h("span", { class: "title" }, source.title || source.name), h("span", { class: "place" }, place(source))),
   );

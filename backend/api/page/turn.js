@@ -23,6 +23,7 @@ export class Turn {
   #sources = new Map();
   #end = { reason: "", citations: [], degraded: new Set() };
   #problem = null;
+  #feedback = null;
   #status = h("p", { class: "status", role: "status" });
   #thinking = h("div");
   #thoughts = h("details", { class: "thinking", hidden: true }, h("summary"), this.#thinking);
@@ -89,6 +90,7 @@ export class Turn {
   }
 
   event(name, data) {
+    const before = this.phase;
     const take = {
       started: () => this.#started(data),
       queue: () => ((this.phase = "queue"), (this.#queue = data)),
@@ -100,7 +102,7 @@ export class Turn {
       error: () => this.fail({ ...data, retryAfter: data.retry_after_s }),
     }[name];
     take?.();
-    if (name !== "delta") this.#paintStatus();
+    if (name !== "delta" || this.phase !== before) this.#paintStatus();
   }
 
   /** Ends the turn with what went wrong. */
@@ -146,7 +148,7 @@ export class Turn {
     }
   }
 
-  #done({ finish_reason: reason, citations, degraded = [] }) {
+  #done({ finish_reason: reason, citations = [], degraded = [] }) {
     this.#end.citations = citations;
     for (const what of degraded) this.#end.degraded.add(what);
     this.#finish(reason);
@@ -190,14 +192,13 @@ export class Turn {
     const nodes = [...this.#notes()];
     if (this.#problem) nodes.push(problemNode(this.#problem, this.#problemActions()));
     if (this.#sources.size) nodes.push(...this.#sourceNodes());
-    if (this.run && this.answer.text) nodes.push((this.feedback ??= new Feedback(this)).paint());
+    if (this.run && this.answer.text) nodes.push((this.#feedback ??= new Feedback(this)).paint());
     this.#after.replaceChildren(...nodes);
   }
 
   *#notes() {
-    for (const what of ["model", "dense", "lexical"]) {
-      if (this.#end.degraded.has(what)) yield h("p", { class: "note" }, t(`degraded.${what}`));
-    }
+    const missing = ["model", "dense", "lexical"].filter((what) => this.#end.degraded.has(what));
+    if (missing.length) yield h("div", { class: "note" }, ...missing.map((what) => h("p", {}, t(`degraded.${what}`))));
     const { reason } = this.#end;
     if (reason === "no_answer") yield noAnswer(!this.answer.text);
     else if (reason === "stopped" || reason === "length") yield h("p", { class: "note" }, t(`answer.${reason}`));
