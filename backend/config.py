@@ -66,7 +66,9 @@ class Data(Section):
     """Where things are kept."""
 
     dir: Path = Field(Path("data"), description="Folder of the database, the indexes and the model files.")
-    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
+    database_url: SecretStr = Field(
+        SecretStr(""), description="SQLAlchemy URL; empty: SQLite in the data folder."
+    )
 
 
 class Auth(Section):
@@ -243,4 +245,4 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """SQLAlchemy async URL."""
-        return self.data.database_url or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"
+        return self.data.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"

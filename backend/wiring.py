@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from backend.chat.runs import DEFAULT_CORPUS, Runs
 from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
-from backend.core.errors import LibriError
+from backend.core.errors import LibriError, RetrievalUnavailable
 from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Embedder, Encoder
@@ -304,7 +305,14 @@ def _checks(
         return ", ".join(names)
 
     async def retrieval() -> str:
-        return f"{await dense.count(corpus)} passages dense, {await lexical.count(corpus)} lexical"
+        both = await asyncio.gather(dense.count(corpus), lexical.count(corpus), return_exceptions=True)
+        if all(isinstance(held, BaseException) for held in both):
+            raise RetrievalUnavailable("no index answers")
+        named = zip(("dense", "lexical"), both, strict=True)
+        return ", ".join(
+            f"{name}: {'no answer' if isinstance(held, BaseException) else f'{held} passages'}"
+            for name, held in named
+        )
 
     return {
         "sql": partial(_timed, sql, needed=False),

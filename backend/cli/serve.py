@@ -14,6 +14,7 @@ from rich.console import Console
 from backend.app import create_app
 from backend.config import Settings
 from backend.services import Services
+from backend.telemetry.logs import configure
 
 ADDRESS_FILE = "server.json"
 """In the data folder: where the server that holds it listens."""
@@ -53,6 +54,7 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until stopped; returns the exit status."""
     server = settings.server
+    configure(settings.logging.level, secrets=[settings.auth.api_key.get_secret_value()])
     config = uvicorn.Config(
         create_app(settings),
         host=server.host,

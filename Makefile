@@ -1,0 +1,21 @@
+# Every target is one short script; CI calls the same ones.
+
+.PHONY: run test check bench setup clean
+
+run: setup            ## a working assistant at http://127.0.0.1:8000, sample documents included
+	@scripts/run
+
+test: setup           ## everything is tested; system servers are installed where that is allowed
+	@scripts/test
+
+check: setup          ## format, lint, types, layers: seconds
+	@scripts/check
+
+bench: setup          ## every benchmark, quick: make bench DATA=DIR
+	@scripts/bench $(DATA)
+
+setup:                ## the virtual environment in .venv
+	@scripts/setup
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
