@@ -289,8 +289,8 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
 
     @app.post("/api/v1/documents")
     async def upload(request: Request) -> Response:
-        form = await request.form()
-        names = [file.filename for file in form.getlist("file")]
+        async with request.form() as form:
+            names = [file.filename for file in form.getlist("file")]
         items = [{"name": name, "state": "waiting", "reason": "", "document": None, "passages": 0} for name in names]
         job = {"id": "i1", "state": "running", "total": len(names), "finished": 0, "items": items}
         stage.script.uploads["i1"] = job

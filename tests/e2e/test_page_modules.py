@@ -1,0 +1,139 @@
+"""The page's pure modules, run where they will run: in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from backend.api.page_markdown import to_html
+from tests.support.browser import Reader, launched, reading
+from tests.support.page_server import Script, Stage, create, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reader() -> AsyncIterator[Reader]:
+    with serving(create(Stage(Script()))) as url:
+        async with launched() as browser, reading(browser, url) as it:
+            await it.go()
+            yield it
+
+
+async def parsed(reader: Reader, text: str) -> list[list[dict[str, str]]]:
+    """Events of `text`, whole and cut in two at every place."""
+    return await reader.page.evaluate(
+        """async (text) => {
+            const { SseParser } = await import("/assets/sse.js");
+            const read = (...pieces) => { const p = new SseParser(); return pieces.flatMap((piece) => p.push(piece)); };
+            const cuts = Array.from(text, (_, at) => read(text.slice(0, at), text.slice(at)));
+            return [read(text), read(...text), ...cuts];
+        }""",
+        text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        ("data: a\n\n", [("message", "a", "")]),
+        ("id: 1-1\r\nevent: delta\r\ndata: a\r\n\r\n", [("delta", "a", "1-1")]),
+        ("data: a\r\rdata: b\r\r", [("message", "a", ""), ("message", "b", "")]),
+        (": ping\n\n:\n\nretry: 500\n\ndata:x\n\n", [("message", "x", "")]),
+        ("data: a\ndata\ndata:  b\n\n", [("message", "a\n\n b", "")]),
+        ("\ufeffdata: a\n\n", [("message", "a", "")]),
+        ("event: x\n\ndata: a\n\n", [("message", "a", "")]),
+        ("id: 7\n\ndata: a\n\nid: b\0c\ndata: d\n\nid\ndata: e\n\n", [("message", "a", "7"), ("message", "d", "7"), ("message", "e", "")]),
+        ("data: a\n", []),
+        ("data: \u2028\u0085 é\U0001f4da\n\n", [("message", "\u2028\u0085 é\U0001f4da", "")]),
+    ],
+)
+async def test_events_are_read_however_the_stream_is_cut(reader: Reader, text: str, events: list[tuple[str, str, str]]):
+    expected = [{"event": name, "data": data, "id": event_id} for name, data, event_id in events]
+    assert all(found == expected for found in await parsed(reader, text))
+
+
+async def test_the_delay_before_reconnecting_is_the_servers(reader: Reader):
+    code = """async (text) => { const { SseParser } = await import("/assets/sse.js");
+        const p = new SseParser(); p.push(text); return p.retryMs; }"""
+    assert await reader.page.evaluate(code, "retry: 250\n\n") == 250
+    assert await reader.page.evaluate(code, "retry: 1e3\n\nretry: -1\n\n") is None
+
+
+async def test_event_ids_are_ordered_by_fence_and_then_by_number(reader: Reader):
+    pairs = [("1-2", "1-1"), ("1-10", "1-9"), ("2-0", "1-99"), ("12345678901234567891-0", "12345678901234567890-5")]
+    code = """async (pairs) => { const { isAfter } = await import("/assets/follow.js");
+        return pairs.map(([a, b]) => [isAfter(a, b), isAfter(b, a), isAfter(a, a)]); }"""
+    assert await reader.page.evaluate(code, pairs) == [[True, False, False]] * len(pairs)
+
+
+async def test_the_wait_between_attempts_doubles_is_bounded_and_never_the_same_for_all(reader: Reader):
+    code = """async () => { const { backoffMs } = await import("/assets/follow.js");
+        return [0, 1, 2, 9].map((n) => [backoffMs(n, 1000, () => 0), backoffMs(n, 1000, () => 1)]); }"""
+    assert await reader.page.evaluate(code) == [[500, 1000], [1000, 2000], [2000, 4000], [7500, 15000]]
+
+
+async def test_offsets_count_characters_as_the_server_does(reader: Reader):
+    text = "a\U0001f4dab\U0001f4dac"
+    code = """async ([text, ns]) => { const { indexOfCharacter } = await import("/assets/panel.js");
+        return ns.map((n) => text.slice(indexOfCharacter(text, n))); }"""
+    places = list(range(7))
+    assert await reader.page.evaluate(code, [text, places]) == [text[n:] for n in places]
+
+
+async def finished_parts(reader: Reader, text: str, size: int) -> list[str]:
+    """Where `blocks.js` cuts `text` when it comes in pieces of `size` characters."""
+    ends: list[int] = await reader.page.evaluate(
+        """async ([text, size]) => { const { Blocks } = await import("/assets/blocks.js");
+            const blocks = new Blocks(), ends = new Set();
+            for (let at = 0; at < text.length; at += size) ends.add(blocks.push(text.slice(at, at + size)));
+            return [...ends].filter(Boolean); }""",
+        [text, size],
+    )
+    return [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True)]
+
+
+DOCUMENTS = [
+    "One.\n\nTwo.\n\nThree.",
+    "# Head\nText\n\n- a\n\n- b\n\n  c\n\nAfter.",
+    "1. a\n\n2. b\n\n```\nx\n\ny\n```\n\nEnd",
+    "~~~~\n```\n\n~~~\n\n~~~~\n\nOut\n\n    code\n\nLast",
+    "| a |\n|---|\n| b |\n\n**Bold** start\n\n*a* b\n\n---\n\n> q\n\n> r\n\nEnd",
+    "- a\n\n      code\n\n10) x\n\n10) y\n\n**b** it is bold enough\n\n\n\n\nz",
+    "```\nnever closed\n\nstill",
+]
+
+
+@pytest.mark.parametrize("text", DOCUMENTS)
+async def test_blocks_shown_early_are_the_blocks_of_the_whole(reader: Reader, text: str):
+    for size in (1, 2, 7, len(text)):
+        parts = await finished_parts(reader, text, size)
+        assert "".join(parts) == text
+        assert "".join(map(to_html, parts)) == to_html(text)
+
+
+async def test_a_block_is_finished_as_soon_as_the_next_one_begins(reader: Reader):
+    assert await finished_parts(reader, "One.\n\nT", 1) == ["One.\n\n", "T"]
+    assert await finished_parts(reader, "One.\n\n- ", 1) == ["One.\n\n- "]
+
+
+async def shown(reader: Reader, language: str, *calls: list[Any]) -> list[str]:
+    code = """async ([language, calls]) => { const i18n = await import("/assets/i18n.js"); i18n.setLanguage(language);
+        return calls.map(([name, ...given]) => i18n[name](...given)); }"""
+    return await reader.page.evaluate(code, [language, calls])
+
+
+async def test_waits_are_told_in_kind_words(reader: Reader):
+    waits = [["span", 1, 3], ["span", 8, 8.4], ["span", 20, 130], ["span", 58, 62], ["span", 300, 290]]
+    assert await shown(reader, "en", *waits) == [
+        "a moment",
+        "about 8 seconds",
+        "between 20 seconds and 2 minutes",
+        "about a minute",
+        "about 5 minutes",
+    ]
+    french = await shown(reader, "fr", ["span", 1, 3], ["span", 20, 130])
+    assert french == ["un instant", "entre 20 secondes et 2 minutes"]
