@@ -147,11 +147,16 @@ class _Cutter:
 
     def _units(self, start: int, end: int, page: int | None, target: int) -> Iterator[_Unit]:
         """The block if it fits, else its sentences, else parts of them."""
+        start, end = self._trimmed(start, end)
         if end - start <= target * 8 and (tokens := self._count(self._text[start:end])) <= target:
             yield _Unit(start, end, tokens, page)
             return
         for first, last in self._sentences(start, end):
             yield from self._parts(first, last, page, target)
+
+    def _trimmed(self, start: int, end: int) -> tuple[int, int]:
+        span = self._text[start:end]
+        return start + len(span) - len(span.lstrip()), end - (len(span) - len(span.rstrip()))
 
     def _sentences(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         for match in _SENTENCE_END.finditer(self._text, start, end):
@@ -164,7 +169,7 @@ class _Cutter:
 
     def _parts(self, start: int, end: int, page: int | None, target: int) -> Iterator[_Unit]:
         """The sentence if it fits, else windows of whole words, else halves of a word."""
-        start += len(self._text[start:end]) - len(self._text[start:end].lstrip())
+        start, end = self._trimmed(start, end)
         if end - start <= target * 8:
             tokens = self._count(self._text[start:end])
             if tokens <= target or end - start == 1:

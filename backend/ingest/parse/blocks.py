@@ -36,14 +36,14 @@ class BlockWriter:
         self._rows: list[str] = []
         self._cells: list[str] = []
         self._tables = self._pre = self._quotes = self._heading = self._in_page = 0
-        self._in_page_chars = 0
+        self._in_page_chars = self._list_chars = 0
 
     def text(self, value: str | None) -> None:
         """Text between elements."""
         if not value:
             return
         self._inline.append(value if self._pre else _SPACE.sub(" ", value))
-        if self._in_page:
+        if self._in_page and self._lists:
             self._in_page_chars += len(value)
 
     def gap(self, tag: str) -> None:
@@ -65,6 +65,9 @@ class BlockWriter:
         """An element ends."""
         if tag == "a":
             self._in_page -= attributes.get("href", "").startswith("#")
+        elif tag == "caption" and self._tables:
+            self._emit("paragraph", squeeze("".join(self._inline)))
+            self._inline = []
         elif tag not in _INLINE and tag != "br":
             self._flush_cell() if tag in ("td", "th") and self._tables else self._flush()
             self._close_block(tag)
@@ -139,6 +142,7 @@ class BlockWriter:
             self._emit("heading", squeeze(text).strip("#¶ "), self._heading)
         elif self._lists and not self._pre:
             self._lines.append(self._bullet + text)
+            self._list_chars += len(text)
             self._bullet = " " * len(self._bullet)
         else:
             self._emit_list()
@@ -147,9 +151,9 @@ class BlockWriter:
     def _emit_list(self) -> None:
         """The list so far as a block; a list of links into the same page is a table of contents, and goes."""
         text = "\n".join(self._lines)
-        if self._in_page_chars < _IN_PAGE_SHARE * sum(map(len, self._lines)) or len(self._lines) < 2:
+        if self._in_page_chars < _IN_PAGE_SHARE * self._list_chars or len(self._lines) < 2:
             self._emit("list", text)
-        self._lines, self._in_page_chars = [], 0
+        self._lines, self._in_page_chars, self._list_chars = [], 0, 0
 
     def _emit(self, kind: BlockKind, text: str, level: int = 0) -> None:
         if text.strip():

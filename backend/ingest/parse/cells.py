@@ -20,7 +20,8 @@ def with_cells(textpage: pdfium.PdfTextPage, shown: str, start: int) -> str:
 
     A bullet or a number in front of a text is no cell.
     """
-    parts, last = [], 0
+    parts: list[str] = []
+    last = 0
     for blank in _BLANK.finditer(shown):
         if blank.start() == 0 or blank.end() == len(shown):
             continue

@@ -26,7 +26,7 @@ def sane_title(text: str) -> str:
     """`text` as one line if a person could have written it as a title, else ""."""
     text = squeeze(text)
     letters = sum(char.isalpha() for char in text)
-    if letters < 2 or letters < len(text) / 3 or _GENERATED.match(text):
+    if letters < 1 or letters < len(text) / 3 or _GENERATED.match(text):
         return ""
     return text if len(text) <= MAX_TITLE_CHARS else text[:MAX_TITLE_CHARS].rsplit(" ", 1)[0] + "…"
 

@@ -10,7 +10,7 @@ from backend.ingest.base import Block
 
 _START = re.compile(r"\*\*\*\s*START OF (?:THE|THIS) PROJECT GUTENBERG[^*]*\*\*\*", re.I)
 _END = re.compile(r"(?:\*\*\*\s*)?END OF (?:THE |THIS )?PROJECT GUTENBERG", re.I)
-_TITLE = re.compile(r"^Title: *(.+(?:\n +\S.*)*)", re.M)
+_TITLE = re.compile(r"^Title: *(.+(?:\n(?![A-Z][\w ]*:).+)*)", re.M)
 _CREDIT = re.compile(r"^(Produced by|E-text prepared by|Transcrib)", re.I)
 
 
@@ -19,7 +19,7 @@ def strip(blocks: Sequence[Block]) -> tuple[str, tuple[Block, ...]]:
     start = next((i for i, block in enumerate(blocks) if _START.search(block.text)), None)
     if start is None:
         return "", tuple(blocks)
-    header = "\n".join(block.text for block in blocks[: start + 1])
+    header = "\n\n".join(block.text for block in blocks[: start + 1])
     title = match.group(1) if (match := _TITLE.search(header)) else ""
     book = [replace(blocks[start], text=_START.split(blocks[start].text)[-1].strip()), *blocks[start + 1 :]]
     end = next((i for i, block in enumerate(book) if _END.search(block.text)), None)

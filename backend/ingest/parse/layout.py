@@ -24,6 +24,7 @@ _FULL_STOP = re.compile(r"[.!?…:;][»\"')\]]*$")
 _BOLD = re.compile(r"(?i)bold|black|heavy|semibold|demi")
 _GAP = 1.35
 _LARGER = 1.1
+_MARGIN = 0.11
 _HEADING_CHARS = 160
 
 
@@ -38,6 +39,7 @@ class Line:
     right: float
     height: float
     bold: bool
+    in_margin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Paragraph:
         return replace(self, lines=self.lines + more.lines)
 
 
-def lines_of(textpage: pdfium.PdfTextPage, number: int) -> list[Line]:
+def lines_of(textpage: pdfium.PdfTextPage, number: int, page_height: float) -> list[Line]:
     """Lines of page `number` in the order in which they are drawn; cells of one row on one line."""
     lines: list[Line] = []
     start = 0
@@ -104,7 +106,7 @@ def lines_of(textpage: pdfium.PdfTextPage, number: int) -> list[Line]:
         shown = shown.strip()
         words = clean(_SOFT.sub("-", with_cells(textpage, shown, first))) if shown else ""
         if words := squeeze(words):
-            line = _line(textpage, words, number, first, first + len(shown) - 1)
+            line = _line(textpage, words, number, first, first + len(shown) - 1, page_height)
             lines[-1:] = _one_row(lines[-1], line) if lines else [line]
         start = end.end() if end else start
     return lines
@@ -117,7 +119,8 @@ def _one_row(last: Line, line: Line) -> list[Line]:
     )
     if not level or line.left < last.right or _BULLET.match(f"{last.text} x"):
         return [last, line]
-    return [replace(last, text=f"{last.text}{CELL}{line.text}", right=line.right)]
+    apart = CELL if line.left - last.right > 0.5 * last.height else " "
+    return [replace(last, text=f"{last.text}{apart}{line.text}", right=line.right)]
 
 
 def _aligned(textpage: pdfium.PdfTextPage) -> str:
@@ -130,14 +133,17 @@ def _aligned(textpage: pdfium.PdfTextPage) -> str:
     return "".join(chr(code) if code < 0x110000 else "\ufffd" for code in codes)
 
 
-def _line(textpage: pdfium.PdfTextPage, text: str, page: int, first: int, last: int) -> Line:
+def _line(
+    textpage: pdfium.PdfTextPage, text: str, page: int, first: int, last: int, page_height: float
+) -> Line:
     head, tail = raw.FS_RECTF(), raw.FS_RECTF()
     raw.FPDFText_GetLooseCharBox(textpage.raw, first, head)
     raw.FPDFText_GetLooseCharBox(textpage.raw, last, tail)
     font, flags = ctypes.create_string_buffer(128), ctypes.c_int()
     raw.FPDFText_GetFontInfo(textpage.raw, (first + last) // 2, font, 128, flags)
     bold = bool(_BOLD.search(font.value.decode("utf-8", "replace")))
-    return Line(text, page, head.left, head.top, tail.right, abs(head.top - head.bottom), bold)
+    in_margin = not _MARGIN * page_height < head.top < (1 - _MARGIN) * page_height
+    return Line(text, page, head.left, head.top, tail.right, abs(head.top - head.bottom), bold, in_margin)
 
 
 def body_height(lines: Iterable[Line]) -> float:

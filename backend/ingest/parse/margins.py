@@ -28,9 +28,9 @@ def _mask(line: Line) -> str:
 
 
 def _edges(page: Sequence[Line]) -> list[Line]:
-    """The two highest and the two lowest lines."""
+    """Those of the two highest and the two lowest lines that stand in the margin."""
     ordered = sorted(page, key=lambda line: -line.top)
-    return ordered[:_EDGE] + (ordered[-_EDGE:] if len(ordered) > 2 * _EDGE else [])
+    return [line for line in [*ordered[:_EDGE], *ordered[_EDGE:][-_EDGE:]] if line.in_margin]
 
 
 def _repeated(pages: Sequence[Sequence[Line]]) -> frozenset[str]:

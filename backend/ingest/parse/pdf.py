@@ -67,7 +67,7 @@ def _page(pdf: pdfium.PdfDocument, number: int) -> list[Line]:
     try:
         textpage = page.get_textpage()
         try:
-            return lines_of(textpage, number)
+            return lines_of(textpage, number, page.get_height())
         finally:
             textpage.close()
     finally:

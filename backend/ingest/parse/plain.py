@@ -30,7 +30,9 @@ def read(data: bytes) -> Document:
     blocks = [block for p in paragraphs for block in _blocks(p.split("\n"), wrapped)]
     title, kept = gutenberg.strip(blocks)
     kept = _with_title(kept)
-    return Document(sane_title(title) or (sane_title(kept[0].text) if _is_title(kept) else ""), kept)
+    return Document(
+        sane_title(title) or (sane_title(kept[0].text) if kept and kept[0].kind == "heading" else ""), kept
+    )
 
 
 def _hard_wrapped(paragraphs: list[str]) -> bool:

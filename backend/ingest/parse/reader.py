@@ -61,7 +61,7 @@ class SandboxReader:
     @asynccontextmanager
     async def _sandbox(self) -> AsyncIterator[Sandbox]:
         async with self._free:
-            sandbox = self._idle.pop() if self._idle else await Sandbox.start(self._limits)
+            sandbox = await self._ready()
             try:
                 yield sandbox
             finally:
@@ -69,6 +69,13 @@ class SandboxReader:
                     self._idle.append(sandbox)
                 else:
                     await sandbox.close()
+
+    async def _ready(self) -> Sandbox:
+        while self._idle:
+            if (sandbox := self._idle.pop()).alive:
+                return sandbox
+            await sandbox.close()
+        return await Sandbox.start(self._limits)
 
     def _parsed(self, name: str, kind: MediaType, answer: dict[str, Any]) -> Parsed:
         blocks = tuple(Block(*block) for block in answer["blocks"])

@@ -37,7 +37,7 @@ class Sandbox:
     def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
         self._process = process
         self._limits = limits
-        self.alive = True
+        self._spent = False
 
     @classmethod
     async def start(cls, limits: Limits) -> Sandbox:
@@ -57,12 +57,16 @@ class Sandbox:
         )
         return cls(process, limits)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked (again)."""
+        return not self._spent and self._process.returncode is None
+
     async def ask(self, media_type: MediaType, data: bytes) -> dict[str, Any]:
         """Title and blocks of the file, as JSON.
 
         Raises:
-            UnreadableDocument: With the child's reason, or because the child died or hung. `alive` tells
-                whether it can be asked again.
+            UnreadableDocument: With the child's reason, or because the child died or hung.
         """
         try:
             async with asyncio.timeout(self._limits.seconds + _GRACE_S):
@@ -73,7 +77,7 @@ class Sandbox:
             raise UnreadableDocument(f"it took longer than {self._limits.seconds:g} s to read") from exc
         except (OSError, EOFError, ValueError) as exc:
             await self.close()
-            raise UnreadableDocument("it is damaged") from exc
+            raise UnreadableDocument("reading it was interrupted; try again") from exc
         except BaseException:
             self.kill()
             raise
@@ -95,7 +99,7 @@ class Sandbox:
 
     def kill(self) -> None:
         """End the process and what it started, now."""
-        self.alive = False
+        self._spent = True
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

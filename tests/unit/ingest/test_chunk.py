@@ -1,0 +1,167 @@
+import time
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.ingest.base import Block, Parsed
+from backend.ingest.chunk import chunk
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def pieces(text: str) -> int:
+    """Like a tokenizer: long words cost more, blanks nothing."""
+    return sum((len(word) + 3) // 4 for word in text.split())
+
+
+def cut(parsed, *, count=words, target=20, overlap=0, largest=40):
+    return chunk(parsed, count_tokens=count, target_tokens=target, overlap_tokens=overlap, max_tokens=largest)
+
+
+def parsed(*blocks: Block, title: str = "T") -> Parsed:
+    return Parsed(title, "text/plain", "en", blocks)
+
+
+def heading(level: int, text: str) -> Block:
+    return Block("heading", text, level)
+
+
+def paragraph(text: str, page: int | None = None) -> Block:
+    return Block("paragraph", text, 0, page)
+
+
+def sentence(n: int, word: str = "word") -> str:
+    return " ".join([word] * (n - 1)).capitalize() + " end."
+
+
+texts = st.text(st.sampled_from("aé bcdefgh.\n!?;-"), min_size=1, max_size=300).filter(str.strip)
+blocks = st.lists(
+    st.one_of(
+        st.builds(paragraph, texts, st.integers(1, 9)),
+        st.builds(heading, st.integers(1, 6), texts.map(lambda text: " ".join(text.split())[:40])),
+    ),
+    min_size=1,
+    max_size=15,
+)
+sizes = st.tuples(st.integers(1, 30), st.integers(0, 10), st.integers(2, 60))
+
+
+@given(blocks, sizes)
+def test_offsets_are_exact_and_sizes_are_kept(found, size):
+    target, overlap, largest = size
+    document = parsed(*found)
+    for piece in cut(document, count=pieces, target=target, overlap=overlap, largest=largest):
+        assert piece.text == document.text[piece.start : piece.end]
+        assert piece.text.strip() == piece.text
+        assert 0 < pieces(piece.text) <= largest
+        head = " > ".join(dict.fromkeys((document.title, *piece.headings)))
+        assert pieces(f"{head}\n{piece.text}") <= max(largest, pieces(head) + largest // 2, pieces(head) + 1)
+
+
+@given(blocks, sizes)
+def test_every_character_of_the_body_is_in_some_passage(found, size):
+    target, overlap, largest = size
+    document = parsed(*found)
+    covered = set()
+    for piece in cut(document, count=pieces, target=target, overlap=overlap, largest=largest):
+        covered.update(range(piece.start, piece.end))
+    start = 0
+    for block in document.blocks:
+        if block.kind != "heading":
+            assert all(start + i in covered for i, char in enumerate(block.text) if not char.isspace())
+        start += len(block.text) + 2
+
+
+@given(blocks, sizes)
+def test_passages_come_in_order_and_always_the_same(found, size):
+    target, _, largest = size
+    document = parsed(*found)
+    once = cut(document, count=pieces, target=target, largest=largest)
+    assert once == cut(document, count=pieces, target=target, largest=largest)
+    assert all(a.end <= b.start for a, b in pairwise(once))
+
+
+def test_small_paragraphs_of_a_section_share_a_passage_and_sections_do_not():
+    document = parsed(
+        heading(2, "A"), paragraph("one."), paragraph("two."), heading(2, "B"), paragraph("three.")
+    )
+    assert [(c.headings, c.text) for c in cut(document)] == [(("A",), "one.\n\ntwo."), (("B",), "three.")]
+
+
+def test_small_subsections_share_a_passage_that_names_them():
+    document = parsed(
+        heading(1, "Top"),
+        heading(3, "A"),
+        paragraph("one."),
+        heading(3, "B"),
+        paragraph("two."),
+        heading(2, "C"),
+        paragraph("x."),
+    )
+    assert [(c.headings, c.text) for c in cut(document)] == [
+        (("Top",), "A\n\none.\n\nB\n\ntwo."),
+        (("Top", "C"), "x."),
+    ]
+
+
+def test_a_long_paragraph_is_cut_between_sentences():
+    document = parsed(paragraph(" ".join([sentence(8)] * 5)))
+    assert [words(c.text) for c in cut(document)] == [16, 16, 8]
+    assert all(c.text.endswith("end.") for c in cut(document))
+
+
+def test_a_short_lead_in_stays_with_its_list():
+    document = parsed(paragraph("You need:"), Block("list", sentence(19)))
+    assert len(cut(document)) == 1
+
+
+def test_overlap_repeats_whole_sentences():
+    document = parsed(paragraph(" ".join(sentence(5, word) for word in "abcdefgh")))
+    first, second, *_ = cut(document, overlap=6)
+    assert second.start < first.end
+    assert second.text.startswith("D d d")
+
+
+def test_headings_above_and_the_page_go_with_the_passage():
+    document = parsed(
+        heading(1, "A"), heading(2, "B"), paragraph("x.", 7), heading(2, "C"), paragraph("y.", 8)
+    )
+    assert [(c.headings, c.page) for c in cut(document)] == [(("A", "B"), 7), (("A", "C"), 8)]
+
+
+def test_a_heading_with_nothing_below_it_is_not_lost():
+    assert [c.text for c in cut(parsed(heading(2, "Alone"), heading(2, "B"), paragraph("x.")))] == [
+        "Alone",
+        "x.",
+    ]
+    assert [c.text for c in cut(parsed(heading(1, "Only a title")))] == ["Only a title"]
+
+
+def test_long_headings_leave_room_for_the_text():
+    document = parsed(heading(1, sentence(100)), paragraph(" ".join([sentence(10)] * 4)))
+    assert all(words(c.text) <= 20 for c in cut(document, target=30))
+
+
+def test_one_endless_word_is_cut():
+    document = parsed(paragraph("x" * 5000))
+    found = cut(document, count=pieces)
+    assert "".join(c.text for c in found) == "x" * 5000
+
+
+def test_a_book_takes_less_than_a_second():
+    calls = 0
+
+    def count(text: str) -> int:
+        nonlocal calls
+        calls += len(text)
+        return words(text)
+
+    book = parsed(*(paragraph(" ".join([sentence(12)] * 20)) for _ in range(350)))
+    started = time.perf_counter()
+    found = cut(book, count=count, target=180, largest=254)
+    assert time.perf_counter() - started < 1
+    assert calls < 3 * len(book.text)
+    assert len(found) < 600

@@ -1,0 +1,96 @@
+import pytest
+
+from backend.core.errors import UnreadableDocument
+from backend.ingest.parse import pdf
+from tests.support import files
+
+LONG = "Une ligne assez longue pour aller presque jusqu'au bord droit de la page, vraiment"
+
+
+def read(data: bytes, *, max_pages: int = 100, max_chars: int = 1_000_000):
+    return pdf.read(data, max_pages=max_pages, max_chars=max_chars)
+
+
+def test_lines_become_paragraphs_under_headings():
+    page = [
+        (60, 760, 20, "Le titre"),
+        (60, 730, 15, "1 Une partie"),
+        *files.lines(LONG, LONG, "et la fin.", top=700),
+        *files.lines("Un autre paragraphe.", top=630),
+    ]
+    assert [(b.kind, b.level, b.text) for b in read(files.pdf(page)).blocks] == [
+        ("heading", 1, "Le titre"),
+        ("heading", 2, "1 Une partie"),
+        ("paragraph", 0, f"{LONG} {LONG} et la fin."),
+        ("paragraph", 0, "Un autre paragraphe."),
+    ]
+
+
+def test_running_heads_and_page_numbers_are_left_out_and_sentences_joined_across_pages():
+    pages = [
+        [
+            (60, 810, 9, "Rapport annuel 2024"),
+            *files.lines(f"{text} {LONG}", LONG),
+            (300, 20, 9, f"Page {n} / 3"),
+        ]
+        for n, text in enumerate(("Alpha", "beta", "gamma"), 1)
+    ]
+    blocks = read(files.pdf(*pages)).blocks
+    assert [(b.page, b.text[:5]) for b in blocks] == [(1, "Alpha")]
+    assert "Rapport" not in blocks[0].text
+    assert "Page" not in blocks[0].text
+    assert f"{LONG} gamma" in blocks[0].text
+
+
+def test_a_page_is_kept_for_each_paragraph():
+    pages = [files.lines(f"Paragraphe {n}.") for n in (1, 2, 3)]
+    assert [b.page for b in read(files.pdf(*pages)).blocks] == [1, 2, 3]
+
+
+def test_a_table_of_contents_is_left_out():
+    contents = files.lines(*(f"Chapitre {n} . . . . . . . . . . . . {n}" for n in range(1, 9)))
+    assert [b.text for b in read(files.pdf(contents, files.lines("Le texte."))).blocks] == ["Le texte."]
+
+
+def test_rows_of_a_table_stay_rows():
+    rows = [
+        (x, 700 - 14 * n, 11, cell)
+        for n, row in enumerate((("Carte", "Prix"), ("Famille", "30 €")))
+        for x, cell in zip((60, 300), row, strict=True)
+    ]
+    block = read(files.pdf(rows)).blocks[0]
+    assert (block.kind, block.text) == ("table", "Carte | Prix\nFamille | 30 €")
+
+
+def test_the_title_is_the_metadata_only_if_a_person_wrote_it():
+    page = [(60, 760, 20, "Guide du prêt"), *files.lines("Texte.")]
+    assert read(files.pdf(page, title="Le guide")).title == "Le guide"
+    assert read(files.pdf(page, title="Microsoft Word - guide_v3.docx")).title == "Guide du prêt"
+    assert read(files.pdf(page, title="untitled")).title == "Guide du prêt"
+
+
+def test_a_file_that_needs_a_password_says_so():
+    with pytest.raises(UnreadableDocument, match="encrypted"):
+        read(files.pdf(files.lines("secret"), password="x"))
+
+
+def test_an_empty_password_opens():
+    assert read(files.pdf(files.lines("Ouvert."), password="")).blocks[0].text == "Ouvert."
+
+
+def test_too_many_pages_or_too_much_text_is_refused():
+    data = files.pdf(*[files.lines("Page.")] * 5)
+    with pytest.raises(UnreadableDocument, match="more than 4 pages"):
+        read(data, max_pages=4)
+    with pytest.raises(UnreadableDocument, match="more than 20 characters"):
+        read(data, max_chars=20)
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.4\nrubbish", b"%PDF-", files.pdf(files.lines("x"))[:300]])
+def test_a_damaged_file_says_so(data):
+    with pytest.raises(UnreadableDocument, match="damaged"):
+        read(data)
+
+
+def test_a_page_without_text_gives_no_blocks():
+    assert read(files.pdf([])).blocks == ()
