@@ -114,6 +114,10 @@ class Worker:
         except Unavailable as exc:
             await self._postpone(corpus, exc)
             raise
+        except asyncio.CancelledError:  # an orderly end is no failed attempt
+            with suppress(Unavailable):
+                await self.jobs.postpone(corpus, "", 0.0)
+            raise
         self._retries.pop(corpus, None)
 
     async def _tidy(self, corpus: CorpusRef, owner: str) -> None:
@@ -128,11 +132,11 @@ class Worker:
 
     async def _leased(self, corpus: CorpusRef, act: _Act) -> bool:
         owner = secrets.token_hex(8)
-        if not await self.leases.take(corpus, owner, self.pace.lease_s):
-            return False
         try:
+            if not await self.leases.take(corpus, owner, self.pace.lease_s):
+                return False
             with first_of_group():
-                await self._while_kept(corpus, owner, act(corpus, owner))
+                await self._while_kept(corpus, owner, act)
         except Conflict:
             log.warning("another worker has taken over")
         finally:
@@ -140,10 +144,10 @@ class Worker:
                 await self.leases.release(corpus, owner)
         return True
 
-    async def _while_kept(self, corpus: CorpusRef, owner: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _while_kept(self, corpus: CorpusRef, owner: str, act: _Act) -> None:
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self._keep(corpus, owner))
-            await work
+            await act(corpus, owner)
             keeper.cancel()
 
     async def _keep(self, corpus: CorpusRef, owner: str) -> None:

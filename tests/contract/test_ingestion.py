@@ -21,7 +21,7 @@ from backend.ingest.service import Bounds
 from backend.ingest.worker import Pace
 from tests.support.databases import empty_database, postgres_url, sqlite_url
 from tests.support.manual_clock import ManualClock
-from tests.support.write_path import write_path
+from tests.support.write_path import Fuse, Killed, write_path
 
 __all__ = ["postgres_url"]
 
@@ -318,33 +318,60 @@ async def test_a_reader_sees_one_whole_version_while_documents_change(path, cloc
     assert seen >= {0, 4}
 
 
-@pytest.mark.parametrize("seed", range(5))
-async def test_an_interrupted_run_that_goes_on_leaves_what_an_undisturbed_one_leaves(
+FIRST = {f"d{n}": "\n\n".join(f"Document {n}, paragraph {p}." for p in range(n % 3 + 1)) for n in range(4)}
+THEN = FIRST | {"d1": "changed", "d2": "BROKEN", "d4": "new\n\nand long"}
+
+
+async def _calm(path, corpus, clock):
+    """What an undisturbed run of both leaves."""
+    await path.put(corpus, **FIRST)
+    await path.put(corpus, **THEN)
+    clock.advance(31)
+    await path.ingestion.worker.tick()
+    return _shape(await path.contents(corpus))
+
+
+@pytest.mark.parametrize("offset", range(3))
+async def test_a_process_killed_at_any_step_leaves_work_that_another_finishes(path, engine, clock, offset):
+    calm = await _calm(path, CorpusRef("acme", "calm"), clock)
+    step, died = 1 + offset, True
+    while died:
+        corpus, died = CorpusRef("acme", f"killed-{step}"), False
+        await path.put(corpus, **FIRST)
+        status = await path.ingestion.submit(corpus, [(f"{n}.md", t.encode()) for n, t in THEN.items()])
+        try:
+            await write_path(engine, clock, like=path, fuse=Fuse(step)).ingestion.worker.tick()
+        except Killed:
+            died = True
+        clock.advance(31)
+        await path.ingestion.worker.tick()
+        clock.advance(31)
+        await path.ingestion.worker.tick()
+        assert (await path.ingestion.status("acme", status.id)).ended
+        assert _shape(await path.contents(corpus)) == calm
+        step += 9
+    assert step > 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_run_cancelled_again_and_again_leaves_what_an_undisturbed_one_leaves(
     path, engine, clock, seed
 ):
-    """Cancelled again and again at any point, by workers that leave nothing behind but the database."""
-    rng = random.Random(seed)
-    changed = TEXTS | {"d2": "changed", "d5": "BROKEN"}
-    status = None
-    for texts in (TEXTS, changed):
+    calm = await _calm(path, CorpusRef("acme", "calm"), clock)
+    rng, patience_s = random.Random(seed), 0.01
+    for texts in (FIRST, THEN):
         files = [(f"{n}.md", t.encode()) for n, t in texts.items()]
         status = await path.ingestion.submit(BOOKS, files)
         while not (await path.ingestion.status("acme", status.id)).ended:
-            process = write_path(engine, clock, like=path)
-            task = asyncio.ensure_future(process.ingestion.worker.tick())
-            await asyncio.wait([task], timeout=rng.random() * 0.06)
+            task = asyncio.ensure_future(write_path(engine, clock, like=path).ingestion.worker.tick())
+            await asyncio.wait([task], timeout=rng.random() * patience_s)
             task.cancel()
             await asyncio.wait([task])
+            patience_s *= 1.2
             clock.advance(31)
-    await path.ingestion.worker.tick()
-
-    calm = write_path(engine, clock)
-    other = CorpusRef("acme", "calm")
-    for texts in (TEXTS, changed):
-        await calm.put(other, **texts)
     clock.advance(31)
-    await calm.ingestion.worker.tick()
-    assert _shape(await path.contents(BOOKS)) == _shape(await calm.contents(other))
+    await path.ingestion.worker.tick()
+    assert _shape(await path.contents(BOOKS)) == calm
 
 
 def _shape(contents):

@@ -126,6 +126,42 @@ class DictLexical(DictIndex):
         await self._put(corpus, passages)
 
 
+class Killed(BaseException):
+    """The process is dead: whatever it asks for from now on does not happen."""
+
+
+class Fuse:
+    """Kills a process at its `steps`-th call to anything outside it."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def burn(self) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise Killed
+
+
+class Mortal:
+    """A port whose calls burn a fuse: before they are made, and before their answer arrives."""
+
+    def __init__(self, port, fuse: Fuse) -> None:
+        self._port, self._fuse = port, fuse
+
+    def __getattr__(self, name: str):
+        found = getattr(self._port, name)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+
+        async def call(*args, **options):
+            self._fuse.burn()
+            answer = await found(*args, **options)
+            self._fuse.burn()
+            return answer
+
+        return call
+
+
 @dataclass
 class WritePath:
     """A process's write path; several over one database and the same indexes are several processes."""
@@ -164,14 +200,20 @@ def write_path(
     pace: Pace | None = None,
     bounds: Bounds | None = None,
     batch_passages: int = 4,
+    fuse: Fuse | None = None,
 ) -> WritePath:
-    """A write path on `engine`; with `like`, on the same indexes as another."""
+    """A write path on `engine`; `like`: on the indexes of another; `fuse`: not for long."""
+
+    def mortal(port):
+        return Mortal(port, fuse) if fuse else port
+
     reader, embedder = ParagraphReader(), HashingEmbedder()
     dense, lexical = (like.dense, like.lexical) if like else (DictDense(), DictLexical())
-    catalogue, jobs = SqlCatalogue(engine, clock), SqlJobs(engine, clock)
-    preparer = Preparer(catalogue, jobs, reader, cut_paragraphs, made_by)
-    publisher = Publisher(catalogue, jobs, embedder, dense, lexical)
+    catalogue, jobs = mortal(SqlCatalogue(engine, clock)), mortal(SqlJobs(engine, clock))
+    preparer = Preparer(catalogue, jobs, mortal(reader), cut_paragraphs, made_by)
+    publisher = Publisher(catalogue, jobs, mortal(embedder), mortal(dense), mortal(lexical))
     pipeline = Pipeline(jobs, preparer, publisher, batch_passages)
-    worker = Worker(catalogue, jobs, SqlLeases(engine, clock), pipeline, publisher, clock, pace or Pace())
+    leases = mortal(SqlLeases(engine, clock))
+    worker = Worker(catalogue, jobs, leases, pipeline, publisher, clock, pace or Pace())
     ingestion = Ingestion(catalogue, jobs, worker, made_by, bounds or Bounds())
     return WritePath(ingestion, catalogue, jobs, reader, embedder, dense, lexical)
