@@ -26,7 +26,13 @@ ITEM = ParagraphStyle("item", parent=BODY, leftIndent=12, bulletIndent=2, spaceA
 CELL = ParagraphStyle("cell", parent=BODY, fontSize=9.5, leading=12, spaceAfter=0, alignment=0)
 HEADINGS = {
     size: ParagraphStyle(
-        f"h{n}", fontName="Helvetica-Bold", fontSize=size, leading=size * 1.25, spaceBefore=9, spaceAfter=5
+        f"h{n}",
+        fontName="Helvetica-Bold",
+        fontSize=size,
+        leading=size * 1.25,
+        spaceBefore=9,
+        spaceAfter=5,
+        keepWithNext=1,
     )
     for n, size in ((1, 19), (2, 14), (3, 11.5))
 }
