@@ -1,0 +1,279 @@
+"""One emulated server: its parts, its two ports, and which route answers what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from loadtests.emulator import embed, library, native, openai
+from loadtests.emulator.call import Call, Refused
+from loadtests.emulator.clock import Stamps, make_clock, sleep
+from loadtests.emulator.control import Control
+from loadtests.emulator.faults import Fault, FaultBook
+from loadtests.emulator.http import Exchange, HttpServer
+from loadtests.emulator.knobs import Knobs
+from loadtests.emulator.models import Model, ModelTable
+from loadtests.emulator.presets import PRESETS, models_of
+from loadtests.emulator.scheduler import Scheduler
+from loadtests.emulator.truth import Record, Truth
+from loadtests.emulator.vocabulary import Vocabulary
+from loadtests.emulator.wire import JSON, error_body
+
+logger = logging.getLogger(__name__)
+
+Route = Callable[[Call], Awaitable[None]]
+
+ROUTES: dict[str, dict[str, Route]] = {
+    "/": {"GET": library.root, "HEAD": library.root},
+    "/api/version": {"GET": library.version, "HEAD": library.version},
+    "/api/tags": {"GET": library.tags, "HEAD": library.tags},
+    "/api/ps": {"GET": library.ps},
+    "/api/show": {"POST": library.show},
+    "/api/pull": {"POST": library.pull},
+    "/api/create": {"POST": library.create},
+    "/api/copy": {"POST": library.copy},
+    "/api/delete": {"DELETE": library.delete},
+    "/api/chat": {"POST": native.chat},
+    "/api/generate": {"POST": native.generate},
+    "/api/embed": {"POST": embed.embed},
+    "/api/embeddings": {"POST": embed.embeddings},
+    "/v1/models": {"GET": openai.models},
+    "/v1/chat/completions": {"POST": openai.chat},
+    "/v1/completions": {"POST": openai.completions},
+    "/v1/embeddings": {"POST": openai.embeddings},
+}
+PREFIXES: dict[str, dict[str, Route]] = {
+    "/api/blobs/": {"HEAD": library.head_blob, "POST": library.post_blob},
+    "/v1/models/": {"GET": openai.model},
+}
+GENERATING = frozenset(
+    (
+        "/api/chat /api/generate /api/embed /api/embeddings /v1/chat/completions /v1/completions "
+        "/v1/embeddings"
+    ).split()
+)
+
+
+class Instance:
+    """A whole server. Start it inside a running event loop; `close` ends everything it began.
+
+    Args:
+        models: The table to begin with; by default that of the knobs' preset.
+    """
+
+    def __init__(
+        self,
+        knobs: Knobs,
+        *,
+        models: tuple[Model, ...] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control_port: int = 0,
+    ) -> None:
+        preset = PRESETS[knobs.preset]
+        table = models or models_of(preset)
+        self.knobs = replace(knobs, vram_bytes=knobs.vram_bytes or preset.vram_bytes)
+        self.clock = make_clock(knobs.time_scale)
+        self.stamps = Stamps(self.clock)
+        self.truth = Truth(self.clock.now)
+        self.faults = FaultBook(self.clock.now, knobs.seed)
+        self.table = ModelTable(table)
+        self.template = next(m for m in table if "completion" in m.capabilities)
+        self.blobs: set[str] = set()
+        self.vocabulary = Vocabulary()
+        self.scheduler = self._scheduler()
+        self.server = HttpServer(self._handle, host, port, self._accept_delay_s)
+        self.control = Control(self, host, control_port)
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Open both ports."""
+        await self.server.listen()
+        await self.control.server.listen()
+
+    async def close(self) -> None:
+        """Cut every connection, drop every model, end every task."""
+        for task in list(self._background):
+            task.cancel()
+        await self.server.close()
+        await self.control.server.close()
+        self.scheduler.close()
+        await asyncio.sleep(0)
+
+    # -- faults that are more than a question ---------------------------------------------------------------
+
+    async def add_fault(self, spec: Mapping[str, Any]) -> Fault | None:
+        """Switch a fault on, or do at once what is done at once.
+
+        Raises:
+            ValueError: No such kind, or no such model.
+        """
+        kind = spec.get("kind")
+        if kind == "restart":
+            self._spawn(self._restart(float(spec.get("s", 1.0)), graceful=bool(spec.get("graceful", False))))
+            await asyncio.sleep(0)
+            return None
+        if kind == "evict_now":
+            self._evict(str(spec.get("model", "")))
+            return None
+        fault = self.faults.add(spec)
+        if fault.kind == "stuck_runner":
+            self._stick()
+        for moment in (fault.from_s, fault.until_s):
+            if moment != float("inf"):
+                self.clock.call_at(moment, lambda: self._spawn(self.refresh()))
+        await self.refresh()
+        return fault
+
+    async def clear_faults(self, which: int | str = "all") -> int:
+        """Switch faults off; what was stuck moves again."""
+        cleared = self.faults.clear(which)
+        await self.refresh()
+        return cleared
+
+    async def refresh(self) -> None:
+        """Bring sockets, clock and runners in line with the faults now on."""
+        skew = self.faults.peek("clock_skew")
+        self.stamps.skew_s = skew.number("s", 3600.0) if skew else 0.0
+        kinds = {fault.kind for fault in self.faults.on()}
+        for runner in self.scheduler.loaded.values():
+            runner.stuck = runner.stuck and "stuck_runner" in kinds
+            runner.poke()
+        if self.faults.peek("refuse"):
+            self.server.refuse()
+        else:
+            await self.server.listen()
+
+    async def reset(self) -> None:
+        """As freshly started: no faults, no models in memory, no memory of what was."""
+        self.faults.clear()
+        await self.refresh()
+        self.scheduler.close()
+        self.scheduler = self._scheduler()
+        self.truth.reset()
+
+    def change_knobs(self, changes: Mapping[str, Any]) -> None:
+        """Change knobs of the running instance; what is loaded keeps its slots.
+
+        Raises:
+            ValueError: No such knob.
+        """
+        self.knobs = self.knobs.updated(changes)
+        self.scheduler.knobs = self.knobs
+
+    def _scheduler(self) -> Scheduler:
+        return Scheduler(self.knobs, self.clock, self.faults, self.truth)
+
+    def _stick(self) -> None:
+        for runner in self.scheduler.loaded.values():
+            runner.stuck = runner.stuck or self.faults.strike("stuck_runner", runner.model.name) is not None
+
+    def _evict(self, name: str) -> None:
+        if not name:
+            self.scheduler.expire_all()
+            return
+        found = self.table.find(name)
+        if found is None:
+            raise ValueError(f"no model {name!r}")
+        self.scheduler.expire(found)
+
+    async def _restart(self, down_s: float, *, graceful: bool) -> None:
+        self.truth.event("restart")
+        self.server.refuse()
+        self.server.cut_all(reset=not graceful)
+        self.scheduler.close()
+        await sleep(self.clock, down_s)
+        self.scheduler = self._scheduler()
+        await self.refresh()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _accept_delay_s(self) -> float:
+        slow = self.faults.strike("slow_accept")
+        return slow.number("s", 1.0) * self.knobs.time_scale if slow else 0.0
+
+    # -- requests -------------------------------------------------------------------------------------------
+
+    async def _handle(self, exchange: Exchange) -> None:
+        record = self.truth.arrive(exchange.request.path)
+        record.model = self._model_named(exchange)
+        exchange.on_gone = lambda: self._gone(record)
+        try:
+            if not await self._struck(exchange, record):
+                await self._route(Call(self, exchange, record))
+        finally:
+            self._ended(record)
+
+    async def _route(self, call: Call) -> None:
+        method, path = call.exchange.request.method, call.exchange.request.path
+        routes = ROUTES.get(path) or next((r for p, r in PREFIXES.items() if path.startswith(p)), None)
+        if routes is None:
+            call.whole(b"404 page not found", "text/plain", 404)
+        elif method not in routes:
+            call.record.status = 405
+            allowed = f"Allow: {', '.join(routes)}\r\n"
+            call.exchange.whole(405, "text/plain", b"405 method not allowed", allowed)
+        else:
+            await self._answer(call, routes[method], path)
+
+    async def _answer(self, call: Call, route: Route, path: str) -> None:
+        try:
+            await route(call)
+        except Refused as exc:
+            call.record.outcome = "refused"
+            body = openai.error(exc) if path.startswith("/v1/") else error_body(exc.message)
+            call.whole(body, JSON, exc.status)
+
+    async def _struck(self, exchange: Exchange, record: Record) -> bool:
+        """Whether a fault answered in our place."""
+        path = exchange.request.path
+        if self.faults.strike("accept_then_hang", record.model, path):
+            record.outcome = "accept_then_hang"
+            await asyncio.Event().wait()
+        if self.faults.strike("reset_before_headers", record.model, path):
+            record.outcome = "reset_before_headers"
+            exchange.reset()
+            return True
+        fault = self.faults.peek("status", record.model)
+        if fault is None or not (fault.paths or path in GENERATING):
+            return False
+        fault = self.faults.strike("status", record.model, path)
+        if fault is None:
+            return False
+        record.status, record.outcome = int(fault.number("code", 500)), "status"
+        body = fault.params.get("body", {"error": "emulated failure"})
+        raw = body.encode() if isinstance(body, str) else orjson.dumps(body)
+        html = raw.lstrip().startswith(b"<")
+        exchange.whole(record.status, "text/html" if html else JSON if raw else "", raw)
+        return True
+
+    def _model_named(self, exchange: Exchange) -> str:
+        """The model a request is for, before anything is checked (faults are chosen by it)."""
+        if not self.faults.on() or exchange.request.method != "POST":
+            return ""
+        try:
+            body = orjson.loads(exchange.request.body)
+        except orjson.JSONDecodeError:
+            return ""
+        found = self.table.find(str(body.get("model", ""))) if isinstance(body, dict) else None
+        return found.name if found else ""
+
+    def _gone(self, record: Record) -> None:
+        record.gone_s = self.clock.now()
+        record.outcome = "gone"
+        record.status = record.status or 499
+        self.truth.event("client_gone", record.id, model=record.model)
+
+    def _ended(self, record: Record) -> None:
+        record.ended_s = self.clock.now()
+        if record.outcome == "open":
+            record.outcome = "done"
+        self.truth.event("done", record.id, outcome=record.outcome, tokens=record.tokens)

@@ -1,0 +1,114 @@
+"""What a model is, and the table of those an instance has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from loadtests.emulator.speeds import Speeds
+
+GIB = 1024**3
+Prefill = Literal["continue", "restart", "repeat", "trim_space"]
+
+SERIAL_FAMILIES = frozenset(
+    (
+        "mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe "
+        "nemotron_h_omni"
+    ).split()
+)
+"""Families that take one request at a time whatever OLLAMA_NUM_PARALLEL says; no API tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of the table.
+
+    Attributes:
+        name: Full name with tag, as `/api/tags` lists it.
+        blob: Identity of the GGUF file: the scheduler's key, shared by a base and its LoRA.
+        prefill: What it does with a last message of the assistant.
+        native: True: llama-server applies the chat template. False: Ollama renders it (other quirks).
+        cpu_factor: What is left of the decode speed when not everything fits the GPU.
+    """
+
+    name: str
+    digest: str
+    blob: str
+    family: str = "llama"
+    quant: str = "Q4_K_M"
+    params: str = "8.0B"
+    size: int = 4_920_000_000
+    train_ctx: int = 131_072
+    capabilities: tuple[str, ...] = ("completion", "tools")
+    options: Mapping[str, Any] = field(default_factory=dict)
+    adapters: tuple[str, ...] = ()
+    speeds: Speeds = field(default_factory=Speeds)
+    embed_dim: int = 4096
+    kv_bytes_per_token: int = 131_072
+    native: bool = True
+    prefill: Prefill = "continue"
+    cpu_factor: float = 0.08
+    modified_s: float = 0.0
+
+    @property
+    def is_embedding_only(self) -> bool:
+        return "embedding" in self.capabilities and "completion" not in self.capabilities
+
+    def parallel(self, wanted: int) -> int:
+        """Slots its runner gets."""
+        return 1 if self.is_embedding_only or self.family in SERIAL_FAMILIES else wanted
+
+    def details(self) -> dict[str, Any]:
+        """The `details` object of tags, ps and show."""
+        return {
+            "parent_model": "",
+            "format": "gguf",
+            "family": self.family,
+            "families": [self.family],
+            "parameter_size": self.params,
+            "quantization_level": self.quant,
+        }
+
+
+def digest(text: str) -> str:
+    """A digest that names `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def full_name(name: str) -> str:
+    """With its tag, in lower case: how names are compared."""
+    name = name.strip().lower().removeprefix("registry.ollama.ai/").removeprefix("library/")
+    return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def model(name: str, **changes: Any) -> Model:
+    """A model whose digest and blob follow from its name."""
+    name = full_name(name)
+    changes.setdefault("digest", digest(f"manifest {name}"))
+    changes.setdefault("blob", f"sha256-{digest(f'blob {name}')}")
+    return Model(name, **changes)
+
+
+class ModelTable:
+    """The models an instance has; pull, create, copy and delete change it."""
+
+    def __init__(self, models: tuple[Model, ...]) -> None:
+        self._models = {full_name(m.name): m for m in models}
+
+    def find(self, name: str) -> Model | None:
+        return self._models.get(full_name(name)) if name else None
+
+    def add(self, added: Model) -> None:
+        self._models[full_name(added.name)] = added
+
+    def copy(self, source: Model, name: str) -> None:
+        self.add(replace(source, name=full_name(name)))
+
+    def remove(self, name: str) -> None:
+        del self._models[full_name(name)]
+
+    def all(self) -> list[Model]:
+        """Newest first, as `/api/tags` lists them."""
+        return sorted(self._models.values(), key=lambda m: (-m.modified_s, m.name))
