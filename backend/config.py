@@ -89,7 +89,7 @@ class Embedding(Section):
     model: str = Field("all-MiniLM-L6-v2", description="Model name or folder; the default needs no network.")
     threads: int = Field(1, ge=1, description="Compute threads.")
     runtime: Literal["onnx", "torch"] = Field("onnx", description="What runs the model.")
-    precision: Literal["fp32", "int8"] = Field("fp32", description="Of the weights; `int8` needs `onnx`.")
+    precision: Literal["fp32", "int8"] = Field("int8", description="Of the weights; `int8` needs `onnx`.")
     batch_size: int = Field(8, ge=1, description="Most texts in one forward pass.")
     queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")
     cache_size: int = Field(4096, ge=0, description="Question vectors kept in memory.")
@@ -131,11 +131,11 @@ class Retrieval(Section):
     """Search."""
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
-    deadline_s: float = Field(
-        2.0, gt=0, description="Longest wait for one index."
-    )
+    deadline_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
     rrf_k: float = Field(10.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(2.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
+    per_document: int = Field(2, ge=1, description="Passages of one document before those of others.")
+    title_boost: float = Field(0.2, ge=0, description="Weight of a match in title or headings, over the text's.")
     limit: int = Field(6, ge=1, description="Most passages given to the model.")
     budget_tokens: int = Field(1800, ge=1, description="Most tokens of passages given to the model.")
     no_answer_threshold: float = Field(0.0, ge=0, le=1, description="Below it, the assistant does not know.")
@@ -245,4 +245,7 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """SQLAlchemy async URL."""
-        return self.data.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"
+        return (
+            self.data.database_url.get_secret_value()
+            or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"
+        )

@@ -59,7 +59,7 @@ def load(args: argparse.Namespace) -> QA:
 def _passage(row: dict[str, Any]) -> Passage:
     return Passage(
         id=row["id"],
-        document=row["id"],
+        document=_document(row),
         revision=REVISION,
         name=row["source"],
         title=row["title"] or "",
@@ -70,6 +70,11 @@ def _passage(row: dict[str, Any]) -> Passage:
         end=len(row["text"]),
         language=row["lang"],
     )
+
+
+def _document(row: dict[str, Any]) -> str:
+    """A sheet of service-public.fr is one document in many passages; elsewhere each passage stands for itself."""
+    return row["id"].rsplit("-", 1)[0] if row["source"] == "service_public" else row["id"]
 
 
 def embedder(
@@ -90,10 +95,10 @@ def embedder(
 async def passage_vectors(
     embedder: Embedder, texts: Sequence[str], cache: Path | None, key: str = ""
 ) -> Vectors:
-    """Vectors of passages; kept in `cache` under the embedder's id, `key` and the texts themselves."""
+    """Vectors of passages; kept in `cache` under the embedder's id and the texts themselves."""
     if cache is None:
         return await embedder.embed_passages(texts)
-    digest = hashlib.sha256("\0".join((embedder.id, key, "passages", *texts)).encode()).hexdigest()[:24]
+    digest = hashlib.sha256("\0".join((embedder.id, "passages", *texts)).encode()).hexdigest()[:24]
     path = cache / f"{digest}.npy"
     if path.is_file():
         return np.load(path)
@@ -109,7 +114,7 @@ async def query_vectors(
     """Vectors of questions, kept likewise."""
     if cache is None:
         return await embedder.embed_queries(texts)
-    digest = hashlib.sha256("\0".join((embedder.id, key, "queries", *texts)).encode()).hexdigest()[:24]
+    digest = hashlib.sha256("\0".join((embedder.id, "queries", *texts)).encode()).hexdigest()[:24]
     path = cache / f"{digest}.npy"
     if path.is_file():
         return np.load(path)

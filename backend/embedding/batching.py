@@ -13,7 +13,7 @@ from backend.core.errors import EmbedderUnavailable
 from backend.embedding.base import Encoder, Vectors
 from backend.embedding.lane import Lane
 from backend.embedding.models import Model
-from backend.embedding.tokens import Tokens
+from backend.embedding.tokens import Tokens, plain
 
 Load = Callable[[], Encoder]
 
@@ -81,7 +81,7 @@ class BatchingEmbedder:
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
-            vectors[rows] = await lane.run([prefix + texts[i] for i in rows])
+            vectors[rows] = await lane.run([prefix + plain(texts[i]) for i in rows])
         return vectors
 
     def _encode(self, texts: Sequence[str]) -> Vectors:

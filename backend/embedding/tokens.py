@@ -27,12 +27,12 @@ class Tokens:
 
     def count(self, text: str) -> int:
         """Tokens of the whole text, without special tokens."""
-        return len(self._whole.encode(_text(text), add_special_tokens=False).ids)
+        return len(self._whole.encode(plain(text), add_special_tokens=False).ids)
 
     def batch(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
         """Ids and attention mask, int64[n, longest], zero-padded on the right."""
         # One by one: `encode_batch` starts a thread per core, whatever the settings say.
-        rows = [self._cut.encode(_text(text)).ids for text in texts]
+        rows = [self._cut.encode(text).ids for text in texts]
         width = max(map(len, rows), default=0)
         ids = np.zeros((len(rows), width), np.int64)
         mask = np.zeros((len(rows), width), np.int64)
@@ -42,8 +42,9 @@ class Tokens:
         return ids, mask
 
 
-def _text(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()  # a lone surrogate is no text
+def plain(text: str) -> str:
+    """The text with `?` for lone surrogates, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _load(folder: Path) -> Tokenizer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backend.core.types import Passage
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -27,3 +29,17 @@ def fused(rankings: Sequence[Ranking], *, k: float) -> list[str]:
         for rank, id in enumerate(dict.fromkeys(ranking.ids), start=1):
             sums[id] = sums.get(id, 0.0) + ranking.weight / (k + rank)
     return sorted(sums, key=lambda id: -sums[id])
+
+
+def spread(passages: Sequence[Passage], most: int) -> list[Passage]:
+    """The same passages; those beyond the first `most` of a document go behind all others.
+
+    A long document matches in many places, and would otherwise leave no room for the one that answers.
+    """
+    first: list[Passage] = []
+    behind: list[Passage] = []
+    seen: dict[str, int] = {}
+    for passage in passages:
+        seen[passage.document] = seen.get(passage.document, 0) + 1
+        (first if seen[passage.document] <= most else behind).append(passage)
+    return first + behind

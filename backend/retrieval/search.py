@@ -13,7 +13,7 @@ from backend.core.types import Language, Passage, Scored
 from backend.corpus.base import Catalogue, CorpusRef, LiveView
 from backend.embedding.base import Embedder
 from backend.retrieval.base import DenseIndex, Hit, LexicalIndex, Retrieved
-from backend.retrieval.fuse import Ranking, fused
+from backend.retrieval.fuse import Ranking, fused, spread
 from backend.retrieval.gate import Signs, bearing
 
 log = logging.getLogger(__name__)
@@ -123,9 +123,9 @@ class HybridRetriever:
 
     def _chosen(self, found: _Found, language: Language, budget_tokens: int) -> tuple[Scored, ...]:
         """The best passages by fused rank, or none when the best of them does not bear on the question."""
-        ranked = self._distinct(found)[: self._settings.limit]
+        ranked = spread(self._distinct(found), self._settings.per_document)[: self._settings.limit]
         scored = [Scored(p, bearing(_signs(p, found), language)) for p in ranked]
-        if max((s.score for s in scored), default=0.0) < self._settings.no_answer_threshold:
+        if not scored or scored[0].score < self._settings.no_answer_threshold:
             return ()
         return self._within(scored, budget_tokens)
 
