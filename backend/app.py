@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
@@ -23,13 +23,16 @@ class State(TypedDict):
     services: Services
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+Open = Callable[[Settings], AbstractAsyncContextManager[Services]]
+
+
+def create_app(settings: Settings | None = None, opener: Open = open_services) -> FastAPI:
     """An ASGI application; its services open when the server starts and close when it stops."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_services(settings) as services:
+        async with opener(settings) as services:
             yield {"services": services}
 
     app = FastAPI(title="LibriAssist", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)

@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import aiohttp
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -68,11 +66,19 @@ DataFolderBusy = FolderBusy
 PARSER_VERSION = "1"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 LOCAL_TENANT = "local"
+SPECIAL_TOKENS = 2
+"""What the embedder adds around a text."""
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, *, instances: Sequence[Instance] | None = None
+) -> AsyncIterator[Services]:
     """Everything the process needs, opened; closed in reverse order on leaving.
+
+    Args:
+        settings: Of the process.
+        instances: Take the place of the model servers that the settings name.
 
     Raises:
         FolderBusy: Another process uses the data folder.
@@ -90,7 +96,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         dense, lexical = _open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = _open_ingestion(stack, settings, clock, engine, catalogue, embedder, dense, lexical)
-        pool = await _open_pool(stack, settings, clock)
+        pool = await _open_pool(stack, settings, clock, instances)
         history = SqlHistory(engine, clock)
         retriever = HybridRetriever(
             embedder=embedder, dense=dense, lexical=lexical, catalogue=catalogue, settings=settings.retrieval
@@ -106,7 +112,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             answerer=Answerer(
                 retriever=retriever,
                 pool=pool,
-                fallback=ExtractiveEngine(partial(_nearness, embedder)),
+                fallback=ExtractiveEngine(),
                 generations=generations,
                 metrics=metrics,
                 clock=clock,
@@ -233,7 +239,7 @@ def _open_ingestion(
         count_tokens=embedder.count_tokens,
         target_tokens=cutting.target_tokens,
         overlap_tokens=cutting.overlap_tokens,
-        max_tokens=embedder.max_tokens,
+        max_tokens=embedder.max_tokens - SPECIAL_TOKENS,
     )
     made_by = f"{PARSER_VERSION}/{cutting.target_tokens}+{cutting.overlap_tokens}/{embedder.id}"
     publisher = Publisher(catalogue, jobs, embedder, dense, lexical)
@@ -252,10 +258,12 @@ def _open_ingestion(
     return Ingestion(catalogue, jobs, worker, made_by, bounds)
 
 
-async def _open_pool(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Pool:
-    section = settings.engine
-    session = await stack.enter_async_context(open_session())
-    return MemoryPool(_instances(settings, session), clock, queue_limit=section.queue_limit)
+async def _open_pool(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, instances: Sequence[Instance] | None
+) -> Pool:
+    if instances is None:
+        instances = _instances(settings, await stack.enter_async_context(open_session()))
+    return MemoryPool(instances, clock, queue_limit=settings.engine.queue_limit)
 
 
 def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[Instance]:
@@ -271,12 +279,6 @@ def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[I
         Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
         for number, endpoint in enumerate(endpoints, 1)
     ]
-
-
-async def _nearness(embedder: Embedder, question: str, sentences: Sequence[str]) -> NDArray[np.float32]:
-    rows = await embedder.embed_passages(sentences)
-    nearness: NDArray[np.float32] = rows @ (await embedder.embed_queries([question]))[0]
-    return nearness
 
 
 async def _warm(embedder: Embedder) -> None:

@@ -128,9 +128,9 @@ class Runs:
         """Whether `after` is the run's terminal event.
 
         Raises:
-            NotFound: The log is gone.
+            NotFound: The log is gone, or never had this event.
         """
-        return await self.generations.end_of(run.generation) == after
+        return await self.generations.is_end(run.generation, after)
 
     async def follow(
         self, run: Run, after: EntryId = START, *, idle_s: float = 10.0
@@ -156,7 +156,7 @@ class Runs:
             NotFound: No such run of this principal.
         """
         run = await self.get(principal, run_id)
-        if await self.generations.end_of(run.generation) is not None:
+        if await self.generations.has_ended(run.generation):
             return
         if await self.generations.leave(run.generation, run.id):
             await self._keep_what_was_shown(run)

@@ -93,11 +93,18 @@ class GenerationLog(Protocol):
             LogUnavailable
         """
 
-    async def end_of(self, generation: GenerationId) -> EntryId | None:
-        """Id of the terminal entry, None while the generation is live.
+    async def has_ended(self, generation: GenerationId) -> bool:
+        """Whether the terminal entry is written.
 
         Raises:
             NotFound: The log is gone.
+        """
+
+    async def is_end(self, generation: GenerationId, entry: EntryId) -> bool:
+        """Whether `entry` is the terminal one.
+
+        Raises:
+            NotFound: The log is gone, or never had this entry.
         """
 
     async def attach(self, generation: GenerationId, run: str) -> None:

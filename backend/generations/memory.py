@@ -99,9 +99,8 @@ class MemoryLog:
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """See `GenerationLog`."""
         log = self._log(generation)
+        _check(log, after)
         seen = after.seq
-        if after != START and (after.fence != FENCE or seen > len(log.entries)):
-            raise NotFound("this answer has no such event")
         log.followers += 1
         try:
             while True:
@@ -118,10 +117,15 @@ class MemoryLog:
             log.followers -= 1
             log.touched = self.clock.monotonic()
 
-    async def end_of(self, generation: GenerationId) -> EntryId | None:
+    async def has_ended(self, generation: GenerationId) -> bool:
+        """See `GenerationLog`."""
+        return self._log(generation).ended
+
+    async def is_end(self, generation: GenerationId, entry: EntryId) -> bool:
         """See `GenerationLog`."""
         log = self._log(generation)
-        return log.entries[-1].id if log.ended else None
+        _check(log, entry)
+        return log.ended and log.entries[-1].id == entry
 
     async def attach(self, generation: GenerationId, run: str) -> None:
         """See `GenerationLog`."""
@@ -169,6 +173,11 @@ class MemoryLog:
         limit = self.clock.monotonic() - self.retention_s
         while self._ended and self._ended[0][0] <= limit:
             del self._logs[self._ended.popleft()[1]]
+
+
+def _check(log: _Log, entry: EntryId) -> None:
+    if entry != START and (entry.fence != FENCE or not 0 < entry.seq <= len(log.entries)):
+        raise NotFound("this answer has no such event")
 
 
 def _size(event: LogEvent) -> int:

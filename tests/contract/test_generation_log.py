@@ -92,9 +92,12 @@ async def test_nothing_is_written_after_the_end(make: Make) -> None:
 async def test_the_end_is_known_by_its_id(make: Make) -> None:
     log = make()
     generation = await begin(log)
-    assert await log.end_of(generation) is None
+    first = await log.append(generation, [Delta("a")])
+    assert not await log.has_ended(generation)
     end = await log.append(generation, [DONE])
-    assert await log.end_of(generation) == end
+    assert await log.has_ended(generation)
+    assert await log.is_end(generation, end)
+    assert not await log.is_end(generation, first)
 
 
 async def test_a_run_that_leaves_others_sees_nothing_more_and_the_others_go_on(make: Make) -> None:
@@ -175,6 +178,8 @@ async def test_an_id_that_was_never_given_is_not_found(make: Make) -> None:
     for id_ in (EntryId(1, 99), EntryId(7, 1)):
         with pytest.raises(NotFound):
             await read(log, generation, id_)
+        with pytest.raises(NotFound):
+            await log.is_end(generation, id_)
 
 
 async def test_a_log_is_bounded_but_always_takes_its_end(make: Make) -> None:
@@ -184,7 +189,7 @@ async def test_a_log_is_bounded_but_always_takes_its_end(make: Make) -> None:
     with pytest.raises(TooLarge):
         await log.append(generation, [Delta("x" * 5000)])
     await log.append(generation, [Failed("too_large", "too long", retryable=False)])
-    assert await log.end_of(generation) is not None
+    assert await log.has_ended(generation)
 
 
 async def test_live_generations_are_bounded(make: Make) -> None:

@@ -18,7 +18,8 @@ export function sourceList(sources, citations, { anchor, open }) {
 
 /** Where in its document a source stands, in words. */
 export function place({ name, title, heading, page }) {
-  const parts = [heading !== title && heading, page && t("sources.page", { n: page }), name !== title && name];
+  const under = heading.split(" > ").filter((one) => one !== title); // the title heads most documents
+  const parts = [under.join(" > "), page && t("sources.page", { n: page }), name !== title && name];
   return parts.filter(Boolean).join(" · ");
 }
 

@@ -198,11 +198,16 @@ export class Turn {
 
   *#notes() {
     const missing = ["model", "dense", "lexical"].filter((what) => this.#end.degraded.has(what));
-    if (missing.length) yield h("div", { class: "note" }, ...missing.map((what) => h("p", {}, t(`degraded.${what}`))));
+    if (missing.length) yield h("div", { class: "note" }, ...missing.map((what) => h("p", {}, this.#missing(what))));
     const { reason } = this.#end;
     if (reason === "no_answer") yield noAnswer(!this.answer.text);
     else if (reason === "stopped" || reason === "length") yield h("p", { class: "note" }, t(`answer.${reason}`));
     else if (reason && !this.answer.text) yield h("p", { class: "note" }, t("answer.empty"));
+  }
+
+  #missing(what) {
+    const nothingQuoted = what === "model" && this.#end.reason === "no_answer";
+    return t(nothingQuoted ? "degraded.model.none" : `degraded.${what}`);
   }
 
   #sourceNodes() {

@@ -4,7 +4,6 @@ export const en = {
   "app.menu": "Conversations",
   "app.new": "New conversation",
   "app.documents": "Documents",
-  "app.theme": "Light or dark",
   "app.language": "Français",
   "app.signout": "Sign out",
   "app.close": "Close",
@@ -75,6 +74,7 @@ export const en = {
   "answer.thanks": "Thank you, that is noted.",
   "answer.label": "Answer",
   "degraded.model": "Quoted straight from the documents: no language model was available.",
+  "degraded.model.none": "No language model was available, so only passages that could be quoted were looked for.",
   "degraded.dense": "Searched by words only: search by meaning was unavailable, so something may be missing.",
   "degraded.lexical": "Searched by meaning only: search by words was unavailable, so something may be missing.",
 

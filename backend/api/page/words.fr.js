@@ -4,7 +4,6 @@ export const fr = {
   "app.menu": "Conversations",
   "app.new": "Nouvelle conversation",
   "app.documents": "Documents",
-  "app.theme": "Clair ou sombre",
   "app.language": "English",
   "app.signout": "Se déconnecter",
   "app.close": "Fermer",
@@ -75,6 +74,7 @@ export const fr = {
   "answer.thanks": "Merci, c’est noté.",
   "answer.label": "Réponse",
   "degraded.model": "Extraits cités tels quels\u00a0: aucun modèle de langue n’était disponible.",
+  "degraded.model.none": "Aucun modèle de langue n’était disponible\u00a0: seuls des passages à citer tels quels ont été cherchés.",
   "degraded.dense": "Recherche par mots seulement\u00a0: la recherche par le sens était indisponible, il peut manquer quelque chose.",
   "degraded.lexical": "Recherche par le sens seulement\u00a0: la recherche par mots était indisponible, il peut manquer quelque chose.",
 
