@@ -23,12 +23,37 @@ from typing import Any
 from loadtests.emulator.models import full_name
 
 KINDS = frozenset(
-    (
-        "refuse slow_accept accept_then_hang reset_before_headers status error_mid eof_mid reset_mid "
-        "truncate_line garbage_line blank_line drop_done_metrics freeze oom_runtime ignore_disconnect "
-        "jitter throttle stuck_runner gpu_lost slow_load load_fail load_stall oom_load ps_stall "
-        "clock_skew version_change pull_error evict_now restart"
-    ).split()
+    [
+        "refuse",
+        "slow_accept",
+        "accept_then_hang",
+        "reset_before_headers",
+        "status",
+        "error_mid",
+        "eof_mid",
+        "reset_mid",
+        "truncate_line",
+        "garbage_line",
+        "blank_line",
+        "drop_done_metrics",
+        "freeze",
+        "oom_runtime",
+        "ignore_disconnect",
+        "jitter",
+        "throttle",
+        "stuck_runner",
+        "gpu_lost",
+        "slow_load",
+        "load_fail",
+        "load_stall",
+        "oom_load",
+        "ps_stall",
+        "clock_skew",
+        "version_change",
+        "pull_error",
+        "evict_now",
+        "restart",
+    ]
 )
 _SELECTORS = frozenset(["kind", "model", "paths", "probability", "nth", "times", "after_s", "for_s"])
 

@@ -52,10 +52,15 @@ PREFIXES: dict[str, dict[str, Route]] = {
     "/v1/models/": {"GET": openai.model},
 }
 GENERATING = frozenset(
-    (
-        "/api/chat /api/generate /api/embed /api/embeddings /v1/chat/completions /v1/completions "
-        "/v1/embeddings"
-    ).split()
+    [
+        "/api/chat",
+        "/api/generate",
+        "/api/embed",
+        "/api/embeddings",
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+    ]
 )
 
 

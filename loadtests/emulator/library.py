@@ -123,7 +123,7 @@ async def post_blob(call: Call) -> None:
     call.whole(b"", "", 201)
 
 
-# -- pull and create, step by step ----------------------------------------------------------------------------
+# -- pull and create, step by step ------------------------------------------------------------------------
 
 
 async def _progress(call: Call, body: Mapping[str, Any], steps: AsyncIterator[Status]) -> None:

@@ -13,10 +13,19 @@ GIB = 1024**3
 Prefill = Literal["continue", "restart", "repeat", "trim_space"]
 
 SERIAL_FAMILIES = frozenset(
-    (
-        "mllama qwen3vl qwen3vlmoe qwen35 qwen35moe qwen3next lfm2 lfm2moe nemotron_h nemotron_h_moe "
-        "nemotron_h_omni"
-    ).split()
+    [
+        "mllama",
+        "qwen3vl",
+        "qwen3vlmoe",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "lfm2",
+        "lfm2moe",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "nemotron_h_omni",
+    ]
 )
 """Families that take one request at a time whatever OLLAMA_NUM_PARALLEL says; no API tells."""
 

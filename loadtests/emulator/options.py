@@ -9,16 +9,34 @@ from typing import Any
 from loadtests.emulator.models import Model
 
 _INTEGERS = frozenset(
-    (
-        "num_ctx num_batch num_gpu main_gpu num_thread num_keep seed num_predict top_k repeat_last_n "
-        "draft_num_predict mirostat"
-    ).split()
+    [
+        "num_ctx",
+        "num_batch",
+        "num_gpu",
+        "main_gpu",
+        "num_thread",
+        "num_keep",
+        "seed",
+        "num_predict",
+        "top_k",
+        "repeat_last_n",
+        "draft_num_predict",
+        "mirostat",
+    ]
 )
 _FLOATS = frozenset(
-    (
-        "temperature top_p min_p typical_p repeat_penalty presence_penalty frequency_penalty "
-        "mirostat_tau mirostat_eta tfs_z"
-    ).split()
+    [
+        "temperature",
+        "top_p",
+        "min_p",
+        "typical_p",
+        "repeat_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+        "mirostat_tau",
+        "mirostat_eta",
+        "tfs_z",
+    ]
 )
 _BOOLEANS = frozenset(["use_mmap", "numa", "use_mlock", "low_vram", "shift", "penalize_newline"])
 

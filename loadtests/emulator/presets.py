@@ -60,7 +60,7 @@ PRESETS: dict[str, Preset] = {
         **_14B,  # type: ignore[arg-type]
     ),
     "paced-5ms": Preset(
-        "not a machine: every stream gets a token each 5 ms, prompts cost nothing; to measure what is in front",
+        "not a machine: a token each 5 ms for every stream, prompts cost nothing; to measure a gateway",
         Speeds(0.05, 1e9, 2048, per_stream_tps=200.0),
         0,
     ),

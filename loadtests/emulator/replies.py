@@ -14,15 +14,16 @@ from loadtests.emulator.tokens import tokenise
 
 Mode = Literal["words", "echo", "script", "recite", "endless"]
 
-_WORDS = (
-    "archive answer branch careful catalogue chapter charter clear closing council counter copy "
-    "detail document early edition entry evidence figure folder founded garden guide harbour "
-    "history index inside journal key late letter library light list local manual map margin "
-    "measure meeting member minute notice number office open order page paper passage plan place "
-    "private public quiet reader reason record report return room rule season section service "
-    "shelf short simple source space stair street summary table term text title tower update "
-    "usual value version visit volume water weekly window winter work writer yearly"
-).split()
+_WORDS = re.findall(
+    r"\w+",
+    "archive answer branch careful catalogue chapter charter clear closing council counter copy detail "
+    "document early edition entry evidence figure folder founded garden guide harbour history index "
+    "inside journal key late letter library light list local manual map margin measure meeting member "
+    "minute notice number office open order page paper passage plan place private public quiet reader "
+    "reason record report return room rule season section service shelf short simple source space stair "
+    "street summary table term text title tower update usual value version visit volume water weekly "
+    "window winter work writer yearly ",
+)
 _THOUGHT = (
     "The question asks for facts. The extracts are numbered, so I look for those that bear on it first."
 )
@@ -163,7 +164,7 @@ def _sentences(words: int, rng: random.Random) -> str:
 
 
 def _recital(prompt: str) -> str:
-    """A sentence from each of the first two passages of the prompt, cited; without passages, two of our own."""
+    """A sentence from each of the prompt's first two passages, cited; without passages, two of our own."""
     found = dict(_EXTRACT.findall(prompt) or _NUMBERED.findall(prompt))
     said = [f"{_first_sentence(found[n])} [{n}]." for n in ("1", "2") if n in found]
     if len(said) < 2:
