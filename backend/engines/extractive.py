@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.types import Language, Scored
+from backend.core.errors import Unavailable
+from backend.core.types import Language, Passage
 from backend.engines.base import End, Endpoint, GenerationRequest, Piece, Text
-from backend.engines.ranking import coverage, rarity, stems
-from backend.engines.sentences import sentences
+from backend.engines.ranking import Ranked, Sentence, Weights, distinct, found
 
 MAX_SENTENCES = 3
 MAX_CHARS = 400
@@ -22,6 +23,27 @@ DOES_NOT_KNOW = {
     "fr": "Je ne trouve pas la réponse dans les documents.",
     "en": "I cannot find the answer in the documents.",
 }
+# Printed by `python -m loadtests.bench_extractive --data DIR`.
+BY_WORDS = Weights(
+    thresholds=MappingProxyType({"fr": 0.085, "en": 0.15}),
+    bias=-6.15,
+    covers=5.43,
+    before=0.63,
+    title=1.92,
+    rank=2.96,
+)
+BY_MEANING = Weights(
+    thresholds=MappingProxyType({"fr": 0.09, "en": 0.15}),
+    bias=-7.4,
+    covers=4.2,
+    before=0.7,
+    title=2.0,
+    rank=3.0,
+    meaning=3.1,
+)
+COMPARED = 12
+_WORTH_ADDING = 0.2
+_MARK_CHARS = len(" [99] ")
 
 
 class SentenceRanker(Protocol):
@@ -35,77 +57,96 @@ class SentenceRanker(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A sentence that may be quoted: `n` is its passage's number from 1, `score` its worth in [0, 1]."""
-
-    text: str
-    n: int
-    place: int
-    score: float
-
-
 class ExtractiveEngine:
     """Quotes at most three sentences and 400 characters, each followed by `[n]`.
 
     Args:
-        ranker: Adds nearness in meaning to words in common; without it words alone decide.
-        threshold: Below this score nothing bears on the question.
+        ranker: Tells how near the likeliest sentences are in meaning; without it, or when it cannot be used
+            now, words alone decide.
+        by_words: What makes a sentence likely to hold the answer; `by_meaning` the same with a ranker.
     """
 
     name = MODEL
 
-    def __init__(self, ranker: SentenceRanker | None = None, *, threshold: float = 0.3) -> None:
+    def __init__(
+        self,
+        ranker: SentenceRanker | None = None,
+        *,
+        by_words: Weights = BY_WORDS,
+        by_meaning: Weights = BY_MEANING,
+    ) -> None:
         self._ranker = ranker
-        self._threshold = threshold
+        self._by_words = by_words
+        self._by_meaning = by_meaning
 
     async def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """A `Text` for each sentence, then `End`; `no_answer` when nothing bears on the question."""
-        quotes = await self.quotes(request.question, request.passages, request.language)
-        if not quotes:
-            yield Text(DOES_NOT_KNOW[request.language])
-            yield End("no_answer")
-            return
+        passages = [scored.passage for scored in request.passages]
+        quotes = await self.quotes(request.question, passages, request.language)
         for i, quote in enumerate(quotes):
             yield Text(f"{' ' if i else ''}{quote.text} [{quote.n}]")
-        yield End("stop")
+        if not quotes:
+            yield Text(DOES_NOT_KNOW[request.language])
+        yield End("stop" if quotes else "no_answer")
 
     async def models(self, endpoint: Endpoint) -> tuple[str, ...]:
         """The one name of this engine."""
         return (MODEL,)
 
     async def quotes(
-        self, question: str, passages: Sequence[Scored], language: Language
-    ) -> tuple[Candidate, ...]:
-        """The sentences to quote, in the order to show them; empty when nothing bears on the question."""
-        ranked = await asyncio.to_thread(_ranked, question, passages, language)
-        if not ranked or ranked[0].score < self._threshold:
-            return ()
-        return _chosen(ranked)
+        self, question: str, passages: Sequence[Passage], language: Language
+    ) -> tuple[Sentence, ...]:
+        """The sentences to quote, as they are shown; none when nothing bears on the question."""
+        all_found = await asyncio.to_thread(found, question, passages)
+        weights, ranked = await self._ranked(question, all_found)
+        own = [one for one in ranked if one.sentence.language == language]
+        for some in (own, ranked):
+            if some and some[0].score >= weights.thresholds[some[0].sentence.language]:
+                return _shown(_chosen(distinct(some)))
+        return ()
+
+    async def _ranked(self, question: str, all_found: Sequence[Sentence]) -> tuple[Weights, Sequence[Ranked]]:
+        ranked = _by_score(all_found, self._by_words)
+        if self._ranker is None or not ranked:
+            return self._by_words, ranked
+        best = [one.sentence for one in ranked[:COMPARED]]
+        try:
+            nearness = await self._ranker(question, [one.text for one in best])
+        except Unavailable:
+            return self._by_words, ranked
+        told = [
+            replace(one, signs=replace(one.signs, meaning=float(near)))
+            for one, near in zip(best, nearness, strict=True)
+        ]
+        return self._by_meaning, _by_score(told, self._by_meaning)
 
 
-def _ranked(question: str, passages: Sequence[Scored], language: Language) -> list[Candidate]:
-    split = [sentences(scored.passage.text) for scored in passages]
-    stemmed = [[stems(one, language) for one in group] for group in split]
-    weight = rarity([one for group in stemmed for one in group])
-    asked = stems(question, language)
-    unseen = max(weight.values(), default=1.0)
-    found = [
-        Candidate(text, n, place, coverage(asked, stemmed[n - 1][place], weight, unseen))
-        for n, group in enumerate(split, 1)
-        for place, text in enumerate(group)
-    ]
-    return sorted(found, key=lambda one: (-one.score, one.n, one.place))
+def _by_score(some: Sequence[Sentence], weights: Weights) -> list[Ranked]:
+    scored = [Ranked(one, weights.likelihood(one.signs)) for one in some]
+    return sorted(scored, key=lambda one: -one.score)
 
 
-def _chosen(ranked: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    chosen: list[Candidate] = []
+def _chosen(ranked: Sequence[Ranked]) -> list[Sentence]:
+    """The likeliest that fit; a sentence longer than the whole answer only when no other is worth it."""
+    chosen: list[Sentence] = []
     left = MAX_CHARS
     for one in ranked:
-        cost = len(one.text) + len(f" [{one.n}]") + bool(chosen)
-        if len(chosen) == MAX_SENTENCES or one.score <= 0:
+        cost = len(one.sentence.text) + _MARK_CHARS
+        if len(chosen) == MAX_SENTENCES or one.score < _WORTH_ADDING * ranked[0].score:
             break
-        if cost <= left and all(one.text != other.text for other in chosen):
-            chosen.append(one)
+        if cost <= left:
+            chosen.append(one.sentence)
             left -= cost
-    return tuple(chosen)
+    return chosen or [_clipped(ranked[0].sentence)]
+
+
+def _clipped(sentence: Sentence) -> Sentence:
+    """The beginning of a long sentence, cut between two words."""
+    head = sentence.text[: MAX_CHARS - _MARK_CHARS - 2].rpartition(" ")[0] or sentence.text[: MAX_CHARS // 2]
+    return replace(sentence, text=head.rstrip(" ,;:–—-(«") + " …")
+
+
+def _shown(chosen: Sequence[Sentence]) -> tuple[Sentence, ...]:
+    """Passages in the order of their best sentence, sentences of one passage as they stand there."""
+    order = list(dict.fromkeys(one.n for one in chosen))
+    return tuple(sorted(chosen, key=lambda one: (order.index(one.n), one.place)))

@@ -1,60 +1,119 @@
-"""Which sentences bear on a question: words in common, weighted by how rare they are here."""
+"""Which sentences bear on a question: how likely each is to hold the answer."""
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import Stemmer
+from backend.core.types import Language, Passage
+from backend.engines.sentences import sentences
+from backend.engines.terms import coverage, rarity, stems
 
-from backend.core.types import Language
-
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
-_STEMMERS = {"fr": "french", "en": "english"}
-_EMPTY_FR = """
-    a à ai au aux avec avoir c ce ces cet cette ceux celle comme comment combien d dans de des depuis
-    dont du elle elles en entre est et été être eu fait faut fut furent il ils j je l la laquelle le
-    lequel les lesquels leur leurs lors m ma mais me mes moi mon n ne nos notre nous on ont ou où par
-    pas peut peuvent plus pour pourquoi qu quand que quel quelle quelles quels qui quoi s sa sans se
-    sera ses si son sont sous sur t ta te tes toi ton tu un une va vers vos votre vous y étaient était"""
-_EMPTY_EN = """
-    a about an and are as at be been being but by can could did do does for from had has have he her his
-    how i if in into is it its long many me much my not of off on or our she should so some such than
-    that the their them then there these they this those to us was we were what when where which while
-    who whom whose why will with would you your s t"""
-_EMPTY = {"fr": frozenset(_EMPTY_FR.split()), "en": frozenset(_EMPTY_EN.split())}
+_NOTHING: frozenset[str] = frozenset()
+_SAME = 0.8
 
 
-@lru_cache(maxsize=4)
-def _stemmer(language: Language) -> Stemmer.Stemmer:
-    return Stemmer.Stemmer(_STEMMERS[language], 20_000)
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What is known of a sentence, each in [0, 1].
+
+    Attributes:
+        covers: Share of the question, by rarity, whose words stand in the sentence.
+        before: What the sentence before it adds to that ("He was born in ..." needs it).
+        title: What the title and the headings add.
+        rank: One over the rank of its passage.
+        meaning: Similarity to the question; 0 where nobody can tell.
+    """
+
+    covers: float
+    before: float
+    title: float
+    rank: float
+    meaning: float = 0.0
 
 
-def fold(text: str) -> str:
-    """`text` in lower case without accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in plain if not unicodedata.combining(c))
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A logistic regression over `Signs`.
+
+    Attributes:
+        thresholds: By the language of a sentence: below this likelihood it does not bear on the question.
+    """
+
+    thresholds: Mapping[Language, float]
+    bias: float
+    covers: float
+    before: float
+    title: float
+    rank: float
+    meaning: float = 0.0
+
+    def likelihood(self, signs: Signs) -> float:
+        """How likely a sentence with these signs is to hold the answer, in [0, 1]."""
+        z = (
+            self.bias
+            + self.covers * signs.covers
+            + self.before * signs.before
+            + self.title * signs.title
+            + self.rank * signs.rank
+            + self.meaning * signs.meaning
+        )
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, z))))
 
 
-def stems(text: str, language: Language) -> list[str]:
-    """The stems of the words of `text` that carry meaning, in order."""
-    words = [word for word in _WORD.findall(text.casefold()) if word not in _EMPTY[language]]
-    return [fold(stem) for stem in _stemmer(language).stemWords(words)]
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence that may be quoted.
+
+    Attributes:
+        n: Number of its passage, from 1; `place`: its own in the passage, from 0.
+        stems: Of its words.
+    """
+
+    text: str
+    n: int
+    place: int
+    language: Language
+    stems: frozenset[str]
+    signs: Signs
 
 
-def rarity(documents: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Inverse document frequency of each stem over `documents`, > 0."""
-    count = Counter(stem for document in documents for stem in set(document))
-    return {stem: math.log(1 + len(documents) / n) for stem, n in count.items()}
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A sentence and how likely it is to hold the answer, in [0, 1]."""
+
+    sentence: Sentence
+    score: float
 
 
-def coverage(question: Sequence[str], text: Sequence[str], weight: dict[str, float], unseen: float) -> float:
-    """The share of the question's weight whose stems stand in `text`, in [0, 1]."""
-    asked = set(question)
-    total = sum(weight.get(stem, unseen) for stem in asked)
-    held = set(text)
-    return sum(weight.get(stem, unseen) for stem in asked if stem in held) / total if total else 0.0
+def found(question: str, passages: Sequence[Passage]) -> list[Sentence]:
+    """Every whole sentence of the passages, with its signs."""
+    groups = [[(one, stems(one, p.language)) for one in sentences(p.text)] for p in passages]
+    weight = rarity([held for group in groups for _, held in group])
+    asked = {language: stems(question, language) for language in {p.language for p in passages}}
+    result = []
+    for n, (passage, group) in enumerate(zip(passages, groups, strict=True), 1):
+        title = stems(" ".join((passage.title, *passage.headings)), passage.language)
+        before = _NOTHING
+        for place, (text, held) in enumerate(group):
+            covers, more, titled = (
+                coverage(asked[passage.language], held | extra, weight) for extra in (_NOTHING, before, title)
+            )
+            signs = Signs(covers, more - covers, titled - covers, 1.0 / n)
+            result.append(Sentence(text, n, place, passage.language, held, signs))
+            before = held
+    return result
+
+
+def distinct(ranked: Iterable[Ranked]) -> list[Ranked]:
+    """Of sentences that say the same, the first."""
+    kept: list[Ranked] = []
+    for one in ranked:
+        if all(_overlap(one.sentence.stems, other.sentence.stems) < _SAME for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _overlap(a: frozenset[str], b: frozenset[str]) -> float:
+    return len(a & b) / (len(a | b) or 1)

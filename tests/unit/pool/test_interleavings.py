@@ -96,7 +96,7 @@ class World:
         assert [engine.open for engine in self.engines] == [0] * len(self.slots)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=3), STEPS)
 async def test_slots_are_neither_taken_twice_nor_lost(slots, steps):
     world = World(slots)

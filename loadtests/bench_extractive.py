@@ -1,0 +1,343 @@
+"""Answers without a model: does the quoted text hold the answer, and does the engine know when nothing does?
+
+    python -m loadtests.bench_extractive --data DIR [--cache DIR] [--quick] [--check] [--json FILE] [--words]
+
+Questions of PIAF (French) and XQuAD (English), whose answers are spans of one known passage. Passages come
+from the product's retriever over the whole public set. Weights are chosen on one half of the questions and
+measured on the other, both ways; those fitted on all questions are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from backend.config import Embedding, Retrieval
+from backend.core.types import Language, Passage
+from backend.embedding.base import Vectors
+from backend.engines.extractive import (
+    BY_MEANING,
+    BY_WORDS,
+    COMPARED,
+    MAX_CHARS,
+    MAX_SENTENCES,
+    ExtractiveEngine,
+)
+from backend.engines.ranking import Sentence, Signs, Weights, found
+from backend.retrieval.base import Hit
+from backend.retrieval.lexical_tantivy import TantivyIndex
+from backend.retrieval.memory import MemoryDenseIndex
+from loadtests import qa
+from loadtests.bench import Report, arguments, data_file, percentile, read_jsonl
+from loadtests.bench_retrieval import Replayed, retriever
+from loadtests.qa import CORPUS, QA, Question
+
+SOURCES = ("piaf", "xquad")
+FALSE_ABSTENTION = 0.05
+Known = tuple[np.ndarray, np.ndarray]
+SIGNS = tuple(field.name for field in fields(Signs))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A question, its answer, and what is given to the engine: as retrieved, gold alone, gold taken out."""
+
+    question: Question
+    answer: str
+    retrieved: tuple[Passage, ...]
+    gold: tuple[Passage, ...]
+    without: tuple[Passage, ...]
+
+    @property
+    def half(self) -> int:
+        return zlib.crc32(self.question.id.encode()) % 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the engine said; no sentences: that it does not know."""
+
+    language: str
+    sentences: int
+    chars: int
+    holds: bool
+    ms: float
+
+
+class Nearness:
+    """Similarities computed beforehand."""
+
+    def __init__(self, questions: dict[str, Vectors], sentences: dict[str, Vectors]) -> None:
+        self._questions = questions
+        self._sentences = sentences
+
+    async def __call__(self, question: str, sentences: Sequence[str]) -> Vectors:
+        return np.stack([self._sentences[one] for one in sentences]) @ self._questions[question]
+
+
+def plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def holds(text: str, answer: str) -> bool:
+    """Whether the answer stands in the text as whole words, whatever the case and the spaces."""
+    return re.search(rf"(?<!\w){re.escape(plain(answer))}(?!\w)", plain(text)) is not None
+
+
+async def retrieve(
+    data: QA, vectors: Vectors, questions: dict[str, Vectors], chosen: Sequence[Question]
+) -> list[Case]:
+    """Every question through the product's retriever, with and without the passages that answer it."""
+    dense, lexical = MemoryDenseIndex(), TantivyIndex(None)
+    await dense.add(CORPUS, data.passages, vectors)
+    await lexical.add(CORPUS, data.passages)
+    settings = Retrieval(deadline_s=60.0)
+    by_id = {passage.id: passage for passage in data.passages}
+    cases = []
+    for question in chosen:
+        near = list(await dense.search(CORPUS, questions[question.text], settings.candidates))
+        worded = list(await lexical.search(CORPUS, question.text, question.language, settings.candidates))
+        given = []
+        for hidden in (frozenset(), question.relevant):
+            given.append(await ask(question, near, worded, hidden, settings))
+        gold = tuple(by_id[id] for id in sorted(question.relevant))
+        cases.append(Case(question, "", given[0], gold, given[1]))
+    return cases
+
+
+async def ask(
+    question: Question, near: list[Hit], worded: list[Hit], hidden: frozenset[str], settings: Retrieval
+) -> tuple[Passage, ...]:
+    """What the product's retriever makes of these hits, less the hidden ones."""
+
+    def shown(hits: list[Hit]) -> Replayed:
+        return Replayed([question], {question.text: [hit for hit in hits if hit.passage.id not in hidden]})
+
+    made = retriever(shown(near), shown(near), shown(worded), settings)
+    result = await made.retrieve(
+        [CORPUS], question.text, question.language, budget_tokens=settings.budget_tokens
+    )
+    return tuple(scored.passage for scored in result.passages)
+
+
+async def measured(
+    cases: Sequence[Case],
+    given: Callable[[Case], tuple[Passage, ...]],
+    engine: Callable[[Case], ExtractiveEngine],
+) -> list[Outcome]:
+    """One answer for each question."""
+    outcomes = []
+    for case in cases:
+        began = time.perf_counter()
+        quotes = await engine(case).quotes(case.question.text, given(case), case.question.language)
+        ms = (time.perf_counter() - began) * 1000
+        text = " ".join(quote.text for quote in quotes)
+        chars = sum(len(f" {quote.text} [{quote.n}]") for quote in quotes) - 1
+        outcomes.append(
+            Outcome(case.question.language, len(quotes), max(0, chars), holds(text, case.answer), ms)
+        )
+    return outcomes
+
+
+async def examples(cases: Sequence[Case], nearness: Nearness | None) -> list[Known]:
+    """Signs and truth of every sentence considered, for each question."""
+    made = []
+    for case in cases:
+        some: list[Sentence] = found(case.question.text, case.retrieved)
+        if nearness is not None and some:
+            some = sorted(some, key=lambda one: -BY_WORDS.likelihood(one.signs))[:COMPARED]
+            near = await nearness(case.question.text, [one.text for one in some])
+            some = [
+                replace(one, signs=replace(one.signs, meaning=float(value)))
+                for one, value in zip(some, near, strict=True)
+            ]
+        signs = np.array([astuple(one.signs) for one in some]).reshape(-1, len(SIGNS))
+        made.append((signs, np.array([holds(one.text, case.answer) for one in some], float)))
+    return made
+
+
+def fitted(cases: Sequence[Case], some: Sequence[Known], *, meaning: bool) -> Weights:
+    """A logistic regression by Newton's method, and thresholds that keep false abstention at its bound."""
+    signs = np.concatenate([one[0] for one in some])[:, : len(SIGNS) if meaning else -1]
+    truth = np.concatenate([one[1] for one in some])
+    rows = np.c_[np.ones(len(signs)), signs]
+    weights = np.zeros(rows.shape[1])
+    ridge = np.diag([0.0, *[0.01] * (rows.shape[1] - 1)])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-rows @ weights))
+        slope = rows.T @ (p - truth) + ridge @ weights
+        curve = (rows * (p * (1 - p))[:, None]).T @ rows + ridge
+        weights -= np.linalg.solve(curve, slope)
+    made = Weights({}, *(float(round(w, 2)) for w in weights))
+    best: dict[Language, list[float]] = {"fr": [], "en": []}
+    for case, (rows, _) in zip(cases, some, strict=True):
+        best[case.question.language].append(max((made.likelihood(Signs(*row)) for row in rows), default=0.0))
+    thresholds = {name: round(float(np.quantile(of, FALSE_ABSTENTION)), 3) for name, of in best.items()}
+    return replace(made, thresholds=thresholds)
+
+
+async def cross_fitted(cases: Sequence[Case], nearness: Nearness | None) -> tuple[list[Weights], Weights]:
+    """Weights for each half, fitted on the other; and those of all."""
+    known = dict(zip(cases, await examples(cases, nearness), strict=True))
+    made = []
+    for some in ([c for c in cases if c.half == 1], [c for c in cases if c.half == 0], cases):
+        made.append(fitted(some, [known[case] for case in some], meaning=nearness is not None))
+    return made[:2], made[2]
+
+
+def engines(halves: Sequence[Weights], nearness: Nearness | None) -> Callable[[Case], ExtractiveEngine]:
+    if nearness is None:
+        made = [ExtractiveEngine(by_words=weights) for weights in halves]
+    else:
+        made = [ExtractiveEngine(nearness, by_meaning=weights) for weights in halves]
+    return lambda case: made[case.half]
+
+
+async def measure(report: Report, cases: Sequence[Case], nearness: Nearness | None, name: str) -> None:
+    """One way of ranking: quality, abstention, speed."""
+    halves, whole = await cross_fitted(cases, nearness)
+    report.say(f"{name}, fitted on all questions: {whole}")
+    report.record(f"weights {name}", str(whole))
+    shipped = BY_WORDS if nearness is None else BY_MEANING
+    rows, abstained = [], []
+    for label, weights in (("cross-fitted", halves), ("as shipped", (shipped, shipped))):
+        engine = engines(weights, nearness)
+        retrieved = await measured(cases, lambda case: case.retrieved, engine)
+        gold = await measured(cases, lambda case: case.gold, engine)
+        without = await measured(cases, lambda case: case.without, engine)
+        for language in ("fr", "en", "all"):
+            some = [
+                [o for o in part if language in (o.language, "all")] for part in (retrieved, gold, without)
+            ]
+            rows.append((label, language, len(some[0]), *(share(part) for part in some[:2]), *shape(some[0])))
+            abstained.append((label, language, silent(some[2]), silent(some[0]), silent(some[1])))
+        if label == "as shipped":
+            too_long = sum(
+                o.sentences > MAX_SENTENCES or o.chars > MAX_CHARS for o in (*retrieved, *gold, *without)
+            )
+            report.bar(
+                f"answers over {MAX_SENTENCES} sentences or {MAX_CHARS} characters ({name})",
+                too_long,
+                at_most=0,
+            )
+            ms = [o.ms for o in retrieved]
+            report.table(
+                f"Time of one answer, {name}, ms", ("p50", "p99"), [(percentile(ms, 50), percentile(ms, 99))]
+            )
+        else:
+            report.bar(f"gold span quoted ({name}, cross-fitted)", share(retrieved), at_least=0.6)
+    report.table(
+        f"Share of answers that hold the gold span, {name}",
+        (
+            "weights",
+            "language",
+            "questions",
+            "passages retrieved",
+            "gold passage given",
+            "sentences",
+            "chars",
+        ),
+        rows,
+    )
+    report.table(
+        f"Says that it does not know, {name}",
+        ("weights", "language", "gold taken out (right)", "as retrieved (false)", "gold given (false)"),
+        abstained,
+    )
+
+
+def share(outcomes: Sequence[Outcome]) -> float:
+    return sum(o.holds for o in outcomes) / max(1, len(outcomes))
+
+
+def silent(outcomes: Sequence[Outcome]) -> float:
+    return sum(o.sentences == 0 for o in outcomes) / max(1, len(outcomes))
+
+
+def shape(outcomes: Sequence[Outcome]) -> tuple[float, float]:
+    """Mean sentences and characters of the answers given."""
+    given = [o for o in outcomes if o.sentences] or list(outcomes)
+    return sum(o.sentences for o in given) / len(given), sum(o.chars for o in given) / len(given)
+
+
+def sampled(data: QA) -> QA:
+    """Every sixth question and the passages of the two sources: easier than the whole."""
+    return QA([p for p in data.passages if p.name in SOURCES], data.questions[::6])
+
+
+async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
+    data = qa.load(args)
+    answers = {
+        row["id"]: row["answer"]
+        for row in read_jsonl(data_file(args, "qa_questions.jsonl"))
+        if row["source"] in SOURCES and row["answer"]
+    }
+    if args.quick:
+        data = sampled(data)
+    section, cache = Embedding(), args.cache
+    embedder = qa.embedder(
+        (cache or folder) / "models",
+        name=section.model,
+        runtime=section.runtime,
+        precision=section.precision,
+        threads=2,
+    )
+    vectors = await qa.passage_vectors(embedder, [p.indexed_text for p in data.passages], cache)
+    asked = await qa.query_vectors(embedder, [q.text for q in data.questions], cache)
+    questions = dict(zip((q.text for q in data.questions), asked, strict=True))
+    chosen = [q for q in data.questions if q.id in answers]
+    cases = [
+        replace(case, answer=answers[case.question.id])
+        for case in await retrieve(data, vectors, questions, chosen)
+    ]
+    in_hand = sum(any(p.id in c.question.relevant for p in c.retrieved) for c in cases) / len(cases)
+    report.say(
+        f"{len(data.passages)} passages, {len(cases)} questions, gold passage retrieved for {in_hand:.3f}"
+    )
+    report.record("gold_passage_retrieved", in_hand)
+    await measure(report, cases, None, "by words")
+    if not args.words:
+        texts = sorted({one for case in cases for one in considered(case)})
+        rows = await qa.passage_vectors(embedder, texts, cache, "sentences")
+        await measure(
+            report, cases, Nearness(questions, dict(zip(texts, rows, strict=True))), "by words and meaning"
+        )
+
+
+def considered(case: Case) -> list[str]:
+    """Sentences whose meaning the engine may ask for."""
+    return [
+        one.text
+        for given in (case.retrieved, case.gold, case.without)
+        for one in sorted(found(case.question.text, given), key=lambda one: -BY_WORDS.likelihood(one.signs))[
+            :COMPARED
+        ]
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it."""
+
+    def more(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--cache", type=Path, default=None, metavar="DIR", help="keep vectors here")
+        parser.add_argument("--words", action="store_true", help="leave out the ranking by meaning")
+
+    args = arguments("Answers quoted without a model.", argv, more=more)
+    report = Report("bench_extractive")
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(args, report, Path(folder)))
+    return report.finish(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
