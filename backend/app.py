@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TypedDict
 
 from fastapi import FastAPI
@@ -26,7 +27,10 @@ class State(TypedDict):
 Open = Callable[[Settings], AbstractAsyncContextManager[Services]]
 
 
-def create_app(settings: Settings | None = None, opener: Open = open_services) -> FastAPI:
+SERVING: Open = partial(open_services, serving=True)
+
+
+def create_app(settings: Settings | None = None, opener: Open = SERVING) -> FastAPI:
     """An ASGI application; its services open when the server starts and close when it stops."""
     settings = settings or Settings()
 

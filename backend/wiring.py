@@ -20,7 +20,7 @@ from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
 from backend.core.errors import LibriError, RetrievalUnavailable
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Embedder, Encoder
 from backend.embedding.batching import BatchingEmbedder
@@ -72,12 +72,13 @@ SPECIAL_TOKENS = 2
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, instances: Sequence[Instance] | None = None
+    settings: Settings, *, serving: bool = False, instances: Sequence[Instance] | None = None
 ) -> AsyncIterator[Services]:
     """Everything the process needs, opened; closed in reverse order on leaving.
 
     Args:
         settings: Of the process.
+        serving: Work in the background as well: ingestions, abandoned answers, outdated documents.
         instances: Take the place of the model servers that the settings name.
 
     Raises:
@@ -140,13 +141,15 @@ async def open_services(
             default_model=settings.engine.model,
             settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
         )
-        await history.abandon(clock.now())
         background = Background()
         stack.push_async_callback(background.close)
         stack.push_async_callback(producer.close, 0)
-        background.start(ingestion.run_worker(), name="ingest worker")
-        background.start(producer.sweep(), name="abandoned generations")
         await _warm(embedder)
+        if serving:
+            await history.abandon(clock.now())
+            background.start(ingestion.run_worker(), name="ingest worker")
+            background.start(producer.sweep(), name="abandoned generations")
+            background.start(_renew(keys, catalogue, ingestion), name="outdated documents")
         yield Services(
             settings=settings,
             runs=runs,
@@ -279,6 +282,13 @@ def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[I
         Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
         for number, endpoint in enumerate(endpoints, 1)
     ]
+
+
+async def _renew(keys: KeyStore, catalogue: Catalogue, ingestion: Ingestion) -> None:
+    """Queue documents that another parser, chunking or embedder made."""
+    for tenant in {LOCAL_TENANT, *(key.tenant for key in await keys.keys())}:
+        for corpus in await catalogue.corpora(tenant):
+            await ingestion.reingest(corpus)
 
 
 async def _warm(embedder: Embedder) -> None:

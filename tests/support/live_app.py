@@ -114,7 +114,7 @@ def scripted(engine: ScriptedEngine, *, slots: int = 4) -> list[Instance]:
 @asynccontextmanager
 async def live_app(settings: Settings, instances: Sequence[Instance] = ()) -> AsyncIterator[LiveApp]:
     """Start the application on a free port, stop it on leaving."""
-    app = create_app(settings, partial(open_services, instances=instances))
+    app = create_app(settings, partial(open_services, serving=True, instances=instances))
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False)
     )
