@@ -117,7 +117,7 @@ async def test_blocks_shown_early_are_the_blocks_of_the_whole(reader: Reader, te
 
 async def test_a_block_is_finished_as_soon_as_the_next_one_begins(reader: Reader):
     assert await finished_parts(reader, "One.\n\nT", 1) == ["One.\n\n", "T"]
-    assert await finished_parts(reader, "One.\n\n- ", 1) == ["One.\n\n- "]
+    assert await finished_parts(reader, "One.\n\n- a\n\n- b\n\nT", 1) == ["One.\n\n", "- a\n\n- b\n\n", "T"]
 
 
 async def shown(reader: Reader, language: str, *calls: list[Any]) -> list[str]:

@@ -1,8 +1,8 @@
 // Where Markdown that is still being written has ended for good.
 
 const FENCE = /^\s*(`{3,}|~{3,})/;
-const SAFE_START = /^[^\s\d\-+*]/; // cannot continue a list, nor be indented code
-const LIST_START = /^([-+*]|\d{1,9}[.)])(\s|$)/;
+const LIST_START = /^\s*([-+*]|\d{1,9}[.)])(\s|$)/;
+const MAYBE_LIST = /^[\d\-+*]/;
 const LONGEST_MARKER = 12;
 
 /** Feed it text as it comes; `push` gives how many characters, from the start, are in finished blocks. */
@@ -11,6 +11,7 @@ export class Blocks {
   #read = 0; // characters in complete lines
   #fence = null;
   #blank = false; // the last complete line was blank and outside a fence
+  #inList = false; // a list has begun since the last finished block: its next item may be still to come
   #finished = 0;
 
   push(text) {
@@ -28,14 +29,19 @@ export class Blocks {
   #decide(whole) {
     const line = this.#line;
     if (!this.#blank || this.#fence || line.trim() === "") return;
-    const starts = SAFE_START.test(line) || (/^\S/.test(line) && (whole || line.length >= LONGEST_MARKER) && !LIST_START.test(line));
-    if (starts) this.#finished = this.#read;
-    if (starts || whole) this.#blank = false;
+    const indented = /^\s/.test(line);
+    const undecided = this.#inList && !whole && MAYBE_LIST.test(line) && line.length < LONGEST_MARKER;
+    if (undecided) return;
+    this.#blank = false;
+    if (indented || (this.#inList && LIST_START.test(line))) return;
+    this.#finished = this.#read;
+    this.#inList = false;
   }
 
   #complete() {
     const line = this.#line;
     const mark = FENCE.exec(line)?.[1];
+    if (!this.#fence && LIST_START.test(line)) this.#inList = true;
     if (this.#fence) {
       const closes = mark && mark[0] === this.#fence[0] && mark.length >= this.#fence.length && line.trim() === mark;
       if (closes) this.#fence = null;
