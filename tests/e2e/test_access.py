@@ -1,0 +1,125 @@
+"""Who may ask, over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from backend.core.types import Role
+from backend.engines.scripted import ScriptedEngine, recite
+from tests.support.live_app import HOURS, LiveApp, live_app, scripted, settings_in
+
+KEY = "operator-key-of-the-test"
+QUESTION = {"question": "When does the library open in the morning?"}
+
+
+@pytest.fixture
+async def app(tmp_path: Path, models_dir: Path) -> AsyncIterator[LiveApp]:
+    settings = settings_in(tmp_path / "data", models_dir, auth={"api_key": KEY})
+    async with live_app(settings, scripted(ScriptedEngine(recite("At nine [1].")))) as live:
+        await live.put(HOURS)
+        yield live
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def test_without_the_key_nothing_is_answered(app: LiveApp) -> None:
+    for headers in ({}, bearer("wrong"), {"Authorization": "Basic eDp5"}, {"Cookie": "libri_session=forged"}):
+        response = await app.client.post("/api/v1/chat", json=QUESTION, headers=headers)
+        assert response.status_code == 401, headers
+        assert response.json()["code"] == "unauthenticated"
+    assert (await app.client.post("/api/v1/chat", json=QUESTION, headers=bearer(KEY))).status_code == 200
+
+
+async def test_the_page_comes_without_a_key_and_its_cookie_with_one(app: LiveApp) -> None:
+    page = await app.client.get("/")
+    assert page.status_code == 200
+    assert "set-cookie" not in page.headers
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert (await app.client.post("/api/v1/session", json={"key": "wrong"})).status_code == 401
+    signed_in = await app.client.post("/api/v1/session", json={"key": KEY})
+    assert signed_in.status_code == 204
+    cookie = signed_in.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert (await app.client.post("/api/v1/chat", json=QUESTION)).status_code == 200
+
+
+async def test_a_key_reads_only_the_corpora_it_was_given(app: LiveApp) -> None:
+    keys = app.services.keys
+    made = await keys.create(
+        name="reader", tenant="local", roles=frozenset({Role.READER}), corpora=frozenset({"other"})
+    )
+    headers = bearer(made.secret)
+    asked = QUESTION | {"corpora": ["default"]}
+    assert (await app.client.post("/api/v1/chat", json=asked, headers=headers)).status_code == 403
+    assert (await app.client.get("/api/v1/documents", headers=headers)).status_code == 403
+    own = await app.client.post("/api/v1/chat", json=QUESTION, headers=headers)
+    assert own.json()["finish_reason"] == "no_answer"
+
+
+async def test_a_reader_may_neither_upload_nor_look_behind(app: LiveApp) -> None:
+    keys = app.services.keys
+    made = await keys.create(
+        name="reader", tenant="local", roles=frozenset({Role.READER}), corpora=frozenset({"*"})
+    )
+    headers = bearer(made.secret)
+    upload = await app.client.post("/api/v1/documents", files={"file": HOURS}, headers=headers)
+    assert upload.status_code == 403
+    assert (await app.client.get("/config", headers=headers)).status_code == 403
+    assert (await app.client.get("/health/deep", headers=headers)).status_code == 403
+    assert (await app.client.get("/health/deep", headers=bearer(KEY))).status_code == 200
+
+
+async def test_another_tenants_documents_do_not_exist(app: LiveApp) -> None:
+    made = await app.services.keys.create(
+        name="them", tenant="them", roles=frozenset(Role), corpora=frozenset({"*"})
+    )
+    headers = bearer(made.secret)
+    ours = (await app.client.get("/api/v1/documents", headers=bearer(KEY))).json()["documents"][0]["id"]
+    assert (await app.client.get("/api/v1/documents", headers=headers)).json()["documents"] == []
+    for path in (f"/api/v1/documents/{ours}", f"/api/v1/documents/{ours}/text"):
+        assert (await app.client.get(path, headers=headers)).status_code == 404
+    assert (await app.client.delete(f"/api/v1/documents/{ours}", headers=headers)).status_code == 404
+    answer = await app.client.post("/api/v1/chat", json=QUESTION, headers=headers)
+    assert answer.json()["finish_reason"] == "no_answer"
+
+
+async def test_another_subjects_run_and_conversation_do_not_exist(app: LiveApp) -> None:
+    body = (await app.client.post("/api/v1/chat", json=QUESTION, headers=bearer(KEY))).json()
+    made = await app.services.keys.create(
+        name="peer", tenant="local", roles=frozenset(Role), corpora=frozenset({"*"})
+    )
+    headers = bearer(made.secret)
+    run, conversation = body["run_id"], body["conversation_id"]
+    assert (await app.client.get(f"/api/v1/runs/{run}/events", headers=headers)).status_code == 404
+    assert (await app.client.delete(f"/api/v1/runs/{run}", headers=headers)).status_code == 404
+    assert (await app.client.get(f"/api/v1/conversations/{conversation}", headers=headers)).status_code == 404
+    follow_up = QUESTION | {"conversation_id": conversation}
+    assert (await app.client.post("/api/v1/chat", json=follow_up, headers=headers)).status_code == 404
+
+
+async def test_a_revoked_key_is_worth_nothing(app: LiveApp) -> None:
+    keys = app.services.keys
+    made = await keys.create(name="x", tenant="local", roles=frozenset(Role), corpora=frozenset({"*"}))
+    assert (await app.client.get("/api/v1/session", headers=bearer(made.secret))).status_code == 200
+    await keys.revoke(made.key.id)
+    assert (await app.client.get("/api/v1/session", headers=bearer(made.secret))).status_code == 401
+
+
+async def test_another_host_name_and_another_origin_are_refused(app: LiveApp) -> None:
+    response = await app.client.get("/health", headers={"Host": "evil.example"})
+    assert response.status_code in (400, 421)
+    headers = bearer(KEY) | {"Origin": "https://evil.example"}
+    assert (await app.client.post("/api/v1/chat", json=QUESTION, headers=headers)).status_code == 403
+
+
+async def test_behind_a_proxy_loopback_counts_for_nothing(tmp_path: Path, models_dir: Path) -> None:
+    async with live_app(settings_in(tmp_path / "data", models_dir)) as app:
+        assert (await app.client.get("/api/v1/session")).status_code == 200
+        forwarded = {"X-Forwarded-For": "203.0.113.9"}
+        assert (await app.client.get("/api/v1/session", headers=forwarded)).status_code == 401
