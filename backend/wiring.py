@@ -249,7 +249,7 @@ def _open_ingestion(
     worker = Worker(
         catalogue=catalogue,
         jobs=jobs,
-        leases=SqlLeases(engine, clock),
+        leases=SqlLeases(engine, clock, alone=not settings.data.database_url),  # the folder is locked
         pipeline=Pipeline(
             jobs, Preparer(catalogue, jobs, reader, cut, made_by), publisher, section.batch_passages
         ),

@@ -12,11 +12,17 @@ from backend.ingest.tables import corpus_leases
 
 
 class SqlLeases:
-    """`Leases` as one row a corpus."""
+    """`Leases` as one row a corpus.
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    Args:
+        alone: No other process can be at work, so that the lease of one that was killed need not lapse.
+    """
+
+    def __init__(self, engine: AsyncEngine, clock: Clock, *, alone: bool = False) -> None:
         self._engine = engine
         self._clock = clock
+        self._alone = alone
+        self._ours: set[str] = set()
 
     async def take(self, corpus: CorpusRef, owner: str, lease_s: float) -> bool:
         """Take or renew; see `Leases.take`."""
@@ -25,13 +31,18 @@ class SqlLeases:
             tenant=corpus.tenant, corpus=corpus.name, owner=owner, expires=now + lease_s
         )
         free = or_(corpus_leases.c.expires <= now, corpus_leases.c.owner == owner)
+        if self._alone:
+            free = corpus_leases.c.owner.not_in(self._ours - {owner})
         query = new.on_conflict_do_update(
             index_elements=["tenant", "corpus"],
             set_={"owner": new.excluded.owner, "expires": new.excluded.expires},
             where=free,
         ).returning(corpus_leases.c.owner)
         async with transaction(self._engine) as sql:
-            return (await sql.execute(query)).first() is not None
+            taken = (await sql.execute(query)).first() is not None
+        if taken:
+            self._ours.add(owner)
+        return taken
 
     async def renew(self, corpus: CorpusRef, owner: str, lease_s: float) -> bool:
         """Extend; see `Leases.renew`."""
@@ -43,6 +54,7 @@ class SqlLeases:
         """Give it back."""
         async with transaction(self._engine) as sql:
             await sql.execute(delete(corpus_leases).where(_held(corpus, owner)))
+        self._ours.discard(owner)
 
 
 def _held(corpus: CorpusRef, owner: str) -> ColumnElement[bool]:

@@ -242,6 +242,15 @@ async def test_a_lapsed_lease_is_taken_over_by_another_worker(path, engine, cloc
     assert (await path.ingestion.status("acme", status.id)).state == "done"
 
 
+async def test_a_process_that_is_alone_does_not_wait_for_the_dead(engine, clock):
+    assert await SqlLeases(engine, clock).take(BOOKS, "a process that died", 30)
+    leases = SqlLeases(engine, clock, alone=True)
+    assert await leases.take(BOOKS, "one", 30)
+    assert not await leases.take(BOOKS, "two", 30)
+    await leases.release(BOOKS, "one")
+    assert await leases.take(BOOKS, "two", 30)
+
+
 async def test_a_worker_that_was_overtaken_changes_nothing(path, engine, clock):
     """A stopped process wakes up after another has done its work, and newer work."""
     quick = write_path(engine, clock, like=path)
