@@ -305,6 +305,9 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
         f"{len(data.passages)} passages, {len(cases)} questions, gold passage retrieved for {in_hand:.3f}"
     )
     report.record("gold_passage_retrieved", in_hand)
+    elsewhere = sum(any(holds(p.text, c.answer) for p in c.without) for c in cases) / len(cases)
+    report.say(f"with the gold passage taken out, another one holds the answer's words for {elsewhere:.3f}")
+    report.record("answer_words_in_other_passages", elsewhere)
     await measure(report, cases, None, "by words")
     if not args.words:
         texts = sorted({one for case in cases for one in considered(case)})

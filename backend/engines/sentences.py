@@ -16,6 +16,7 @@ _END = re.compile(r"(?:[.!?]+|…)(?:[\"”’)\]]|[\s\u00a0\u202f]?»)*(?=\s|$)
 _WORD_BEFORE = re.compile(r"([^\s(«\"“']+)$")
 _ACRONYM = re.compile(r"(?:[A-ZÀ-Þ]\.-?)+[A-ZÀ-Þ]")
 _BULLET = re.compile(r"^\s*(?:[-–—•▪◦‣*·●○■□]|\d{1,2}[.)]|[a-z]\))\s+")
+_SPACE_BEFORE = re.compile(r"\s+([.,)])")
 _OPENING = "«\"“(['‘-–—"
 _MAX_QUOTED = 300
 _FULL_LINE = 60
@@ -36,28 +37,43 @@ def sentences(text: str) -> list[str]:
 def _blocks(text: str) -> list[str]:
     """Lines put together again: wrapped lines, and lists under the line that introduces them."""
     blocks: list[str] = []
+    before, listing = "", False
     for raw in text.splitlines():
-        line = " ".join(raw.split())
-        if not line:
-            blocks.append("")
-            continue
         item = _BULLET.match(raw) is not None
-        line = _BULLET.sub("", raw).strip() if item else line
-        line = " ".join(line.split())
-        before = blocks[-1] if blocks else ""
-        if before and _continues(before, line, item=item):
-            blocks[-1] = f"{before} {line}"
-        else:
+        line = _tidy(_BULLET.sub("", raw))
+        listing = listing or before.endswith(":")
+        joint = _joint(before, line, item=item, listing=listing) if before and line else None
+        if joint is None:
+            if listing:
+                blocks[-1] = _ended(blocks[-1])
             blocks.append(line)
-    return [block for block in blocks if block]
+            listing = False
+        else:
+            blocks[-1] += joint + line
+        before = line
+    return [_ended(block) if listing and block is blocks[-1] else block for block in blocks if block]
 
 
-def _continues(before: str, line: str, *, item: bool) -> bool:
-    if item:
-        return before[-1] in ":;,"
+def _tidy(line: str) -> str:
+    line = _SPACE_BEFORE.sub(r"\1", " ".join(line.split()))
+    return line.replace("( ", "(")
+
+
+def _joint(before: str, line: str, *, item: bool, listing: bool) -> str | None:
+    """What goes between two lines; None: they do not belong together."""
+    if before[-1] in ":;,":
+        return " "
     if before[-1] in ".!?…»":
-        return False
-    return line[0].islower() or before[-1] in ",;" or len(before) >= _FULL_LINE
+        return None
+    if listing and (item or line[0].isupper()):
+        return None if line[-1] in ".!?…" and not item else " ; "
+    if not item and (line[0].islower() or len(before) >= _FULL_LINE):
+        return " "
+    return None
+
+
+def _ended(block: str) -> str:
+    return block if block[-1] in ".!?…:" else block.rstrip(" ,;") + "."
 
 
 def _split(block: str) -> list[str]:
