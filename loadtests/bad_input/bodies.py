@@ -252,7 +252,6 @@ def _header_inputs() -> Iterator[Input]:
 def _odd_headers() -> Iterator[dict[str, str]]:
     for value in (
         "Bearer",
-        "Bearer  ",
         "Basic YTpi",
         "Bearer libri_x_y",
         "Bearer " + "a" * 9000,

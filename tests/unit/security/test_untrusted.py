@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.security.untrusted import neutralise
-from tests.support.control_tokens import CONTROL_TOKENS
+from loadtests.bad_input.control_tokens import CONTROL_TOKENS
 
 PIECES = sorted(
     {piece for token in CONTROL_TOKENS for piece in (token, token[:1], token[:3], token[1:], token[-2:])}
