@@ -133,12 +133,14 @@ class Retrieval(Section):
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
     deadline_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
     rrf_k: float = Field(10.0, gt=0, description="Rank constant of the fusion.")
-    lexical_weight: float = Field(2.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
+    lexical_weight: float = Field(3.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
     per_document: int = Field(2, ge=1, description="Passages of one document before those of others.")
-    title_boost: float = Field(0.2, ge=0, description="Weight of a match in title or headings, over the text's.")
+    title_boost: float = Field(
+        0.2, ge=0, description="Weight of a match in title or headings, over the text's."
+    )
     limit: int = Field(6, ge=1, description="Most passages given to the model.")
     budget_tokens: int = Field(1800, ge=1, description="Most tokens of passages given to the model.")
-    no_answer_threshold: float = Field(0.0, ge=0, le=1, description="Below it, the assistant does not know.")
+    no_answer_threshold: float = Field(0.14, ge=0, le=1, description="Below it, the assistant does not know.")
 
 
 class Engine(Section):

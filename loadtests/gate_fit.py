@@ -1,9 +1,9 @@
 """The no-answer gate: how its coefficients are fitted, and what its threshold costs and catches.
 
-Each question is asked twice of the recorded hits: as it is, and with every passage that answers it taken out.
-The first passage found is an example of one that bears on the question (when one that answers is among the first
-six), and of one that does not. Fitted on one half of the questions, reported on the other, both ways round.
-The coefficients that the product holds are those of all questions.
+Each question is asked twice of the recorded hits: as it is, and with every passage that answers it taken
+out. The first passage found is an example of one that bears on the question (when one that answers is among
+the first six), and of one that does not. Fitted on one half of the questions, reported on the other, both
+ways round. The coefficients that the product holds are those of all questions.
 """
 
 from __future__ import annotations
@@ -68,14 +68,16 @@ async def examples(questions: Sequence[Question], hits: Recorded, state: str) ->
     for question in questions:
         result = await made.retrieve([CORPUS], question.text, question.language, budget_tokens=1_000_000)
         if not result.passages:
-            found.append(Example(question, Signs(0.0, 0.0), state))
+            found.append(Example(question, Signs(0.0, 0.0, 0.0), state))
             continue
         first = result.passages[0].passage.id
         cosine = next((h.score for h in hits.dense[question.text] if h.passage.id == first), 0.0)
-        covers = next((h.covers for h in hits.lexical[question.text] if h.passage.id == first), 0.0)
+        words = next(
+            ((h.covers, h.matched) for h in hits.lexical[question.text] if h.passage.id == first), (0.0, 0.0)
+        )
         right = state != "answered" or bool({s.passage.id for s in result.passages[:6]} & question.relevant)
         if right:
-            found.append(Example(question, Signs(max(0.0, cosine), covers), state))
+            found.append(Example(question, Signs(max(0.0, cosine), *words), state))
     return found
 
 
@@ -100,12 +102,12 @@ def logistic(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float = 0.1)
     return w
 
 
-def fitted(some: Sequence[Example], language: Language, *, cosine: bool, covers: bool) -> Fit:
+def fitted(some: Sequence[Example], language: Language, *, cosine: bool, words: bool) -> Fit:
     """The fit for one language, on the signs that are there."""
     mine = [e for e in some if e.question.language == language]
-    x = np.array([[(e.signs.cosine or 0) * cosine, (e.signs.covers or 0) * covers] for e in mine])
-    bias, c, w = logistic(x, np.array([float(e.state == "answered") for e in mine]))
-    return Fit(round(float(bias), 2), round(float(c), 2), round(float(w), 2))
+    x = np.array([[e.signs.cosine or 0, e.signs.covers or 0, np.log1p(e.signs.matched or 0)] for e in mine])
+    w = logistic(x * [cosine, words, words], np.array([float(e.state == "answered") for e in mine]))
+    return Fit(*(round(float(value), 2) for value in w))
 
 
 def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
@@ -125,7 +127,7 @@ def cross_scored(some: Sequence[Example]) -> tuple[dict[int, float], list[float]
     thresholds = []
     for half in (0, 1):
         train = [e for e in some if _fold(e) != half]
-        fits = {name: fitted(train, name, cosine=True, covers=True) for name in ("fr", "en")}
+        fits = {name: fitted(train, name, cosine=True, words=True) for name in ("fr", "en")}
         answered = [fits[e.question.language](e.signs) for e in train if e.state == "answered"]
         thresholds.append(float(np.quantile(answered, FALSE_ABSTENTION)))
         scores |= {i: fits[e.question.language](e.signs) for i, e in enumerate(some) if _fold(e) == half}
@@ -187,11 +189,11 @@ async def _held(report: Report, known: Sequence[Example], strange: Sequence[Exam
 
 
 def _show(report: Report, known: Sequence[Example]) -> None:
-    for name, cosine, covers in (
+    for name, cosine, words in (
         ("BOTH", True, True),
         ("DENSE_ONLY", True, False),
         ("LEXICAL_ONLY", False, True),
     ):
-        fits = {language: fitted(known, language, cosine=cosine, covers=covers) for language in ("fr", "en")}
+        fits = {language: fitted(known, language, cosine=cosine, words=words) for language in ("fr", "en")}
         report.say(f"{name} = {fits}")
         report.record(f"fit_{name}", str(fits))

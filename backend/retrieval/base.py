@@ -18,11 +18,13 @@ class Hit:
     Attributes:
         covers: Share of the question's words that the passage holds, weighed by their rarity, in [0, 1];
             known for the first hits of a lexical index only.
+        matched: The same words counted, each as a part of one that is as rare as can be; known likewise.
     """
 
     passage: Passage
     score: float
     covers: float = 0.0
+    matched: float = 0.0
 
 
 class DenseIndex(Protocol):

@@ -24,7 +24,9 @@ from backend.retrieval import payload
 from backend.retrieval.base import Hit
 from backend.retrieval.threads import Threads
 
-_HNSW = {"hnsw": {"space": "cosine", "ef_search": 200, "ef_construction": 200}}
+# Ten true neighbours among 4,465 passages: 0.975 found with the defaults (0.4 for an English question among
+# French passages), 0.996 with these (the rest are ties); a search takes 1 to 3 ms more on a busy machine.
+_HNSW = {"hnsw": {"space": "cosine", "ef_search": 400, "ef_construction": 200, "max_neighbors": 32}}
 _FULL = ("no space left", "disk is full", "disk full")
 
 

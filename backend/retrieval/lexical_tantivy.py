@@ -29,6 +29,7 @@ _VERSION: Final = f"1.{analysis.VERSION}"
 Terms = dict[str, float]
 _MOST_TERMS: Final = 64
 _JUDGED: Final = 10
+_SMALL_CORPUS: Final = 1000
 _HEAP_BYTES: Final = 32_000_000
 _FULL = ("no space left", "disk is full", "disk full")
 
@@ -164,11 +165,14 @@ class TantivyIndex:
         return Query.boolean_query(clauses)
 
     def _covering(self, searcher: Searcher, terms: Terms, hits: Sequence[Hit]) -> Iterator[Hit]:
-        rarity = {term: weight * _rarity(searcher, term) for term, weight in terms.items()}
-        whole = sum(rarity.values()) or 1.0
+        rarity = {
+            term: weight * _rarity(searcher, searcher.doc_freq("all", term)) for term, weight in terms.items()
+        }
+        whole, rarest = sum(rarity.values()), _rarity(searcher, 0)
         for hit in hits:
             held = set(self._stems(hit.passage.language, hit.passage.indexed_text))
-            yield Hit(hit.passage, hit.score, sum(rarity[term] for term in terms if term in held) / whole)
+            mass = sum(rarity[term] for term in terms if term in held)
+            yield Hit(hit.passage, hit.score, covers=mass / whole, matched=mass / rarest)
 
     def _function_words(self) -> frozenset[str]:
         """Stop words of either language, as the other's stemmer leaves them."""
@@ -213,10 +217,10 @@ class TantivyIndex:
         return (self._folder or Path()) / digest[:40]
 
 
-def _rarity(searcher: Searcher, term: str) -> float:
-    """Inverse document frequency, as in BM25."""
-    holding = searcher.doc_freq("all", term)
-    return math.log(1 + (max(0, searcher.num_docs - holding) + 0.5) / (holding + 0.5))
+def _rarity(searcher: Searcher, holding: int) -> float:
+    """Inverse document frequency, as in BM25; a small corpus says little of how rare a word is."""
+    size = max(searcher.num_docs, _SMALL_CORPUS)
+    return math.log(1 + (size - holding + 0.5) / (holding + 0.5))
 
 
 def _schema() -> Schema:

@@ -166,4 +166,5 @@ def _signs(passage: Passage, found: _Found) -> Signs:
     return Signs(
         cosine=of(found.dense, lambda hit: max(0.0, hit.score)),
         covers=of(found.lexical, lambda hit: hit.covers),
+        matched=of(found.lexical, lambda hit: hit.matched),
     )

@@ -1,0 +1,31 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.retrieval.gate import Signs, bearing
+
+shares = st.floats(0, 1)
+counts = st.floats(0, 60)
+languages = st.sampled_from(("fr", "en"))
+
+
+@given(st.none() | st.floats(-1, 1), st.none() | shares, st.none() | counts, languages)
+def test_a_score_is_a_share(cosine, covers, matched, language):
+    assert 0 <= bearing(Signs(cosine, covers, matched), language) <= 1
+
+
+@given(shares, shares, counts, shares, shares, counts, languages)
+def test_more_of_every_sign_never_scores_less(cosine, covers, matched, more_c, more_w, more_m, language):
+    less = Signs(cosine, covers, matched)
+    more = Signs(cosine + more_c, covers + more_w, matched + more_m)
+    assert bearing(more, language) >= bearing(less, language)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_each_index_alone_can_tell_good_from_bad(language):
+    for good, bad in (
+        (Signs(0.9, 1.0, 4.0), Signs(0.1, 0.0, 0.0)),
+        (Signs(0.9, None, None), Signs(0.1, None, None)),
+        (Signs(None, 1.0, 4.0), Signs(None, 0.05, 0.2)),
+    ):
+        assert bearing(good, language) > 0.5 > bearing(bad, language)

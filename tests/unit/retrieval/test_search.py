@@ -1,0 +1,207 @@
+import asyncio
+
+import pytest
+
+from backend.config import Retrieval
+from backend.core.errors import EmbedderUnavailable, RetrievalUnavailable
+from backend.corpus.base import CorpusRef, LiveView
+from backend.retrieval.lexical_tantivy import TantivyIndex
+from backend.retrieval.memory import MemoryDenseIndex
+from backend.retrieval.search import HybridRetriever
+from tests.support.shelf import LIBRARY, HashEmbedder, passage
+
+ARCHIVE = CorpusRef("city", "archive")
+
+
+class Catalogue:
+    """Live views that a test sets."""
+
+    def __init__(self) -> None:
+        self.views = {LIBRARY: LiveView("v1", frozenset({"r1"}))}
+
+    async def live(self, corpus):
+        return self.views.get(corpus, LiveView("", frozenset()))
+
+
+class Faulty:
+    """An index whose searches do what a test says first."""
+
+    def __init__(self, inner) -> None:
+        self.inner = inner
+        self.error: Exception | None = None
+        self.hangs = False
+        self.before = None
+        self.limits: list[int] = []
+
+    async def search(self, *args):
+        self.limits.append(args[-1])
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+        if self.before is not None:
+            await self.before()
+        return await self.inner.search(*args)
+
+
+class Bench:
+    """A retriever over real in-memory indexes."""
+
+    def __init__(self, **changes) -> None:
+        self.embedder = HashEmbedder()
+        self.dense, self.lexical = Faulty(MemoryDenseIndex()), Faulty(TantivyIndex(None))
+        self.catalogue = Catalogue()
+        settings = Retrieval(**({"deadline_s": 0.05, "no_answer_threshold": 0.0} | changes))
+        self.retriever = HybridRetriever(
+            embedder=self.embedder,
+            dense=self.dense,
+            lexical=self.lexical,
+            catalogue=self.catalogue,
+            settings=settings,
+        )
+
+    async def put(self, *passages, corpus=LIBRARY):
+        vectors = await self.embedder.embed_passages([p.indexed_text for p in passages])
+        await self.dense.inner.add(corpus, passages, vectors)
+        await self.lexical.inner.add(corpus, passages)
+
+    async def ask(self, question, *, corpora=(LIBRARY,), budget=1000):
+        return await self.retriever.retrieve(corpora, question, "fr", budget_tokens=budget)
+
+
+def texts(result):
+    return [scored.passage.text for scored in result.passages]
+
+
+@pytest.fixture
+def bench(request):
+    made = Bench(**getattr(request, "param", {}))
+    yield made
+    made.lexical.inner.close()
+
+
+async def test_the_best_comes_first_with_a_score_and_the_version(bench):
+    await bench.put(passage("prêt livre durée"), passage("horaires ouverture"), passage("prêt revue"))
+    result = await bench.ask("durée du prêt d'un livre")
+    assert texts(result)[0] == "prêt livre durée"
+    assert result.versions == (("library", "v1"),)
+    assert result.degraded == ()
+    assert all(0 <= scored.score <= 1 for scored in result.passages)
+
+
+async def test_only_live_revisions_are_found(bench):
+    await bench.put(passage("prêt ancien", revision="r0"), passage("prêt nouveau", revision="r1"))
+    assert texts(await bench.ask("prêt")) == ["prêt nouveau"]
+
+
+@pytest.mark.parametrize("bench", [{"candidates": 2}], indirect=True)
+async def test_dead_passages_do_not_crowd_out_live_ones(bench):
+    await bench.put(*(passage("prêt prêt prêt", revision="dead") for _ in range(20)))
+    await bench.put(passage("prêt parmi beaucoup d'autres mots", revision="r1"))
+    assert texts(await bench.ask("prêt")) == ["prêt parmi beaucoup d'autres mots"]
+    assert max(bench.dense.limits) > 2
+
+
+async def test_a_flip_during_the_search_is_noticed(bench):
+    await bench.put(passage("prêt ancien", revision="r1"))
+
+    async def flip():
+        if bench.catalogue.views[LIBRARY].version == "v1":
+            await bench.put(passage("prêt nouveau", revision="r2"))
+            bench.catalogue.views[LIBRARY] = LiveView("v2", frozenset({"r2"}))
+            await bench.dense.inner.remove(LIBRARY, ["r1"])
+            await bench.lexical.inner.remove(LIBRARY, ["r1"])
+
+    bench.dense.before = flip
+    result = await bench.ask("prêt")
+    assert texts(result) == ["prêt nouveau"]
+    assert result.versions == (("library", "v2"),)
+
+
+@pytest.mark.parametrize("fault", ["error", "hangs"])
+async def test_without_the_dense_index_the_lexical_one_answers(bench, fault):
+    await bench.put(passage("prêt"))
+    setattr(bench.dense, fault, RetrievalUnavailable("down") if fault == "error" else True)
+    result = await bench.ask("prêt")
+    assert (texts(result), result.degraded) == (["prêt"], ("dense",))
+
+
+async def test_without_the_embedder_the_lexical_index_answers(bench):
+    await bench.put(passage("prêt"))
+    bench.embedder.down = EmbedderUnavailable("down")
+    result = await bench.ask("prêt")
+    assert (texts(result), result.degraded) == (["prêt"], ("dense",))
+
+
+@pytest.mark.parametrize("fault", ["error", "hangs"])
+async def test_without_the_lexical_index_the_dense_one_answers(bench, fault):
+    await bench.put(passage("prêt"))
+    setattr(bench.lexical, fault, RetrievalUnavailable("down") if fault == "error" else True)
+    result = await bench.ask("prêt")
+    assert (texts(result), result.degraded) == (["prêt"], ("lexical",))
+
+
+async def test_without_both_nothing_is_pretended(bench):
+    await bench.put(passage("prêt"))
+    bench.embedder.down = EmbedderUnavailable("down")
+    bench.lexical.hangs = True
+    with pytest.raises(RetrievalUnavailable):
+        await bench.ask("prêt")
+
+
+async def test_a_defect_is_not_taken_for_an_outage(bench):
+    await bench.put(passage("prêt"))
+    bench.dense.error = KeyError("bug")
+    with pytest.raises(KeyError):
+        await bench.ask("prêt")
+
+
+async def test_one_text_in_two_files_is_returned_once(bench):
+    await bench.put(passage("Le  prêt\ndure."), passage("le prêt dure."), passage("prêt autre"))
+    found = texts(await bench.ask("prêt dure"))
+    assert len(found) == 2
+    assert "prêt autre" in found
+
+
+async def test_the_budget_is_kept_and_a_long_passage_does_not_block_short_ones(bench):
+    await bench.put(passage("prêt prêt " + "mot " * 50), passage("prêt court"), passage("prêt bref"))
+    result = await bench.ask("prêt", budget=4)
+    assert sorted(texts(result)) == ["prêt bref", "prêt court"]
+
+
+@pytest.mark.parametrize("bench", [{"limit": 3}], indirect=True)
+async def test_no_more_passages_than_the_limit(bench):
+    await bench.put(*(passage(f"prêt {i}") for i in range(9)))
+    assert len((await bench.ask("prêt")).passages) == 3
+
+
+@pytest.mark.parametrize("bench", [{"no_answer_threshold": 0.14}], indirect=True)
+async def test_below_the_threshold_nothing_is_returned(bench):
+    await bench.put(passage("Le prêt d'un livre dure trois semaines."), passage("Horaires d'ouverture"))
+    assert texts(await bench.ask("Combien de semaines dure le prêt d'un livre ?"))
+    result = await bench.ask("Quelle est la recette de la ratatouille niçoise ?")
+    assert result.passages == ()
+    assert result.versions == (("library", "v1"),)
+
+
+async def test_several_corpora_are_searched_and_others_are_not(bench):
+    secret = CorpusRef("city", "secret")
+    for corpus in (ARCHIVE, secret):
+        bench.catalogue.views[corpus] = LiveView("w1", frozenset({"r1"}))
+    await bench.put(passage("prêt ici"))
+    await bench.put(passage("prêt archive"), corpus=ARCHIVE)
+    await bench.put(passage("prêt secret"), corpus=secret)
+    result = await bench.ask("prêt", corpora=(LIBRARY, ARCHIVE))
+    assert sorted(texts(result)) == ["prêt archive", "prêt ici"]
+    assert result.versions == (("library", "v1"), ("archive", "w1"))
+
+
+async def test_an_empty_corpus_has_no_answer_and_asks_no_index(bench):
+    bench.dense.hangs = bench.lexical.hangs = True
+    result = await bench.ask("prêt", corpora=(ARCHIVE,))
+    assert (result.passages, result.versions, result.degraded) == ((), (("archive", ""),), ())
+
+
+async def test_a_question_of_stop_words_is_no_error(bench):
+    await bench.put(passage("prêt"))
+    assert isinstance((await bench.ask("est-ce que ?")).passages, tuple)
