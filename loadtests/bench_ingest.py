@@ -20,11 +20,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from backend.config import Data, Ingest, Settings
 from backend.corpus.base import CorpusRef
+from backend.embedding.base import Embedder, Vectors
 from backend.services import Services
 from backend.wiring import LOCAL_TENANT, open_services
 from loadtests.bench import Report, arguments, data_file
@@ -32,7 +34,6 @@ from loadtests.bench import Report, arguments, data_file
 CORPUS = CorpusRef(LOCAL_TENANT, "default")
 LEASE_S = 3.0
 QUICK_BYTES = 20_000
-SAMPLE = 128
 KILLS_AT = (0.25, 0.5, 0.8)
 WORD = re.compile(r"[^\W\d_]+")
 
@@ -66,7 +67,7 @@ def _stage(args: argparse.Namespace, folder: Path) -> None:
 
 
 def _speed(report: Report, first: dict[str, Any], second: dict[str, Any]) -> None:
-    rate, alone = first["passages"] / first["seconds"], first["embedder_per_s"]
+    rate, busy = first["passages"] / first["seconds"], first["embedding_s"] / first["seconds"]
     share = second["seconds"] / first["seconds"]
     rows = [
         ("documents", len(first["items"]), len(second["items"])),
@@ -77,8 +78,8 @@ def _speed(report: Report, first: dict[str, Any], second: dict[str, Any]) -> Non
     report.table("The same folder twice", ("what", "first run", "second run"), rows, key="runs")
     report.table(
         "Pace",
-        ("passages a second", "embedder alone", "share of it"),
-        [(rate, alone, rate / alone)],
+        ("passages a second", "seconds embedding", "share of the time"),
+        [(rate, first["embedding_s"], busy)],
         key="pace",
     )
     states = [item["state"] for item in first["items"]]
@@ -86,7 +87,7 @@ def _speed(report: Report, first: dict[str, Any], second: dict[str, Any]) -> Non
     again = [item["state"] for item in second["items"]]
     report.bar("share unchanged the second time", again.count("unchanged") / len(again), at_least=1.0)
     report.bar("second run against the first", share, at_most=0.05)
-    report.bar("pace against the embedder alone", rate / alone, at_least=0.7)
+    report.bar("share of the time spent embedding", busy, at_least=0.8)
 
 
 def _documents(report: Report, run: dict[str, Any]) -> None:
@@ -159,6 +160,7 @@ async def _child(home: Path, folder: Path) -> int:
     # A killed process's lease lasts this long; the default would only make the benchmark wait.
     settings = Settings(data=Data(dir=home), ingest=Ingest(lease_s=LEASE_S))
     async with open_services(settings, instances=[]) as services:
+        watch = _timed(services)
         ready = time.perf_counter()
         ingestion = await services.ingestion.submit_path(CORPUS, [folder])
         status = await services.ingestion.run_to_end(
@@ -171,7 +173,7 @@ async def _child(home: Path, folder: Path) -> int:
             start_s=ready - began,
             seconds=ended - ready,
             items=[{"name": i.name, "state": i.state, "reason": i.reason} for i in status.items],
-            embedder_per_s=await _embedder_alone(services),
+            embedding_s=watch.seconds,
         )
     return 0
 
@@ -208,17 +210,29 @@ async def _found(services: Services) -> dict[str, Any]:
     }
 
 
-async def _embedder_alone(services: Services) -> float:
-    """Passages a second of the embedder with nothing else to do, over real pieces of text."""
-    pieces: list[str] = []
-    for document in await services.catalogue.documents(CORPUS, limit=1000):
-        text, _ = await services.catalogue.text(CORPUS, document.id)
-        step = max(1, len(text) // max(1, document.passages))
-        pieces += [text[at : at + step] for at in range(0, len(text), step)][:SAMPLE]
-    sample = pieces[:: max(1, len(pieces) // SAMPLE)][:SAMPLE]
-    began = time.perf_counter()
-    await services.ingestion.worker.publisher.embedder.embed_passages(sample)
-    return len(sample) / (time.perf_counter() - began)
+class Stopwatch:
+    """An embedder, and how long it has been at work."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self.id, self.dimensions, self.max_tokens = inner.id, inner.dimensions, inner.max_tokens
+        self.embed_queries, self.count_tokens = inner.embed_queries, inner.count_tokens
+        self._inner = inner
+        self.seconds = 0.0
+
+    async def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        began = time.perf_counter()
+        try:
+            return await self._inner.embed_passages(texts)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def _timed(services: Services) -> Stopwatch:
+    worker = services.ingestion.worker
+    watch = Stopwatch(worker.publisher.embedder)
+    worker.publisher = replace(worker.publisher, embedder=watch)
+    worker.pipeline = replace(worker.pipeline, publisher=worker.publisher)
+    return watch
 
 
 if __name__ == "__main__":

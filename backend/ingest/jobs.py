@@ -149,6 +149,9 @@ class JobStore(Protocol):
     async def blob(self, tenant: str, sha256: str) -> bytes | None:
         """Bytes that were sent; None if they are not kept."""
 
+    async def forget(self, corpus: CorpusRef, name: str, sha256: str) -> None:
+        """After the removal of a document: withdraw what waits under its name, drop its bytes if unused."""
+
     async def sweep(self, *, ended_before: float) -> None:
         """End abandoned ingestions; forget those that ended before that time, and bytes nothing refers to."""
 

@@ -101,7 +101,9 @@ class Ingestion:
             NotFound
             StorageUnavailable
         """
+        known = await self.catalogue.get(corpus, document)
         await self.catalogue.remove(corpus, document)
+        await self.jobs.forget(corpus, known.name, known.content_sha256)
         await self.worker.tidy(corpus)
         self.worker.wake()
 

@@ -174,16 +174,24 @@ class SqlJobs:
     async def sweep(self, *, ended_before: float) -> None:
         """Forget what nobody needs; see `JobStore.sweep`."""
         old = and_(~_UNENDED, ingestions.c.updated < ended_before)
-        unused = select(blobs.c.tenant, blobs.c.sha256, blobs.c.stamp).where(~_wanted())
         async with transaction(self._engine) as sql:
             lapsed = await sql.scalars(select(ingestions.c.id).where(_UNENDED))
             await self._settle(sql, list(lapsed))
             ids = list(await sql.scalars(select(ingestions.c.id).where(old)))
             await sql.execute(delete(ingestion_items).where(ingestion_items.c.ingestion.in_(ids)))
             await sql.execute(delete(ingestions).where(ingestions.c.id.in_(ids)))
-            for tenant, sha256, stamp in (await sql.execute(unused)).all():
-                key = (blobs.c.tenant == tenant, blobs.c.sha256 == sha256, blobs.c.stamp == stamp)
-                await sql.execute(delete(blobs).where(*key))
+            await self._drop(sql, ~_wanted())
+
+    async def forget(self, corpus: CorpusRef, name: str, sha256: str) -> None:
+        """Forget a removed document; see `JobStore.forget`."""
+        its = (_items_of(corpus), ingestion_items.c.name == name, _WAITS)
+        withdrawn = {"state": "failed", "reason": "the document was deleted before this was read"}
+        async with transaction(self._engine) as sql:
+            ids = list(await sql.scalars(select(ingestion_items.c.ingestion).where(*its)))
+            await sql.execute(update(ingestion_items).where(*its).values(**withdrawn))
+            await self._settle(sql, ids)
+            these = and_(blobs.c.tenant == corpus.tenant, blobs.c.sha256 == sha256)
+            await self._drop(sql, and_(these, ~_wanted()))
 
     async def _add(
         self, sql: AsyncConnection, corpus: CorpusRef, ingestion: str, items: Sequence[NewItem], first: int
@@ -205,6 +213,13 @@ class SqlJobs:
         ]
         if rows:
             await sql.execute(ingestion_items.insert(), rows)
+
+    async def _drop(self, sql: AsyncConnection, which: ColumnElement[bool]) -> None:
+        """Remove blobs unless somebody asks for them meanwhile: then their stamp is another."""
+        unused = select(blobs.c.tenant, blobs.c.sha256, blobs.c.stamp).where(which)
+        for tenant, sha256, stamp in (await sql.execute(unused)).all():
+            key = (blobs.c.tenant == tenant, blobs.c.sha256 == sha256, blobs.c.stamp == stamp)
+            await sql.execute(delete(blobs).where(*key))
 
     async def _settle(self, sql: AsyncConnection, ids: Iterable[str]) -> None:
         """End those of these ingestions that are closed and have nothing waiting."""

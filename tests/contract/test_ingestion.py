@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from hashlib import sha256
 
 import pytest
 
@@ -168,7 +169,6 @@ async def test_two_tenants_keep_the_same_file_apart(path, clock):
     await path.put(rival, a="same")
     (document,) = await path.catalogue.documents(BOOKS)
     await path.ingestion.delete(BOOKS, document.id)
-    await path.jobs.sweep(ended_before=0)
     assert path.dense.of(BOOKS) == {}
     assert len(path.dense.of(rival)) == 1
     assert await path.jobs.blob("rival", document.content_sha256) == b"same"
@@ -183,6 +183,24 @@ async def test_a_deleted_document_disappears_everywhere(path):
     assert path.dense.of(BOOKS) == path.lexical.of(BOOKS)
     with pytest.raises(NotFound):
         await path.ingestion.delete(BOOKS, document.id)
+
+
+async def test_what_waits_under_a_deleted_name_is_withdrawn(path):
+    await path.put(BOOKS, a="one")
+    (document,) = await path.catalogue.documents(BOOKS)
+    status = await path.ingestion.submit(BOOKS, [("a.md", b"two"), ("b.md", b"b")])
+    await path.ingestion.delete(BOOKS, document.id)
+    status = await path.ingestion.run_to_end("acme", status.id)
+    assert [i.state for i in status.items] == ["failed", "done"]
+    assert [d.name for d in await path.catalogue.documents(BOOKS)] == ["b.md"]
+
+
+async def test_bytes_that_nothing_refers_to_are_swept(path):
+    await path.put(BOOKS, a="one", b="BROKEN")
+    await path.put(BOOKS, a="two")
+    await path.jobs.sweep(ended_before=0)
+    kept = [await path.jobs.blob("acme", sha256(data).hexdigest()) for data in (b"one", b"BROKEN", b"two")]
+    assert kept == [None, None, b"two"]
 
 
 async def test_a_deletion_while_another_worker_writes_is_finished_later(path, engine, clock):
