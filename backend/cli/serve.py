@@ -13,6 +13,7 @@ from rich.console import Console
 
 from backend.app import create_app
 from backend.config import Settings
+from backend.infra.folder_lock import hold
 from backend.services import Services
 from backend.telemetry.logs import configure
 
@@ -52,7 +53,13 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> int:
-    """Serve until stopped; returns the exit status."""
+    """Serve until stopped; returns the exit status.
+
+    Raises:
+        FolderBusy: Another process uses the data folder.
+    """
+    with hold(settings.data.dir):
+        pass  # said here in one line, rather than by the server as a failed start
     server = settings.server
     configure(settings.logging.level, secrets=[settings.auth.api_key.get_secret_value()])
     config = uvicorn.Config(

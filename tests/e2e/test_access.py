@@ -112,7 +112,7 @@ async def test_a_revoked_key_is_worth_nothing(app: LiveApp) -> None:
 
 
 async def test_another_host_name_and_another_origin_are_refused(app: LiveApp) -> None:
-    response = await app.client.get("/health", headers={"Host": "evil.example"})
+    response = await app.client.get("/api/v1/session", headers=bearer(KEY) | {"Host": "evil.example"})
     assert response.status_code in (400, 421)
     headers = bearer(KEY) | {"Origin": "https://evil.example"}
     assert (await app.client.post("/api/v1/chat", json=QUESTION, headers=headers)).status_code == 403

@@ -112,7 +112,7 @@ def scripted(engine: ScriptedEngine, *, slots: int = 4) -> list[Instance]:
 
 
 @asynccontextmanager
-async def live_app(settings: Settings, instances: Sequence[Instance] = ()) -> AsyncIterator[LiveApp]:
+async def live_app(settings: Settings, instances: Sequence[Instance] | None = ()) -> AsyncIterator[LiveApp]:
     """Start the application on a free port, stop it on leaving."""
     app = create_app(settings, partial(open_services, serving=True, instances=instances))
     server = uvicorn.Server(

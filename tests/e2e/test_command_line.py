@@ -1,0 +1,142 @@
+"""The console commands as an operator runs them: real processes, one data folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from tests.support.live_app import GARDEN, HOURS
+
+QUESTION = {"question": "When does the library open in the morning?"}
+
+
+@pytest.fixture
+def environment(tmp_path: Path, models_dir: Path) -> dict[str, str]:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "models").symlink_to(models_dir)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIBRI_", "API_KEY"))}
+    return kept | {
+        "LIBRI_DATA__DIR": str(folder),
+        "LIBRI_SERVER__PORT": "0",
+        "LIBRI_SERVER__SHUTDOWN_GRACE_S": "1",
+        "LLM_BACKEND": "extractive",
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    for name, data in (HOURS, GARDEN, ("broken.pdf", b"%PDF-1.7\nnothing")):
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def run(
+    environment: dict[str, str], *arguments: str, timeout_s: float = 120
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "backend", *arguments],
+        env=environment, capture_output=True, text=True, timeout=timeout_s, check=False,
+    )  # fmt: skip
+
+
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    address = Path(environment["LIBRI_DATA__DIR"]) / "server.json"
+    with subprocess.Popen(
+        [sys.executable, "-m", "backend", "serve"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            deadline = time.monotonic() + 90
+            while not address.exists():
+                assert process.poll() is None, "the server did not start"
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield process, orjson.loads(address.read_bytes())["url"]
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+
+
+def test_documents_go_in_and_a_question_comes_out_answered(environment: dict[str, str], papers: Path) -> None:
+    first = run(environment, "ingest", str(papers))
+    assert first.returncode == 1, "one file cannot be read"
+    assert "broken.pdf" in first.stderr
+    assert "2 read" in first.stderr
+    again = run(environment, "ingest", str(papers))
+    assert "0 read" in again.stderr
+    assert "2 unchanged" in again.stderr
+    asked = run(environment, "ask", QUESTION["question"])
+    assert asked.returncode == 0
+    assert "opens at nine" in asked.stdout
+    assert "hours.md" in asked.stdout
+    doctor = run(environment, "doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "retrieval" in doctor.stdout
+
+
+def test_commands_beside_a_running_server_speak_to_it(environment: dict[str, str], papers: Path) -> None:
+    with serving(environment) as (_, url):
+        done = run(environment, "ingest", str(papers / "hours.md"))
+        assert done.returncode == 0, done.stderr
+        assert "1 read" in done.stderr
+        answer = httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).json()
+        assert "opens at nine" in answer["answer"]
+        doctor = run(environment, "doctor")
+        assert "is running" in doctor.stdout
+        second = run(environment, "serve")
+        assert second.returncode == 1
+        assert "another process uses" in second.stderr
+
+
+def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:
+    made = run(environment, "keys", "create", "the till", "--role", "reader", "--role", "writer")
+    secret = made.stdout.strip()
+    assert secret.startswith("libri_")
+    listed = run(environment, "keys", "list").stdout
+    assert "the till" in listed
+    assert secret not in listed
+    with serving(environment) as (_, url):
+        headers = {"Authorization": f"Bearer {secret}"}
+        assert httpx.get(f"{url}/api/v1/session").status_code == 401
+        assert httpx.get(f"{url}/api/v1/session", headers=headers).json()["roles"] == ["reader", "writer"]
+        key_id = listed.split("the till")[0].split()[-2 if "│" in listed else -1]
+        assert run(environment, "keys", "revoke", key_id).returncode == 0
+
+
+def test_an_orderly_stop_ends_running_answers_and_leaves_nothing_behind(
+    environment: dict[str, str], papers: Path
+) -> None:
+    run(environment, "ingest", str(papers / "hours.md"))
+    with serving(environment) as (process, url):
+        httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).raise_for_status()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM), "the signal itself may be the exit status"
+    assert not (Path(environment["LIBRI_DATA__DIR"]) / "server.json").exists()
+
+
+def test_a_killed_server_starts_again_with_all_it_had(environment: dict[str, str], papers: Path) -> None:
+    run(environment, "ingest", str(papers / "hours.md"))
+    with serving(environment) as (process, url):
+        conversation = httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).json()["conversation_id"]
+        process.kill()
+        process.wait()
+    (Path(environment["LIBRI_DATA__DIR"]) / "server.json").unlink()
+    with serving(environment) as (_, url):
+        turns = httpx.get(f"{url}/api/v1/conversations/{conversation}").json()["turns"]
+        assert turns[0]["state"] == "done"
+        assert "opens at nine" in httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).json()["answer"]
