@@ -90,7 +90,7 @@ class Embedding(Section):
     threads: int = Field(1, ge=1, description="Compute threads.")
     runtime: Literal["onnx", "torch"] = Field("onnx", description="What runs the model.")
     precision: Literal["fp32", "int8"] = Field("int8", description="Of the weights; `int8` needs `onnx`.")
-    batch_size: int = Field(8, ge=1, description="Most texts in one forward pass.")
+    batch_size: int = Field(8, ge=1, description="Passages embedded before other callers have a turn.")
     queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")
     cache_size: int = Field(4096, ge=0, description="Question vectors kept in memory.")
 

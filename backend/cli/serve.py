@@ -70,7 +70,6 @@ def serve(settings: Settings) -> int:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=64 * 1024,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(server.shutdown_grace_s) + 5,
     )
