@@ -1,8 +1,8 @@
 """Model output as HTML that is safe to put into the page: Markdown first, the sanitiser last.
 
-An answer is not to be trusted: a poisoned passage may have written it. So raw HTML is off, images are never made
-(a picture's address carries data out without a click), `[1]: url` defines nothing (it would turn a citation into
-a foreign link), and only a short list of tags leaves the sanitiser.
+An answer is not to be trusted: a poisoned passage may have written it. So raw HTML is off, images are never
+made (a picture's address carries data out without a click), `[1]: url` defines nothing (it would turn a
+citation into a foreign link), and only a short list of tags leaves the sanitiser.
 """
 
 from __future__ import annotations

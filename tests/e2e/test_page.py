@@ -63,7 +63,12 @@ def tab(browser: Browser, url: str) -> Open:
 
 
 async def test_an_answer_is_shown_while_it_is_written_and_becomes_html(script: Script, tab: Open):
-    script.answers["q"] = [sources(source(1)), delta("# Hours\n\n**Nine** [1].\n\nAnd "), delta("more.", 0.8), done()]
+    script.answers["q"] = [
+        sources(source(1)),
+        delta("# Hours\n\n**Nine** [1].\n\nAnd "),
+        delta("more.", 0.8),
+        done(),
+    ]
     async with tab() as reader:
         await reader.go()
         await reader.ask("q")
@@ -133,7 +138,9 @@ async def test_a_dropped_connection_is_resumed_where_it_broke(script: Script, ta
     async with tab() as reader:
         await reader.go()
         await reader.ask("q")
-        await reader.page.wait_for_selector(".turn[data-connection=reconnecting] .status:has-text('Reconnecting')")
+        await reader.page.wait_for_selector(
+            ".turn[data-connection=reconnecting] .status:has-text('Reconnecting')"
+        )
         await reader.ended()
         assert (await reader.answer()).split() == "".join(WORDS).split()
         assert script.resumed_from == ["1-9", "1-22"]
@@ -160,7 +167,9 @@ async def test_waiting_says_the_place_and_the_time(script: Script, tab: Open):
     async with tab() as reader:
         await reader.go()
         await reader.ask("q")
-        await reader.page.wait_for_selector("text=3rd in line; it should take between 20 seconds and 2 minutes.")
+        await reader.page.wait_for_selector(
+            "text=3rd in line; it should take between 20 seconds and 2 minutes."
+        )
         assert await reader.page.title() == "Waiting · LibriAssist"
         await reader.page.wait_for_selector("text=You are next; it should take a moment.")
         await reader.page.wait_for_selector("text=Reading one passage…")
@@ -209,7 +218,11 @@ async def test_a_question_that_cannot_be_used_is_given_back(script: Script, tab:
 
 async def test_no_answer_and_missing_parts_are_said(script: Script, tab: Open):
     script.answers["none"] = [sources(source(1)), delta("I do not know."), done("no_answer", citations=())]
-    script.answers["quoted"] = [sources(source(1), degraded=("dense",)), delta("“Six.” [1]"), done(degraded=("model",))]
+    script.answers["quoted"] = [
+        sources(source(1), degraded=("dense",)),
+        delta("“Six.” [1]"),
+        done(degraded=("model",)),
+    ]
     async with tab() as reader:
         await reader.go()
         await reader.ask("none")
@@ -221,7 +234,9 @@ async def test_no_answer_and_missing_parts_are_said(script: Script, tab: Open):
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_a_source_opens_at_the_passage_and_gives_the_focus_back(script: Script, tab: Open, viewport: dict[str, int]):
+async def test_a_source_opens_at_the_passage_and_gives_the_focus_back(
+    script: Script, tab: Open, viewport: dict[str, int]
+):
     async with tab(viewport=viewport) as reader:
         await reader.go()
         await reader.ask("q")
@@ -230,7 +245,9 @@ async def test_a_source_opens_at_the_passage_and_gives_the_focus_back(script: Sc
         mark = reader.page.locator("#source mark")
         await mark.wait_for()
         assert await mark.inner_text() == PASSAGE
-        assert await mark.evaluate("m => { const r = m.getBoundingClientRect(); return r.top >= 0 && r.bottom < innerHeight }")
+        assert await mark.evaluate(
+            "m => { const r = m.getBoundingClientRect(); return r.top >= 0 && r.bottom < innerHeight }"
+        )
         assert await reader.page.evaluate(WIDTHS)
         before = len(await reader.page.locator(".page").inner_text())
         await reader.page.click("#source .more:has-text('after')")
@@ -252,7 +269,11 @@ async def test_a_source_that_is_gone_says_so(script: Script, tab: Open):
 async def test_no_payload_runs_anything_or_asks_for_anything(script: Script, tab: Open):
     hostile = "\n\n".join(payload.replace("\ud800", "") for payload in PAYLOADS)
     script.answers["q"] = [
-        sources(source(1, title="<img src=x onerror=alert(1)>", name="<script>alert(2)</script>", heading="<b>h</b>")),
+        sources(
+            source(
+                1, title="<img src=x onerror=alert(1)>", name="<script>alert(2)</script>", heading="<b>h</b>"
+            )
+        ),
         *(delta(hostile[at : at + 400]) for at in range(0, len(hostile), 400)),
         delta("\n\nEnd [1]"),
         done(),
@@ -265,8 +286,8 @@ async def test_no_payload_runs_anything_or_asks_for_anything(script: Script, tab
         await reader.ended()
         await reader.page.wait_for_selector(".answer .cite")
         await reader.page.wait_for_timeout(300)
-        inside = ".turn :is(script, img, iframe, object, embed, svg:not(.icon), style, link, form:not(.reason), [style], [onerror])"
-        assert await reader.page.locator(inside).count() == 0
+        active = "script, img, iframe, object, embed, svg:not(.icon), style, link, form, [style], [onerror]"
+        assert await reader.page.locator(f".turn :is({active})").count() == 0
         assert dialogs == []
 
 
@@ -274,7 +295,7 @@ async def test_no_payload_runs_anything_or_asks_for_anything(script: Script, tab
     ("locale", "words"),
     [
         ("fr-CA", ["Que souhaitez‑vous savoir", "Comment prolonger un prêt", "Nouvelle conversation"]),
-        ("en-GB", ["What would you like to know?", "How do I renew a loan?", "New conversation"]),
+        ("en-GB", ["What would you like to know?", "Can I renew a digital loan?", "New conversation"]),
         ("de-DE", ["What would you like to know?"]),
     ],
 )
@@ -303,7 +324,8 @@ async def test_both_languages_have_the_same_words(tab: Open):
         await reader.go()
         names = await reader.page.evaluate(
             """async () => {
-                const [{ en }, { fr }] = await Promise.all([import("/assets/words.en.js"), import("/assets/words.fr.js")]);
+                const { en } = await import("/assets/words.en.js");
+                const { fr } = await import("/assets/words.fr.js");
                 const holes = (words) => Object.entries(words).map(([key, phrase]) =>
                     key + [...new Set(JSON.stringify(phrase).match(/\\{\\w+\\}/g) ?? [])].sort().join());
                 return [holes(en).sort(), holes(fr).sort()];
@@ -314,16 +336,28 @@ async def test_both_languages_have_the_same_words(tab: Open):
 
 @pytest.mark.parametrize("dark", [False, True])
 async def test_a_phone_has_no_sideways_scroll(script: Script, tab: Open, dark: bool):
-    wide = "| a | b | c |\n|---|---|---|\n| " + "x" * 90 + " | y | z |\n\n" + "unbroken" * 30 + "\n\n```\n" + "z" * 200 + "\n```"
+    wide = (
+        "| a | b | c |\n|---|---|---|\n| "
+        + "x" * 90
+        + " | y | z |\n\n"
+        + "unbroken" * 30
+        + "\n\n```\n"
+        + "z" * 200
+        + "\n```"
+    )
     script.answers["q" * 300] = [sources(source(1, name="n" * 120)), delta(wide + "\n\n[1]"), done()]
-    async with tab(viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark" if dark else "light") as reader:
+    async with tab(
+        viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark" if dark else "light"
+    ) as reader:
         await reader.go()
         assert await reader.page.evaluate(WIDTHS)
         await reader.ask("q" * 300)
         await reader.ended()
         await reader.page.wait_for_selector(".answer table")
         assert await reader.page.evaluate(WIDTHS)
-        light = await reader.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)[0] > 128")
+        light = await reader.page.evaluate(
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g)[0] > 128"
+        )
         assert light is not dark
         await reader.page.click("#menu")
         await reader.page.wait_for_selector("#conversations a:visible")
@@ -342,8 +376,22 @@ async def test_the_chosen_colours_win_over_the_devices_and_are_kept(tab: Open):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_text_stands_out_from_its_background(tab: Open, theme: str):
-    pairs = [("ink", "paper"), ("soft", "paper"), ("soft", "leaf"), ("accent", "paper"), ("accent", "tint"), ("bad", "paper")]
-    pairs += [("on-accent", "accent"), ("ink", "mark"), ("ink", "bad-tint"), ("soft", "bad-tint"), ("soft", "tint"), ("bad", "bad-tint")]
+    pairs = [
+        ("ink", "paper"),
+        ("soft", "paper"),
+        ("soft", "leaf"),
+        ("accent", "paper"),
+        ("accent", "tint"),
+        ("bad", "paper"),
+    ]
+    pairs += [
+        ("on-accent", "accent"),
+        ("ink", "mark"),
+        ("ink", "bad-tint"),
+        ("soft", "bad-tint"),
+        ("soft", "tint"),
+        ("bad", "bad-tint"),
+    ]
     async with tab(color_scheme=theme) as reader:
         await reader.go()
         low = await reader.page.evaluate(
@@ -355,8 +403,8 @@ async def test_text_stands_out_from_its_background(tab: Open, theme: str):
                         .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
                     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
                 };
-                return pairs.map(([a, b]) => [a, b, (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05)])
-                    .filter(([, , ratio]) => !(ratio >= 4.5));
+                const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+                return pairs.filter(([a, b]) => !(ratio(light(a), light(b)) >= 4.5));
             }""",
             pairs,
         )
@@ -374,7 +422,7 @@ async def test_everything_can_be_done_with_the_keyboard(script: Script, tab: Ope
         await page.keyboard.type("two")
         assert await page.input_value("#question") == "one\ntwo"
         await page.keyboard.press("Enter")
-        await reader.ended()
+        await page.wait_for_selector(".cite")
         await page.locator("#scroll").focus()
         seen = []
         for _ in range(8):
@@ -439,7 +487,11 @@ async def test_ten_thousand_pieces_of_text_do_not_hold_the_page_up(script: Scrip
         await reader.go()
         await reader.page.evaluate(
             """() => { window.longest = 0; let last = performance.now();
-                const tick = (now) => { longest = Math.max(longest, now - last); last = now; requestAnimationFrame(tick); };
+                const tick = (now) => {
+                    longest = Math.max(longest, now - last);
+                    last = now;
+                    requestAnimationFrame(tick);
+                };
                 requestAnimationFrame(tick); }"""
         )
         await reader.ask("q")

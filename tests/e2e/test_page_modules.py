@@ -28,7 +28,10 @@ async def parsed(reader: Reader, text: str) -> list[list[dict[str, str]]]:
     return await reader.page.evaluate(
         """async (text) => {
             const { SseParser } = await import("/assets/sse.js");
-            const read = (...pieces) => { const p = new SseParser(); return pieces.flatMap((piece) => p.push(piece)); };
+            const read = (...pieces) => {
+                const parser = new SseParser();
+                return pieces.flatMap((piece) => parser.push(piece));
+            };
             const cuts = Array.from(text, (_, at) => read(text.slice(0, at), text.slice(at)));
             return [read(text), read(...text), ...cuts];
         }""",
@@ -46,12 +49,17 @@ async def parsed(reader: Reader, text: str) -> list[list[dict[str, str]]]:
         ("data: a\ndata\ndata:  b\n\n", [("message", "a\n\n b", "")]),
         ("\ufeffdata: a\n\n", [("message", "a", "")]),
         ("event: x\n\ndata: a\n\n", [("message", "a", "")]),
-        ("id: 7\n\ndata: a\n\nid: b\0c\ndata: d\n\nid\ndata: e\n\n", [("message", "a", "7"), ("message", "d", "7"), ("message", "e", "")]),
+        (
+            "id: 7\n\ndata: a\n\nid: b\0c\ndata: d\n\nid\ndata: e\n\n",
+            [("message", "a", "7"), ("message", "d", "7"), ("message", "e", "")],
+        ),
         ("data: a\n", []),
         ("data: \u2028\u0085 é\U0001f4da\n\n", [("message", "\u2028\u0085 é\U0001f4da", "")]),
     ],
 )
-async def test_events_are_read_however_the_stream_is_cut(reader: Reader, text: str, events: list[tuple[str, str, str]]):
+async def test_events_are_read_however_the_stream_is_cut(
+    reader: Reader, text: str, events: list[tuple[str, str, str]]
+):
     expected = [{"event": name, "data": data, "id": event_id} for name, data, event_id in events]
     assert all(found == expected for found in await parsed(reader, text))
 
@@ -64,7 +72,12 @@ async def test_the_delay_before_reconnecting_is_the_servers(reader: Reader):
 
 
 async def test_event_ids_are_ordered_by_fence_and_then_by_number(reader: Reader):
-    pairs = [("1-2", "1-1"), ("1-10", "1-9"), ("2-0", "1-99"), ("12345678901234567891-0", "12345678901234567890-5")]
+    pairs = [
+        ("1-2", "1-1"),
+        ("1-10", "1-9"),
+        ("2-0", "1-99"),
+        ("12345678901234567891-0", "12345678901234567890-5"),
+    ]
     code = """async (pairs) => { const { isAfter } = await import("/assets/follow.js");
         return pairs.map(([a, b]) => [isAfter(a, b), isAfter(b, a), isAfter(a, a)]); }"""
     assert await reader.page.evaluate(code, pairs) == [[True, False, False]] * len(pairs)
@@ -121,7 +134,9 @@ async def test_a_block_is_finished_as_soon_as_the_next_one_begins(reader: Reader
 
 
 async def shown(reader: Reader, language: str, *calls: list[Any]) -> list[str]:
-    code = """async ([language, calls]) => { const i18n = await import("/assets/i18n.js"); i18n.setLanguage(language);
+    code = """async ([language, calls]) => {
+        const i18n = await import("/assets/i18n.js");
+        i18n.setLanguage(language);
         return calls.map(([name, ...given]) => i18n[name](...given)); }"""
     return await reader.page.evaluate(code, [language, calls])
 

@@ -13,10 +13,15 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --disable-quic"
-).split()
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
 
@@ -85,7 +90,7 @@ class Reader:
         return await self.page.locator(".turn:last-child .answer").inner_text()
 
     async def holds(self, expression: str, timeout_ms: int = 5000) -> None:
-        """Wait until a JavaScript expression is true; asked again from here, since the page's policy forbids eval."""
+        """Wait until a JavaScript expression is true; polled from here: the page's policy forbids eval."""
         async with asyncio.timeout(timeout_ms / 1000):
             while not await self.page.evaluate(expression):
                 await asyncio.sleep(0.05)

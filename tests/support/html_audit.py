@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 ALLOWED = {
-    **dict.fromkeys("p br hr h1 h2 h3 h4 h5 h6 blockquote ul li pre code em strong s".split(), frozenset()),
-    **dict.fromkeys("table thead tbody tr".split(), frozenset()),
+    **dict.fromkeys(
+        ("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "li"), frozenset()
+    ),
+    **dict.fromkeys(("pre", "code", "em", "strong", "s", "table", "thead", "tbody", "tr"), frozenset()),
     "ol": frozenset({"start"}),
     "th": frozenset({"align"}),
     "td": frozenset({"align"}),

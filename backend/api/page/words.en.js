@@ -18,9 +18,9 @@ export const en = {
   "welcome.title": "What would you like to know?",
   "welcome.text": "Answers come from this organisation’s own documents, and each one shows where it was found.",
   "welcome.try": "For example",
-  "welcome.1": "When is the library open?",
-  "welcome.2": "How do I renew a loan?",
-  "welcome.3": "Can I return a book that I bought?",
+  "welcome.1": "When does the library close in summer?",
+  "welcome.2": "Can I renew a digital loan?",
+  "welcome.3": "Can I cancel a book that I have ordered?",
 
   "ask.label": "Your question",
   "ask.placeholder": "Ask about the documents…",

@@ -18,9 +18,9 @@ export const fr = {
   "welcome.title": "Que souhaitez‑vous savoir\u202f?",
   "welcome.text": "Les réponses viennent des documents de cette organisation, et chacune indique où elle a été trouvée.",
   "welcome.try": "Par exemple",
-  "welcome.1": "Quels sont les horaires d’ouverture de la bibliothèque\u202f?",
+  "welcome.1": "Quand la bibliothèque ferme-t-elle en été\u202f?",
   "welcome.2": "Comment prolonger un prêt\u202f?",
-  "welcome.3": "Puis-je rendre un livre que j’ai acheté\u202f?",
+  "welcome.3": "Puis-je échanger un livre acheté\u202f?",
 
   "ask.label": "Votre question",
   "ask.placeholder": "Posez une question…",

@@ -38,7 +38,12 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere():
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_no_module_writes_html_from_strings_or_evaluates_any(name: str):
-    assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", MODULES[name]) == []
+    assert (
+        re.findall(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", MODULES[name]
+        )
+        == []
+    )
 
 
 def test_both_languages_have_the_same_phrases_and_every_phrase_used_exists():
@@ -51,6 +56,16 @@ def test_both_languages_have_the_same_phrases_and_every_phrase_used_exists():
 
 def test_no_phrase_is_left_over():
     text = HTML + "".join(MODULES[name] for name in MODULES.keys() - WORDS)
-    computed = ("place.", "theme.", "state.", "answer.", "degraded.", "error.", "title.", "docs.item.", "welcome.")
+    computed = (
+        "place.",
+        "theme.",
+        "state.",
+        "answer.",
+        "degraded.",
+        "error.",
+        "title.",
+        "docs.item.",
+        "welcome.",
+    )
     left = {key for key in words("en") if key not in text and not key.startswith(computed)}
     assert left == set()

@@ -22,12 +22,24 @@ def test_no_payload_makes_anything_but_harmless_tags_and_clickable_web_links(pay
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_no_payload_gets_through_inside_other_markdown(payload: str):
-    for frame in ("- {}", "> {}", "**{}**", "[{}](https://a.example)", "| a |\n|---|\n| {} |", "1. a\n\n   {}"):
+    for frame in (
+        "- {}",
+        "> {}",
+        "**{}**",
+        "[{}](https://a.example)",
+        "| a |\n|---|\n| {} |",
+        "1. a\n\n   {}",
+    ):
         assert Audit(to_html(frame.format(payload))).findings == []
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from([*PAYLOADS, "\n", "\n\n", "`", "```\n", "|", "> ", "[", "](", ")", "!", "<", ">"]), max_size=6))
+@given(
+    st.lists(
+        st.sampled_from([*PAYLOADS, "\n", "\n\n", "`", "```\n", "|", "> ", "[", "](", ")", "!", "<", ">"]),
+        max_size=6,
+    )
+)
 def test_no_mixture_of_payloads_gets_through(parts: list[str]):
     assert Audit(to_html("".join(parts))).findings == []
 
