@@ -127,8 +127,8 @@ async def _generate(
     runner.start(generation)
     try:
         await asyncio.wait((generation.ended,))
-        await sender.settle()
         _finish(call, job, sender, generation, loaded_s)
+        await sender.settle()
         await call.exchange.drain()
     except asyncio.CancelledError:
         hold.at_free = not generation.ended.done()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from loadtests.emulator.call import Call, Refused
 from loadtests.emulator.dialogue import Chat, Text
 from loadtests.emulator.durations import keep_alive
@@ -186,12 +188,16 @@ def _thinks(model: Model, body: Mapping[str, Any]) -> bool:
     think = body.get("think")
     if think is not None and not isinstance(think, bool) and think not in LEVELS:
         raise Refused(
-            400, f'invalid think value: {think!r} (must be "high", "medium", "low", "max", true, or false)'
+            400, f'invalid think value: {_go_quoted(think)} (must be "high", "medium", "low", "max", true, or false)'
         )
     capable = "thinking" in model.capabilities
     if think and not capable:
         raise Refused(400, f'"{body.get("model")}" does not support thinking')
     return capable and think is not False
+
+
+def _go_quoted(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _tool_names(tools: Sequence[Any]) -> tuple[str, ...]:
