@@ -246,8 +246,9 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy async URL."""
-        return (
-            self.data.database_url.get_secret_value()
-            or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"
-        )
+        """SQLAlchemy async URL; a plain `postgresql://` gets its driver."""
+        given = self.data.database_url.get_secret_value()
+        scheme, _, rest = given.partition("://")
+        if scheme in ("postgresql", "postgres"):
+            return f"postgresql+asyncpg://{rest}"
+        return given or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"
