@@ -50,12 +50,17 @@ class OnnxEncoder:
             raise EmbedderUnavailable("the ONNX file of the embedding model cannot be read") from exc
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Unit rows, float32[n, dimensions]."""
-        if not texts:
-            return np.zeros((0, self._dimensions), np.float32)
-        ids, mask = self._tokens.batch(texts)
-        rows = self._session.run(["sentence"], {"input_ids": ids, "attention_mask": mask})[0]
-        return np.asarray(rows, dtype=np.float32)
+        """Unit rows, float32[n, dimensions].
+
+        One text at a time. Together they are no faster on a CPU (padding), and int8 rounds by the largest number of
+        the whole batch: a question's vector moved by up to 0.017 of cosine with the texts beside it.
+        """
+        rows = np.zeros((len(texts), self._dimensions), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            ids = self._tokens.ids(text)
+            inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            row[:] = self._session.run(["sentence"], inputs)[0][0]
+        return rows
 
 
 def prepared(model: Model, folder: Path, models_dir: Path) -> Path:

