@@ -135,6 +135,7 @@ async def test_a_dropped_connection_is_resumed_where_it_broke(script: Script, ta
     steps = [delta(word, 0.03, cut=n in {7, 20}) for n, word in enumerate(WORDS)]
     script.answers["q"] = [sources(source(1)), *steps, done()]
     script.refuse_events = 3
+    script.overlap = 2
     async with tab() as reader:
         await reader.go()
         await reader.ask("q")

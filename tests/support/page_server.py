@@ -139,11 +139,16 @@ class Run:
 
 @dataclass(slots=True)
 class Script:
-    """What the server answers, and what it was asked."""
+    """What the server answers, and what it was asked.
+
+    Attributes:
+        overlap: Events that a resumed stream says again, as a careless server might.
+    """
 
     answers: dict[str, list[Step]] = field(default_factory=dict)
     refusals: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     refuse_events: int = 0
+    overlap: int = 0
     key: str = ""
     roles: tuple[str, ...] = ("reader", "writer")
     documents: list[dict[str, Any]] = field(default_factory=list)
@@ -175,7 +180,7 @@ def frame(step_id: str, event: str, data: dict[str, Any]) -> str:
     return f"{head}event: {event}\ndata: {json.dumps(data)}\n\n"
 
 
-async def stream(run: Run, after: str) -> AsyncIterator[str]:
+async def stream(run: Run, after: str, overlap: int) -> AsyncIterator[str]:
     """The run's events after `after`; ends early where the script cuts the connection."""
     yield "retry: 100\n\n: ping\n\n"
     yield frame(
@@ -189,7 +194,7 @@ async def stream(run: Run, after: str) -> AsyncIterator[str]:
             "cache": "miss",
         },
     )
-    at = int(after.split("-")[1]) if after else 0
+    at = max(0, int(after.split("-")[1]) - overlap) if after else 0
     while True:
         while at < len(run.log):
             step_id, step = run.log[at]
@@ -280,7 +285,7 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
         return events_of(stage.script.runs[stage.script.by_key[key]], "")
 
     def events_of(run: Run, after: str) -> Response:
-        return StreamingResponse(stream(run, after), media_type="text/event-stream")
+        return StreamingResponse(stream(run, after, stage.script.overlap), media_type="text/event-stream")
 
     @app.get("/api/v1/runs/{run}/events")
     async def events(run: str, request: Request) -> Response:
