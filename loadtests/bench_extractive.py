@@ -243,7 +243,9 @@ async def measure(report: Report, cases: Sequence[Case], nearness: Nearness | No
         report.bar(f"gold span quoted ({name}, {label})", share(retrieved), at_least=0.6)
         ms = [o.ms for o in retrieved]
     report.table(
-        f"Ranking {name}: time of one answer, ms", ("p50", "p99"), [(percentile(ms, 50), percentile(ms, 99))]
+        f"Ranking {name}: time of one answer (similarities known beforehand), ms",
+        ("p50", "p99"),
+        [(percentile(ms, 50), percentile(ms, 99))],
     )
     report.table(
         f"Ranking {name}: the answer holds the gold span",
