@@ -35,9 +35,9 @@ from loadtests.qa import CORPUS, QA, Question
 from loadtests.replay import Ranked, Recorded, Replayed, rank_all, retriever
 
 DEPTH = 50
-RRF_K = (2.0, 5.0, 10.0, 20.0, 60.0)
-LEXICAL_WEIGHTS = (1.0, 1.5, 2.0, 3.0, 4.0)
-TITLE_BOOSTS = (0.0, 0.1, 0.2, 0.3)
+RRF_K = (5.0, 10.0, 20.0, 60.0)
+LEXICAL_WEIGHTS = (1.0, 2.0, 3.0, 4.0)
+TITLE_BOOSTS = (0.1, 0.2, 0.3)
 GROUPS: tuple[tuple[str, Callable[[Question], bool]], ...] = (
     ("all", lambda q: True),
     ("French", lambda q: q.language == "fr"),

@@ -73,7 +73,7 @@ def _passage(row: dict[str, Any]) -> Passage:
 
 
 def _document(row: dict[str, Any]) -> str:
-    """A sheet of service-public.fr is one document in many passages; elsewhere each passage stands for itself."""
+    """A sheet of service-public.fr is one document of many passages; elsewhere each passage is one."""
     return row["id"].rsplit("-", 1)[0] if row["source"] == "service_public" else row["id"]
 
 
