@@ -393,7 +393,7 @@ def serving(app: Any) -> Iterator[str]:
     """The address of `app`, served by uvicorn in a thread for the length of the block."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=0, lifespan="auto")
+        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=0, lifespan="auto")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
