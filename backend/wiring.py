@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import aiohttp
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -113,7 +115,7 @@ async def open_services(
             answerer=Answerer(
                 retriever=retriever,
                 pool=pool,
-                fallback=ExtractiveEngine(),
+                fallback=ExtractiveEngine(partial(_nearness, embedder)),
                 generations=generations,
                 metrics=metrics,
                 clock=clock,
@@ -282,6 +284,13 @@ def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[I
         Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
         for number, endpoint in enumerate(endpoints, 1)
     ]
+
+
+async def _nearness(embedder: Embedder, question: str, sentences: Sequence[str]) -> NDArray[np.float32]:
+    """Cosine of each sentence with the question, float32[n]."""
+    rows, asked = await asyncio.gather(embedder.embed_passages(sentences), embedder.embed_queries([question]))
+    nearness: NDArray[np.float32] = rows @ asked[0]
+    return nearness
 
 
 async def _renew(keys: KeyStore, catalogue: Catalogue, ingestion: Ingestion) -> None:

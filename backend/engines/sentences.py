@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-# pysbd 0.3.4 and sentencex 1.0.32 were tried: both cut after "M." in "M. Dupont" and "av." in "av. J.-C.".
+# pysbd 0.3.4 and sentencex 1.0.32 were tried: pysbd cuts after "Mme.", sentencex even after
+# "M." in "M. Dupont".
 _TITLES = (
     "m mm mme mmes mlle mlles mgr dr pr st ste mr mrs ms messrs prof gen capt lt sgt rev hon cf av apr vs"
 )
