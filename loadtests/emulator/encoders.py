@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from loadtests.emulator.clock import Stamps
-from loadtests.emulator.wire import JSON, NDJSON, Outcome, error_body, go_json
+from loadtests.emulator.wire import JSON, NDJSON, Outcome, error_body, go_json, token_json
 
 
 class Encoder(Protocol):
@@ -48,7 +48,7 @@ class ChatEncoder:
 
     def piece(self, is_thinking: bool, text: str) -> bytes:
         key = self._thinking if is_thinking else self._content
-        return self._before + self._stamps.now().encode() + key + go_json(text) + b'},"done":false}\n'
+        return self._before + self._stamps.now().encode() + key + token_json(text) + b'},"done":false}\n'
 
     def tools(self, calls: Sequence[Mapping[str, Any]]) -> bytes:
         message = {"role": "assistant", "content": "", "tool_calls": calls}
@@ -85,7 +85,7 @@ class GenerateEncoder(ChatEncoder):
         self._response = b'","response":'
 
     def piece(self, is_thinking: bool, text: str) -> bytes:
-        said = b'"","thinking":' + go_json(text) if is_thinking else go_json(text)
+        said = b'"","thinking":' + token_json(text) if is_thinking else token_json(text)
         return self._before + self._stamps.now().encode() + self._response + said + b',"done":false}\n'
 
     def final(self, outcome: Outcome) -> list[bytes]:

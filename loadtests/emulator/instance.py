@@ -203,7 +203,8 @@ class Instance:
 
     def _accept_delay_s(self) -> float:
         slow = self.faults.strike("slow_accept")
-        return slow.number("s", 1.0) * self.knobs.time_scale if slow else 0.0
+        delay_s = slow.number("s", 1.0) if slow else 0.0
+        return delay_s if delay_s == float("inf") else delay_s * self.knobs.time_scale
 
     # -- requests -------------------------------------------------------------------------------------------
 

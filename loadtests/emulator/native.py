@@ -187,9 +187,8 @@ def _thinks(model: Model, body: Mapping[str, Any]) -> bool:
     """
     think = body.get("think")
     if think is not None and not isinstance(think, bool) and think not in LEVELS:
-        raise Refused(
-            400, f'invalid think value: {_go_quoted(think)} (must be "high", "medium", "low", "max", true, or false)'
-        )
+        known = '(must be "high", "medium", "low", "max", true, or false)'
+        raise Refused(400, f"invalid think value: {_go_quoted(think)} {known}")
     capable = "thinking" in model.capabilities
     if think and not capable:
         raise Refused(400, f'"{body.get("model")}" does not support thinking')

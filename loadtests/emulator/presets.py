@@ -24,6 +24,7 @@ class Preset:
 
     Attributes:
         vram_bytes: 0: no limit is emulated.
+        names: The plain chat model, the one that thinks, and the base of the LoRA.
     """
 
     note: str
@@ -32,10 +33,15 @@ class Preset:
     params: str = "8.0B"
     size: int = 4_920_000_000
     kv_bytes_per_token: int = 131_072
-    suffix: str = "8b"
+    names: tuple[str, str, str] = ("llama3.1:8b", "qwen3:8b", "mistral:7b")
 
 
-_14B = {"params": "14.8B", "size": 8_990_000_000, "kv_bytes_per_token": 196_608, "suffix": "14b"}
+_14B = {
+    "params": "14.8B",
+    "size": 8_990_000_000,
+    "kv_bytes_per_token": 196_608,
+    "names": ("qwen2.5:14b", "qwen3:14b", "phi4:14b"),
+}
 
 PRESETS: dict[str, Preset] = {
     "7b-4090": Preset(
@@ -77,19 +83,19 @@ def models_of(preset: Preset) -> tuple[Model, ...]:
     }
     shared = f"sha256-{digest('blob of the base and its adapter')}"
     embedder = Speeds(0.4, preset.speeds.prefill_tps * 12, 512)
-    size = preset.suffix
+    plain, thinker, base = preset.names
     return (
-        model(f"llama3.1:{size}", **sized),
+        model(plain, **sized),
         model(
-            f"qwen3:{size}",
+            thinker,
             family="qwen3",
             capabilities=("completion", "tools", "thinking"),
             train_ctx=40_960,
             native=False,
             **sized,
         ),
-        model(f"mistral:{size}", blob=shared, **sized),
-        model("mistral-lora", blob=shared, adapters=("lora-1",), **sized),
+        model(base, blob=shared, **sized),
+        model(f"{base.split(':')[0]}-lora", blob=shared, adapters=("lora-1",), **sized),
         model(
             "nomic-embed-text",
             family="nomic-bert",

@@ -248,7 +248,7 @@ class Runner:
             self._token(generation, now_s)
 
     def _token(self, generation: Generation, now_s: float) -> None:
-        if generation.slot is None or generation not in self.active:
+        if generation.ended.done():
             return
         if generation.record.gone_s is not None:
             generation.record.tokens_after_gone += 1

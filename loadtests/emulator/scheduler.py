@@ -20,6 +20,7 @@ from loadtests.emulator.truth import Truth
 
 FOR_EVER_S = 292 * 365.25 * 86_400.0
 """A negative keep_alive, as the real server shows it."""
+_KILLED = "llama-server process has terminated: signal: killed"
 _OOM = "cudaMalloc failed: out of memory"
 
 
@@ -55,6 +56,7 @@ class Scheduler:
         self.loaded: dict[str, Runner] = {}
         self.loading: str | None = None
         self._pending: deque[Ask] = deque()
+        self._served: Ask | None = None
         self._arrived = asyncio.Event()
         self._clock, self._faults, self._truth = clock, faults, truth
         self._timers: dict[str, Timer] = {}
@@ -112,13 +114,16 @@ class Scheduler:
             self._expire(runner)
 
     def close(self) -> None:
-        """Everything ends at once."""
+        """Everything ends at once; who waits is told so."""
         self._task.cancel()
         for runner in list(self.loaded.values()):
             self._unload(runner)
-        for ask in self._pending:
-            ask.answer.cancel()
+        waiting = [*self._pending, *([self._served] if self._served else [])]
         self._pending.clear()
+        for ask in waiting:
+            if not ask.answer.done():
+                ask.answer.set_exception(LoadFailed(_KILLED))
+                ask.answer.exception()
 
     # -- holding and letting go ---------------------------------------------------------------------------
 
@@ -162,17 +167,20 @@ class Scheduler:
             while not self._pending:
                 self._arrived.clear()
                 await self._arrived.wait()
-            ask = self._pending.popleft()
-            if ask.gone.is_set():
-                continue
-            try:
-                runner = await self._serve(ask)
-            except LoadFailed as exc:
-                if not ask.answer.done():
-                    ask.answer.set_exception(exc)
-                continue
-            if runner is not None:
-                self._grant(ask, runner)
+            ask = self._served = self._pending.popleft()
+            if not ask.gone.is_set():
+                await self._give(ask)
+            self._served = None
+
+    async def _give(self, ask: Ask) -> None:
+        try:
+            runner = await self._serve(ask)
+        except LoadFailed as exc:
+            if not ask.answer.done():
+                ask.answer.set_exception(exc)
+            return
+        if runner is not None:
+            self._grant(ask, runner)
 
     def _grant(self, ask: Ask, runner: Runner) -> None:
         self._hold(runner, ask)

@@ -60,7 +60,7 @@ async def test_a_reload_waits_for_the_last_request_and_blocks_every_other_load()
         await first.read_head()
         reload = await ask(options={"num_ctx": 8192})
         await server.until(lambda s: s["pending"] == 0 and s["totals"]["open"] >= 2)
-        third = await ask(model="mistral:8b")
+        third = await ask(model="mistral:7b")
         await server.until(lambda s: s["pending"] == 1)
         loaded = await ask(model="qwen3:8b")
         async with asyncio.timeout(1):
@@ -77,7 +77,7 @@ async def test_a_reload_waits_for_the_last_request_and_blocks_every_other_load()
 
 async def test_a_base_and_its_lora_take_turns_and_each_pays_for_loading():
     async with emulator(time_scale=0, reply=SHORT) as server:
-        for name in ("mistral:8b", "mistral-lora", "mistral:8b", "mistral-lora"):
+        for name in ("mistral:7b", "mistral-lora", "mistral:7b", "mistral-lora"):
             assert (await whole(server, chat(model=name)))["load_duration"] == 3_000_000_000
             rows = json.loads((await answer(server.url, "/api/ps"))[2])["models"]
             assert [row["name"] for row in rows] == [name if ":" in name else f"{name}:latest"]
@@ -260,6 +260,14 @@ async def test_a_waiter_that_leaves_gives_up_its_place():
         async with raw(server.url, "/api/chat", chat("b")):
             await server.until(lambda s: s["loaded"][0]["waiting"] == 1)
         await server.until(lambda s: s["loaded"][0]["waiting"] == 0 and s["loaded"][0]["refs"] == 1)
+
+
+async def test_a_reset_answers_those_who_wait():
+    async with emulator(time_scale=1, reply=SHORT) as server:
+        waiting = [asyncio.create_task(whole(server, chat())) for _ in range(2)]
+        await server.until(lambda s: s["loading"] and s["pending"] == 1)
+        await server.reset()
+        assert [w["status"] for w in await asyncio.gather(*waiting)] == [500, 500]
 
 
 STREAMS = [chat("a"), chat("b", model="qwen3:8b"), chat("c", options={"num_predict": 10}), chat("a")]
