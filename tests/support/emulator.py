@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -112,7 +113,7 @@ async def _in_own_process(port: int, knobs: dict[str, Any]) -> AsyncIterator[dic
         *(sys.executable, "-m", "loadtests.emulator", "--port", str(port), "--control-port", "0"),
         *("--knobs", json.dumps(knobs)),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert child.stdout is not None
     try:
