@@ -151,6 +151,7 @@ class Engine(Section):
         description="What answers; `auto`: the first configured one that answers, else passages are quoted.",
     )
     ollama_urls: Urls = Field(("http://localhost:11434",), description="Ollama instances.")
+    ollama_keep_alive: str = Field("30m", description="How long Ollama keeps a model loaded.")
     openai_urls: Urls = Field(
         (), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`."
     )

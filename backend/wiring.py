@@ -30,8 +30,9 @@ from backend.embedding.cached import CachedEmbedder
 from backend.embedding.fetch import from_hub
 from backend.embedding.local_onnx import OnnxEncoder
 from backend.embedding.models import Model, find, local_folder
-from backend.engines.base import Endpoint
+from backend.engines.base import Endpoint, Engine
 from backend.engines.extractive import ExtractiveEngine
+from backend.engines.ollama import OllamaEngine
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.generations.memory import MemoryLog
 from backend.history.sql import SqlHistory
@@ -274,15 +275,18 @@ async def _open_pool(
 def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[Instance]:
     section = settings.engine
     key = section.openai_api_key.get_secret_value()
-    endpoints: list[Endpoint] = []
+    served: list[tuple[Engine, Endpoint]] = []
     if section.backend in ("auto", "openai"):
-        endpoints += [Endpoint(url, key) for url in section.openai_urls]
+        openai = OpenAICompatEngine(session)
+        served += [(openai, Endpoint(url, key)) for url in section.openai_urls]
     if section.backend in ("auto", "ollama"):
-        endpoints += [Endpoint(url) for url in section.ollama_urls]
-    engine = OpenAICompatEngine(session)
+        ollama = OllamaEngine(
+            session, context_tokens=section.context_tokens, keep_alive=section.ollama_keep_alive
+        )
+        served += [(ollama, Endpoint(url)) for url in section.ollama_urls]
     return [
         Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
-        for number, endpoint in enumerate(endpoints, 1)
+        for number, (engine, endpoint) in enumerate(served, 1)
     ]
 
 

@@ -94,10 +94,18 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one generation, as the engine counted them; None where it did not say."""
+    """What one generation took, as the engine counted; None where it did not say.
+
+    Attributes:
+        load_s: Until the model was loaded, the server's own queue included.
+        prompt_s: Reading the prompt; `completion_s`: writing the answer.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    load_s: float | None = None
+    prompt_s: float | None = None
+    completion_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
