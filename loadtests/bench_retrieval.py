@@ -279,7 +279,8 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
     vectors = await qa.passage_vectors(embedder, [p.indexed_text for p in data.passages], cache)
     queries = await qa.query_vectors(embedder, [q.text for q in data.questions], cache)
     dense = ChromaIndex(folder / "chroma", embedder.id)
-    await dense.add(CORPUS, data.passages, vectors)
+    for start in range(0, len(data.passages), 100):  # as an ingest writes: the graph depends on it
+        await dense.add(CORPUS, data.passages[start : start + 100], vectors[start : start + 100])
     boosts = (Retrieval().title_boost,) if args.quick else TITLE_BOOSTS
     lexical = {boost: TantivyIndex(folder / f"lexical-{boost}", title_boost=boost) for boost in boosts}
     for index in lexical.values():
