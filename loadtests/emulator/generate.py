@@ -124,6 +124,7 @@ async def _generate(
 
     generation.released = freed
     sender.on_broken = stop
+    call.exchange.on_gone.append(stop)
     runner.start(generation)
     try:
         await asyncio.wait((generation.ended,))

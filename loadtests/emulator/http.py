@@ -46,6 +46,7 @@ class Exchange:
     Attributes:
         gone: The client has left; writing does nothing.
         begun: The status line is out (or queued with the first bytes).
+        on_gone: Called at the moment the client leaves, before the request's task is cancelled.
     """
 
     def __init__(self, connection: Connection, request: Request) -> None:
@@ -53,7 +54,7 @@ class Exchange:
         self.gone = False
         self.begun = False
         self.finished = False
-        self.on_gone: Callable[[], None] | None = None
+        self.on_gone: list[Callable[[], None]] = []
         self._connection = connection
         self._head = b""
 
@@ -317,8 +318,8 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if exchange is not None and not exchange.finished:
             exchange.gone = True
-            if exchange.on_gone is not None:
-                exchange.on_gone()
+            for tell in exchange.on_gone:
+                tell()
             if self._task is not None:
                 self._task.cancel()
 

@@ -211,7 +211,7 @@ class Instance:
     async def _handle(self, exchange: Exchange) -> None:
         record = self.truth.arrive(exchange.request.path)
         record.model = self._model_named(exchange)
-        exchange.on_gone = lambda: self._gone(record)
+        exchange.on_gone.append(lambda: self._gone(record))
         try:
             if not await self._struck(exchange, record):
                 await self._route(Call(self, exchange, record))
