@@ -42,6 +42,8 @@ BY_MEANING = Weights(
     meaning=2.76,
 )
 COMPARED = 12
+SURE = 0.5
+"""A passage of this score bears on the question: retrieval's gate has judged, and is not judged again."""
 _WORTH_ADDING = 0.2
 _MARK_CHARS = len(" [99] ")
 
@@ -82,7 +84,8 @@ class ExtractiveEngine:
     async def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """A `Text` for each sentence, then `End`; `no_answer` when nothing bears on the question."""
         passages = [scored.passage for scored in request.passages]
-        quotes = await self.quotes(request.question, passages, request.language)
+        sure = any(scored.score >= SURE for scored in request.passages)
+        quotes = await self.quotes(request.question, passages, request.language, sure=sure)
         for i, quote in enumerate(quotes):
             yield Text(f"{' ' if i else ''}{quote.text} [{quote.n}]")
         if not quotes:
@@ -94,14 +97,21 @@ class ExtractiveEngine:
         return (MODEL,)
 
     async def quotes(
-        self, question: str, passages: Sequence[Passage], language: Language
+        self, question: str, passages: Sequence[Passage], language: Language, *, sure: bool = False
     ) -> tuple[Sentence, ...]:
-        """The sentences to quote, as they are shown; none when nothing bears on the question."""
+        """The sentences to quote, as they are shown; none when nothing bears on the question.
+
+        Args:
+            question: Understandable alone.
+            passages: Best first.
+            language: Sentences in it are preferred.
+            sure: The passages are known to bear on the question: the likeliest sentences are quoted anyway.
+        """
         all_found = await asyncio.to_thread(found, question, passages)
         weights, ranked = await self._ranked(question, all_found)
         own = [one for one in ranked if one.sentence.language == language]
         for some in (own, ranked):
-            if some and some[0].score >= weights.thresholds[some[0].sentence.language]:
+            if some and (sure or some[0].score >= weights.thresholds[some[0].sentence.language]):
                 return _shown(_chosen(distinct(some)))
         return ()
 
