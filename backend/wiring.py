@@ -69,6 +69,7 @@ DataFolderBusy = FolderBusy
 PARSER_VERSION = "1"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 LOCAL_TENANT = "local"
+_CHARS_PER_TOKEN = 4
 SPECIAL_TOKENS = 2
 """What the embedder adds around a text."""
 
@@ -120,7 +121,7 @@ async def open_services(
                 generations=generations,
                 metrics=metrics,
                 clock=clock,
-                count=embedder.count_tokens,
+                count=partial(_prompt_tokens, embedder),
                 chat=settings.chat,
                 engine=settings.engine,
                 passage_tokens=settings.retrieval.budget_tokens,
@@ -288,6 +289,11 @@ def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[I
         Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
         for number, (engine, endpoint) in enumerate(served, 1)
     ]
+
+
+def _prompt_tokens(embedder: Embedder, text: str) -> int:
+    """Tokens for a model server, from above: the embedder counts a long run without blanks as one."""
+    return max(embedder.count_tokens(text), len(text) // _CHARS_PER_TOKEN)
 
 
 async def _nearness(embedder: Embedder, question: str, sentences: Sequence[str]) -> NDArray[np.float32]:
