@@ -69,6 +69,7 @@ class Data(Section):
     database_url: SecretStr = Field(
         SecretStr(""), description="SQLAlchemy URL; empty: SQLite in the data folder."
     )
+    models_dir: Path | None = Field(None, description="Folder of exported models; empty: in the data folder.")
 
 
 class Auth(Section):
@@ -132,15 +133,15 @@ class Retrieval(Section):
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
     deadline_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
-    rrf_k: float = Field(10.0, gt=0, description="Rank constant of the fusion.")
-    lexical_weight: float = Field(3.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
+    rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
+    lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
     per_document: int = Field(2, ge=1, description="Passages of one document before those of others.")
     title_boost: float = Field(
         0.2, ge=0, description="Weight of a match in title or headings, over the text's."
     )
     limit: int = Field(6, ge=1, description="Most passages given to the model.")
     budget_tokens: int = Field(1800, ge=1, description="Most tokens of passages given to the model.")
-    no_answer_threshold: float = Field(0.14, ge=0, le=1, description="Below it, the assistant does not know.")
+    no_answer_threshold: float = Field(0.15, ge=0, le=1, description="Below it, the assistant does not know.")
 
 
 class Engine(Section):
@@ -244,6 +245,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then `LIBRI_…`, then the known names."""
         return init_settings, env_settings, KnownNames(settings_cls)
+
+    @property
+    def models_dir(self) -> Path:
+        """Where the embedder's exported files are kept; may be shared by several data folders."""
+        return self.data.models_dir or self.data.dir / "models"
 
     @property
     def database_url(self) -> str:
