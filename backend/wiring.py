@@ -208,7 +208,7 @@ def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> C
 
 
 def _load_encoder(settings: Settings, model: Model) -> Encoder:
-    models_dir = settings.data.dir / "models"
+    models_dir = settings.models_dir
     folder = local_folder(model, from_hub)
     if settings.embedding.runtime == "torch":
         from backend.embedding.local_torch import TorchEncoder  # noqa: PLC0415  three seconds and 500 MB

@@ -50,7 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         first, second = _run(calm, folder), _run(calm, folder)
         _speed(report, first, second)
         _documents(report, first)
-        shutil.copytree(calm / "models", rough / "models")  # not made again for every data folder
         _killed(report, rough, folder, first)
     return report.finish(args)
 

@@ -14,10 +14,12 @@ settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("ours")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where embedding models are exported to, once for all tests."""
-    return tmp_path_factory.mktemp("models")
+    """Where embedding models are exported to, once for all tests and the processes they start."""
+    folder = Path(os.environ.get("LIBRI_DATA__MODELS_DIR") or tmp_path_factory.mktemp("models"))
+    os.environ["LIBRI_DATA__MODELS_DIR"] = str(folder)
+    return folder
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from backend.core.errors import EmbedderUnavailable
 from backend.embedding.base import Vectors
 from backend.embedding.models import Model
 from backend.embedding.tokens import Tokens
+
+log = logging.getLogger(__name__)
 
 _EXPORT_TIMEOUT_S = 600
 
@@ -79,6 +82,10 @@ def prepared(model: Model, folder: Path, models_dir: Path) -> Path:
             if not path.is_file():
                 _export(model, folder, path)
     except (OSError, Timeout, subprocess.SubprocessError) as exc:
+        told = exc.stderr if isinstance(exc, subprocess.CalledProcessError) else b""
+        log.error(
+            "no ONNX file of the model", exc_info=exc, extra={"told": told[-2000:].decode(errors="replace")}
+        )
         raise EmbedderUnavailable("the embedding model could not be converted to ONNX") from exc
     return path
 

@@ -140,5 +140,6 @@ def configure(level: str, *, secrets: Sequence[str] = (), stream: TextIO | None 
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+        logger.setLevel(logging.NOTSET)
     for name in (*_QUIET, "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -15,11 +15,6 @@ SMALL = find("all-MiniLM-L6-v2", "int8")
 
 
 @pytest.fixture(scope="module")
-def models_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="module")
 def encoders(models_dir):
     """Both runtimes, loaded once."""
     return {

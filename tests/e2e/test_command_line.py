@@ -23,11 +23,10 @@ QUESTION = {"question": "When does the library open in the morning?"}
 @pytest.fixture
 def environment(tmp_path: Path, models_dir: Path) -> dict[str, str]:
     folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "models").symlink_to(models_dir)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIBRI_", "API_KEY"))}
     return kept | {
         "LIBRI_DATA__DIR": str(folder),
+        "LIBRI_DATA__MODELS_DIR": str(models_dir),
         "LIBRI_SERVER__PORT": "0",
         "LIBRI_SERVER__SHUTDOWN_GRACE_S": "1",
         "LLM_BACKEND": "extractive",

@@ -98,12 +98,8 @@ def text_of(happened: Sequence[Event]) -> str:
 
 def settings_in(folder: Path, models: Path, **sections: Any) -> Settings:
     """Settings of an application that keeps everything in `folder`, and shares exported models."""
-    folder.mkdir(parents=True, exist_ok=True)
-    models.mkdir(parents=True, exist_ok=True)
-    if not (folder / "models").exists():
-        (folder / "models").symlink_to(models)
     server = {"port": 0, "shutdown_grace_s": 1, **sections.pop("server", {})}
-    return Settings(data={"dir": folder}, server=server, **sections)  # type: ignore[arg-type]
+    return Settings(data={"dir": folder, "models_dir": models}, server=server, **sections)  # type: ignore[arg-type]
 
 
 def scripted(engine: ScriptedEngine, *, slots: int = 4) -> list[Instance]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -93,7 +92,6 @@ async def contents(home):
 async def test_a_killed_ingestion_ends_as_an_undisturbed_one(folder, undisturbed, tmp_path):
     home = tmp_path / "killed"
     home.mkdir()
-    shutil.copytree(undisturbed / "models", home / "models")
     for items in (0, 4, 8):
         kill_after(home, folder, items)
     assert start(home, folder).wait(300) == 0
