@@ -1,4 +1,4 @@
-"""One process at a time in a folder: Chroma and the lexical index go stale in a second one without saying so."""
+"""One process at a time in a folder: in a second one the indexes go stale without saying so."""
 
 from __future__ import annotations
 
