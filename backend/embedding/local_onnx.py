@@ -56,7 +56,7 @@ class OnnxEncoder:
         """Unit rows, float32[n, dimensions].
 
         One text at a time. Together they are no faster on a CPU (padding), and int8 rounds by the largest
-        number of the batch: a question moved by up to 0.017 of cosine with the texts beside it.
+        number of the whole batch: vectors moved by up to 0.017 of cosine with the texts beside them.
         """
         rows = np.zeros((len(texts), self._dimensions), np.float32)
         for row, text in zip(rows, texts, strict=True):
