@@ -39,12 +39,15 @@ class CachedKeys:
         self._size = size
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._exist = False
+        self._look_again = clock.monotonic()
 
     async def create(
         self, *, name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str]
     ) -> NewKey:
         """Make a key."""
-        return await self._inner.create(name=name, tenant=tenant, roles=roles, corpora=corpora)
+        made = await self._inner.create(name=name, tenant=tenant, roles=roles, corpora=corpora)
+        self._exist = True
+        return made
 
     async def keys(self) -> Sequence[Key]:
         """All keys ever made, oldest first."""
@@ -65,9 +68,14 @@ class CachedKeys:
         return await self._remembered(f"id {key_id}", lambda: self._inner.get(key_id))
 
     async def exist(self) -> bool:
-        """Whether any key is good; once one was, this process goes on asking for a credential."""
-        if not self._exist:
+        """Whether any key is good; once one was, this process goes on asking for a credential.
+
+        Another process's first key is seen within `fresh_s`; a request need not wait for SQL to say no.
+        """
+        now = self._clock.monotonic()
+        if not self._exist and now >= self._look_again:
             self._exist = await self._inner.exist()
+            self._look_again = now + self._fresh_s
         return self._exist
 
     async def _remembered(self, name: str, ask: Callable[[], Awaitable[Key]]) -> Key:

@@ -32,7 +32,17 @@ _SECRET_NAMES = frozenset({"authorization", "cookie", "set-cookie", "api_key", "
 _MASK = "***"
 _LONGEST = 4000
 _CHAIN = 5
-_QUIET = ("aiosqlite", "asyncio", "chromadb", "httpcore", "httpx", "multipart", "python_multipart", "urllib3")
+_QUIET = (
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "chromadb",
+    "httpcore",
+    "httpx",
+    "multipart",
+    "python_multipart",
+    "urllib3",
+)
 
 
 @contextmanager
