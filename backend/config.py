@@ -149,7 +149,7 @@ class Engine(Section):
 
     backend: Literal["auto", "ollama", "openai", "extractive"] = Field(
         "auto",
-        description="What answers; `auto`: the first configured one that answers, else passages are quoted.",
+        description="What answers; `auto`: any configured server that has the model, else quotes.",
     )
     ollama_urls: Urls = Field(("http://localhost:11434",), description="Ollama instances.")
     ollama_keep_alive: str = Field("30m", description="How long Ollama keeps a model loaded.")
@@ -168,6 +168,11 @@ class Engine(Section):
     queue_limit: int = Field(512, ge=0, description="Most requests waiting for a slot.")
 
     _lists = field_validator("ollama_urls", "openai_urls", mode="before")(_split)
+
+    @field_validator("openai_urls")
+    @classmethod
+    def _without_version(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(url.removesuffix("/v1") for url in urls)
 
 
 class Chat(Section):

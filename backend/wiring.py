@@ -54,6 +54,7 @@ from backend.pool.base import Instance, Pool
 from backend.pool.memory import MemoryPool
 from backend.retrieval.base import DenseIndex, LexicalIndex
 from backend.retrieval.chroma import ChromaIndex
+from backend.retrieval.lexical_tantivy import VERSION as LEXICAL_VERSION
 from backend.retrieval.lexical_tantivy import TantivyIndex
 from backend.retrieval.search import HybridRetriever
 from backend.security.base import KeyStore
@@ -76,7 +77,11 @@ SPECIAL_TOKENS = 2
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, serving: bool = False, instances: Sequence[Instance] | None = None
+    settings: Settings,
+    *,
+    serving: bool = False,
+    instances: Sequence[Instance] | None = None,
+    start_token: str = "",
 ) -> AsyncIterator[Services]:
     """Everything the process needs, opened; closed in reverse order on leaving.
 
@@ -84,6 +89,7 @@ async def open_services(
         settings: Of the process.
         serving: Work in the background as well: ingestions, abandoned answers, outdated documents.
         instances: Take the place of the model servers that the settings name.
+        start_token: Stands for the operator until the process ends.
 
     Raises:
         FolderBusy: Another process uses the data folder.
@@ -162,7 +168,7 @@ async def open_services(
             ingestion=ingestion,
             pool=pool,
             keys=keys,
-            identity=_identity(settings, keys, clock, secret),
+            identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
             checks=_checks(engine, embedder, dense, lexical, pool),
             drain=producer.close,
@@ -190,10 +196,12 @@ def _secret(settings: Settings) -> bytes:
     return given or read_or_create(settings.data.dir / "secret")
 
 
-def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes) -> Identity:
+def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, start_token: str) -> Identity:
     cookies = Cookies(clock, secret=secret, ttl_s=settings.auth.cookie_ttl_s)
     api_key = settings.auth.api_key.get_secret_value()
-    return Identity(keys, cookies, api_key=api_key, secret=secret, tenant=LOCAL_TENANT)
+    return Identity(
+        keys, cookies, api_key=api_key, secret=secret, tenant=LOCAL_TENANT, start_token=start_token
+    )
 
 
 def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> CachedEmbedder:
@@ -222,7 +230,7 @@ def _open_indexes(
 ) -> tuple[DenseIndex, LexicalIndex]:
     dense = ChromaIndex(settings.data.dir / "chroma", embedder.id)
     stack.callback(dense.close)
-    lexical = TantivyIndex(settings.data.dir / "lexical")
+    lexical = TantivyIndex(settings.data.dir / "lexical", title_boost=settings.retrieval.title_boost)
     stack.callback(lexical.close)
     return dense, lexical
 
@@ -248,7 +256,9 @@ def _open_ingestion(
         overlap_tokens=cutting.overlap_tokens,
         max_tokens=embedder.max_tokens - SPECIAL_TOKENS,
     )
-    made_by = f"{PARSER_VERSION}/{cutting.target_tokens}+{cutting.overlap_tokens}/{embedder.id}"
+    made_by = "/".join(
+        (PARSER_VERSION, f"{cutting.target_tokens}+{cutting.overlap_tokens}", LEXICAL_VERSION, embedder.id)
+    )
     publisher = Publisher(catalogue, jobs, embedder, dense, lexical)
     worker = Worker(
         catalogue=catalogue,

@@ -25,6 +25,7 @@ router = APIRouter(prefix="/api/v1", tags=["chat"])
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 """Refused here and not by a pattern, so that any malformed id is a 400."""
+LOOK_FOR_CLIENT_S = 1.0
 
 
 @router.post("/chat/stream", responses={200: {"content": {"text/event-stream": {}}}})
@@ -41,17 +42,20 @@ async def ask_streamed(
 
 @router.post("/chat")
 async def ask(
+    request: Request,
     services: ServicesDep,
     who: ReaderDep,
     body: JsonBody[ChatRequest],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Ask; the whole answer comes at once."""
+    """Ask; the whole answer comes at once. Nobody follows for a client that has gone."""
     run = await _start(services, who, body, idempotency_key)
     shown = Transcript()
-    async with aclosing(services.runs.follow(run)) as stretches:
+    async with aclosing(services.runs.follow(run, idle_s=LOOK_FOR_CLIENT_S)) as stretches:
         async for stretch in stretches:
             shown.add(stretch)
+            if not stretch.entries and await request.is_disconnected():
+                return Response(status_code=499)
     if isinstance(failed := shown.terminal, Failed):
         raise revived(failed.code, failed.message, retry_after_s=failed.retry_after_s)
     return Response(orjson.dumps(_whole(run, shown)), media_type="application/json")

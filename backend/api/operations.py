@@ -12,7 +12,7 @@ from backend.api.deps import AdminDep, ReaderDep, ServicesDep
 from backend.api.page_markdown import to_html
 from backend.api.schemas import MarkdownText
 from backend.api.strict import JsonBody
-from backend.chat.runs import QUOTING
+from backend.chat.base import QUOTING
 from backend.services import Check, Health, Services
 
 router = APIRouter(tags=["operations"])

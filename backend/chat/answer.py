@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from backend.chat.base import RequestRecord
+from backend.chat.base import QUOTING, RequestRecord
 from backend.chat.draft import Draft
 from backend.chat.prompt import Prompt, build, no_answer
 from backend.config import Chat
@@ -59,6 +59,8 @@ class Answerer:
             return draft.done("no_answer")
         request = self._request(record, prompt)
         try:
+            if record.model == QUOTING:
+                raise NoInstance("no model server offers a model")
             return await self._relay(draft, self.pool.generate(self._ask(record), request))
         except (NoInstance, EngineError) as exc:
             if draft.text or not exc.retryable:

@@ -7,9 +7,9 @@ import logging
 from dataclasses import dataclass, field
 
 from backend.chat.answer import Answerer
-from backend.chat.base import RequestRecord
+from backend.chat.base import HISTORY_TIMEOUT_S, RequestRecord
 from backend.chat.draft import Draft
-from backend.core.aio import Background
+from backend.core.aio import Background, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import DeadlineExceeded, LibriError
 from backend.core.events import Done, Failed
@@ -52,6 +52,7 @@ class BackgroundProducer:
         while True:
             await asyncio.sleep(every_s)
             for generation in await self.generations.abandoned():
+                await self.generations.close_to_others(generation)
                 self.stop(generation)
 
     async def close(self, grace_s: float) -> None:
@@ -69,9 +70,9 @@ class BackgroundProducer:
                 terminal = await self._outcome(draft)
             except asyncio.CancelledError:
                 stopped = record.generation in self._stopped
-                await self._end(draft, draft.done("stopped") if stopped else _INTERRUPTED)
+                await to_the_end(self._end(draft, draft.done("stopped") if stopped else _INTERRUPTED))
                 raise
-            await self._end(draft, terminal)
+            await to_the_end(self._end(draft, terminal))
 
     async def _outcome(self, draft: Draft) -> Done | Failed:
         try:
@@ -88,20 +89,24 @@ class BackgroundProducer:
 
     async def _end(self, draft: Draft, terminal: Done | Failed) -> None:
         """Keep the turn, then end the log: who saw the end finds the turn whole."""
+        generation = draft.record.generation
         self._count(draft, terminal)
         try:
-            await self.history.finish(
-                await self.generations.runs(draft.record.generation),
-                answer="".join(draft.text),
-                state=_state(terminal),
-                sources=draft.sources,
-                citations=draft.cited(),
-                degraded=draft.degraded,
-            )
-        except LibriError as exc:
-            log.warning("the turn could not be kept", extra={"code": exc.code})
+            # First: a run that joined after its turn could be kept would never see it ended.
+            await self.generations.close_to_others(generation)
+            async with asyncio.timeout(HISTORY_TIMEOUT_S):
+                await self.history.finish(
+                    await self.generations.runs(generation),
+                    answer="".join(draft.text),
+                    state=_state(terminal),
+                    sources=draft.sources,
+                    citations=draft.cited(),
+                    degraded=draft.degraded,
+                )
+        except (LibriError, TimeoutError) as exc:
+            log.warning("the turn could not be kept", extra={"error": type(exc).__name__})
         finally:
-            await self.generations.append(draft.record.generation, [terminal])
+            await self.generations.append(generation, [terminal])
 
     def _count(self, draft: Draft, terminal: Done | Failed) -> None:
         result = terminal.finish_reason if isinstance(terminal, Done) else terminal.code

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import uuid4
 
 from backend.cache.keys import AnswerKey, variant_id
-from backend.chat.base import Idempotency, Producer, Question, RequestRecord, Run, RunStore, earlier
+from backend.chat.base import (
+    HISTORY_TIMEOUT_S,
+    QUOTING,
+    Idempotency,
+    Producer,
+    Question,
+    RequestRecord,
+    Run,
+    RunStore,
+    earlier,
+)
 from backend.chat.prompt import PROMPT_VERSION
 from backend.chat.standalone import standalone
 from backend.chat.transcript import Followed, Transcript
 from backend.config import Chat
 from backend.core.clock import Clock
-from backend.core.errors import Forbidden, NotFound, StorageUnavailable, TooLarge
-from backend.core.events import Done, Started, Terminal
+from backend.core.errors import Forbidden, NotFound, StorageFull, StorageUnavailable, TooLarge
+from backend.core.events import Done, Failed, Started, Terminal
 from backend.core.types import ANY_CORPUS, CacheState, Language, Principal, Sampling
 from backend.corpus.base import Catalogue, CorpusRef
-from backend.generations.base import START, EntryId, GenerationLog
+from backend.generations.base import START, EntryId, GenerationLog, Joined
 from backend.history.base import History, Owner, Rating, Turn
 from backend.pool.base import Pool
 from backend.telemetry.metrics import Metrics
 
 DEFAULT_CORPUS = "default"
-QUOTING = "extractive"
-"""Model named when no model server answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,7 @@ class Runs:
         corpora = self._corpora(principal, question)
         run_id = uuid4().hex
         if earlier_run := await self.store.claim(owner, run_id, idempotency):
+            await self.generations.has_ended(earlier_run.generation)
             return earlier_run
         try:
             run = await self._open(run_id, owner, corpora, question)
@@ -90,9 +100,13 @@ class Runs:
         )
         versions = tuple([(ref.name, (await self.catalogue.live(ref)).version) for ref in corpora])
         key = AnswerKey(owner.tenant, variant, versions, language, question.text, said)
-        conversation = await self._begin_turn(owner, question, run_id)
         joined = await self.generations.start_or_join(key.digest())
         await self.generations.attach(joined.generation, run_id)
+        try:
+            conversation = await self._begin_turn(owner, question, run_id)
+        except BaseException:
+            await self._give_up(joined, run_id)
+            raise
         if joined.began:
             now = self.clock.monotonic()
             self.producer.start(
@@ -122,7 +136,9 @@ class Runs:
         Raises:
             NotFound: No such run of this principal, or no longer kept.
         """
-        return await self.store.get(Owner(principal.tenant, principal.subject), run_id)
+        run = await self.store.get(Owner(principal.tenant, principal.subject), run_id)
+        await self.generations.has_ended(run.generation)
+        return run
 
     async def at_end(self, run: Run, after: EntryId) -> bool:
         """Whether `after` is the run's terminal event.
@@ -171,6 +187,14 @@ class Runs:
         """
         await self.history.rate(Owner(principal.tenant, principal.subject), run_id, rating, reason)
 
+    async def _give_up(self, joined: Joined, run_id: str) -> None:
+        """Take back a run that could not start; who joined its generation is told."""
+        if joined.began:
+            failed = Failed("unavailable", "the answer could not be started", retryable=True)
+            await self.generations.append(joined.generation, [failed])
+        else:
+            await self.generations.leave(joined.generation, run_id)
+
     async def _keep_what_was_shown(self, run: Run) -> None:
         shown = Transcript()
         async for stretch in self.follow(run):
@@ -200,18 +224,20 @@ class Runs:
         return [turn for turn in turns if turn.state in ("done", "stopped")]
 
     async def _begin_turn(self, owner: Owner, question: Question, run_id: str) -> str:
+        """The conversation's id; a question is answered without being kept rather than refused."""
         try:
-            return await self.history.begin(owner, question.conversation, run_id, question.text)
-        except StorageUnavailable:
-            if question.conversation is not None:
-                raise
-            return uuid4().hex  # a new question is answered without history rather than refused
+            async with asyncio.timeout(HISTORY_TIMEOUT_S):
+                return await self.history.begin(owner, question.conversation, run_id, question.text)
+        except (StorageUnavailable, StorageFull, TimeoutError):
+            return question.conversation or uuid4().hex
 
     async def _model(self, wanted: str | None) -> str:
+        if not wanted and self.default_model:
+            return self.default_model
         offered = await self.pool.models()
         if wanted and offered and wanted not in offered:
             raise NotFound("no model server offers this model")
-        return wanted or self.default_model or (offered[0] if offered else QUOTING)
+        return wanted or (offered[0] if offered else QUOTING)
 
     def _sampling(self, question: Question) -> Sampling:
         chat = self.chat

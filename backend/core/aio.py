@@ -23,6 +23,21 @@ def first_of_group() -> Iterator[None]:
         raise first from group
 
 
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` even if the caller is cancelled meanwhile; the cancellation is raised once it has ended."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+            if task.cancelled():
+                break
+    if cancelled is not None:
+        raise cancelled
+
+
 class Background:
     """Tasks that outlive the request that started them, and not their owner.
 

@@ -23,6 +23,7 @@
         ├── EngineUnreachable     refused, reset before the first byte, 5xx
         ├── EngineTimeout         no first token, or a gap, beyond its bound
         ├── EngineTruncated       the stream ended without saying so
+        ├── ModelMissing          this server does not have the model
         ├── EngineRejected        4xx: the same request will fail again
         └── ContextOverflow       the prompt does not fit the model
 
@@ -181,6 +182,12 @@ class EngineTruncated(EngineError):
     """The stream ended without its final object."""
 
     code = "engine_truncated"
+
+
+class ModelMissing(EngineError):
+    """This model server does not have the model; another may."""
+
+    code = "model_missing"
 
 
 class EngineRejected(EngineError):

@@ -1,4 +1,4 @@
-"""What a reader sees of a run: started, queue*, sources, thinking*, delta*, replace*, then done or error.
+"""What a reader sees of a run: started, sources, queue*, thinking*, delta*, replace*, then done or error.
 
 `started` is composed for each run and never logged; everything else is an entry of the generation's log.
 """

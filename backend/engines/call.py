@@ -22,6 +22,7 @@ T = TypeVar("T")
 Refused = Callable[[int, object], EngineError]
 """The error that a status other than 200 means, with the JSON that came with it, if any."""
 
+NOT_FOUND = 404
 _MAX_BODY_BYTES = 1_000_000
 
 

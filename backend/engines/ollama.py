@@ -19,10 +19,11 @@ from backend.core.errors import (
     EngineRejected,
     EngineTruncated,
     EngineUnreachable,
+    ModelMissing,
 )
 from backend.core.types import Usage
 from backend.engines.base import End, Endpoint, GenerationRequest, Piece, Text, Thought
-from backend.engines.call import Caller, Patience, joined, read
+from backend.engines.call import NOT_FOUND, Caller, Patience, joined, read
 from backend.engines.lines import LineParser
 
 _OVERFLOWS = ("exceed_context_size", "exceeds the context length", "exceeds the available context")
@@ -123,6 +124,8 @@ def refused(status: int, body: object) -> EngineError:
         return ContextOverflow("the question does not fit the model's context")
     if _CANNOT_THINK in said:
         return CannotThink("the model does not support thinking")
+    if status == NOT_FOUND:
+        return ModelMissing("the model server does not have this model")
     if status >= 500 or status in (408, 425, 429, 499):
         return EngineUnreachable("the model server cannot serve now")
     return EngineRejected("the model server refused the request")

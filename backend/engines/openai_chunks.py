@@ -12,6 +12,7 @@ from backend.core.errors import (
     EngineRejected,
     EngineTruncated,
     EngineUnreachable,
+    ModelMissing,
 )
 from backend.core.types import FinishReason, Usage
 from backend.engines.base import End, Text, Thought
@@ -21,6 +22,7 @@ from backend.engines.thinking import ThinkTags
 _DONE = b"[DONE]"
 _FINISHED: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 _OVERFLOW = ("exceed_context_size", "context_length_exceeded", "maximum context length")
+_NOT_FOUND = 404
 _PASSING = (408, 425, 429)
 
 
@@ -116,6 +118,8 @@ def refused(status: int, body: object) -> EngineError:
     """The error that an HTTP status other than 200 means, with the JSON that came with it, if any."""
     if isinstance(body, dict) and isinstance(overflow := reported(body), ContextOverflow):
         return overflow
+    if status == _NOT_FOUND:
+        return ModelMissing("the model server does not have this model")
     if status >= 500 or status in _PASSING:
         return EngineUnreachable("the model server cannot serve now")
     return EngineRejected("the model server refused the request")

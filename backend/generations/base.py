@@ -121,6 +121,13 @@ class GenerationLog(Protocol):
             False: `run` is the last. It stays, nobody else can join, and the caller ends the generation.
         """
 
+    async def close_to_others(self, generation: GenerationId) -> None:
+        """Nobody joins from now on; who has joined stays.
+
+        Raises:
+            NotFound: The log is gone.
+        """
+
     async def runs(self, generation: GenerationId) -> Sequence[str]:
         """Runs attached, in the order they came, without those that left."""
 

@@ -129,7 +129,9 @@ class MemoryLog:
 
     async def attach(self, generation: GenerationId, run: str) -> None:
         """See `GenerationLog`."""
-        self._log(generation).runs[run] = None
+        log = self._log(generation)
+        log.runs[run] = None
+        log.touched = self.clock.monotonic()
 
     async def leave(self, generation: GenerationId, run: str) -> bool:
         """See `GenerationLog`."""
@@ -141,6 +143,10 @@ class MemoryLog:
             log.left[run] = len(log.entries)
             log.wake()
         return True
+
+    async def close_to_others(self, generation: GenerationId) -> None:
+        """See `GenerationLog`."""
+        self._close_to_others(generation, self._log(generation))
 
     async def runs(self, generation: GenerationId) -> Sequence[str]:
         """See `GenerationLog`."""

@@ -56,8 +56,8 @@ class MemoryPool:
         queue_limit: int = 512,
         quarantine_s: float = 30.0,
         refresh_s: float = 0.5,
-        models_ttl_s: float = 5.0,
-        models_timeout_s: float = 3.0,
+        models_ttl_s: float = 10.0,
+        models_timeout_s: float = 1.0,
     ) -> None:
         self._seats = tuple(Seats(instance, quarantine_s) for instance in instances)
         self._clock = clock
@@ -101,20 +101,23 @@ class MemoryPool:
 
     async def models(self) -> tuple[str, ...]:
         """Names of all servers that answer now, in the order of the instances; kept for `models_ttl_s`."""
+        if self._models is not None and self._models_lock.locked():
+            return self._models[1]  # somebody is asking; what was said last is good enough meanwhile
         async with self._models_lock:
-            now = self._clock.monotonic()
-            if self._models is None or now - self._models[0] >= self._models_ttl_s:
-                answers = await asyncio.gather(*(self._models_of(seats.instance) for seats in self._seats))
+            if self._models is None or self._clock.monotonic() - self._models[0] >= self._models_ttl_s:
+                answers = await asyncio.gather(*(self._models_of(seats) for seats in self._seats))
                 names = tuple(dict.fromkeys(name for answer in answers for name in answer))
-                self._models = (now, names)
+                self._models = (self._clock.monotonic(), names)
             return self._models[1]
 
-    async def _models_of(self, instance: Instance) -> tuple[str, ...]:
+    async def _models_of(self, seats: Seats) -> tuple[str, ...]:
+        instance = seats.instance
         try:
             async with asyncio.timeout(self._models_timeout_s):
                 listed = await instance.engine.models(instance.endpoint)
         except (EngineError, TimeoutError):
             return ()
+        seats.listed = frozenset(listed)
         return tuple(sorted(instance.models)) or listed
 
     def state(self) -> tuple[InstanceState, ...]:
@@ -231,14 +234,16 @@ class MemoryPool:
             ticket.changed.set()
 
     def _candidates(self, ticket: _Ticket) -> list[Seats]:
+        """Instances to ask: those that list the model; if none is known to, all that may have it."""
         now = self._clock.monotonic()
-        return [
+        usable = [
             seats
             for seats in self._seats
             if seats.instance.id not in ticket.tried
             and seats.serves(ticket.model)
             and seats.health(now) != "open"
         ]
+        return [seats for seats in usable if seats.lists(ticket.model)] or usable
 
     def _none_left(self, ticket: _Ticket) -> NoInstance:
         now = self._clock.monotonic()

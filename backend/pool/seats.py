@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backend.core.errors import EngineError, EngineRejected, EngineTimeout, EngineUnreachable
+from backend.core.errors import EngineError, EngineRejected, EngineTimeout, EngineUnreachable, ModelMissing
 from backend.pool.base import Instance, InstanceHealth, InstanceState
 
 FAILURES_IN_A_ROW = 3
@@ -21,12 +21,14 @@ class Seats:
     Attributes:
         taken: Generation id of each slot in use, with the `Clock.monotonic()` at which it began.
         used: When a slot was last taken; among equals the longest unused goes first.
+        listed: Models that the server had when it was last asked.
     """
 
     instance: Instance
     quarantine_s: float
     taken: dict[int, float] = field(default_factory=dict)
     used: float = 0.0
+    listed: frozenset[str] = frozenset()
     _open_until: float | None = None
     _failures: int = 0
     _reason: str = ""
@@ -46,8 +48,12 @@ class Seats:
         return max(0, limit - len(self.taken))
 
     def serves(self, model: str) -> bool:
-        """Whether the instance knows `model`."""
+        """Whether the instance may be asked for `model`."""
         return not self.instance.models or model in self.instance.models
+
+    def lists(self, model: str) -> bool:
+        """Whether the server said, when it was last asked, that it has `model`."""
+        return model in self.listed
 
     def load(self) -> float:
         """Share of the slots in use."""
@@ -63,7 +69,7 @@ class Seats:
 
     def failed(self, error: EngineError, now: float) -> None:
         """A generation failed."""
-        if isinstance(error, EngineRejected):
+        if isinstance(error, EngineRejected | ModelMissing):
             self.succeeded()
             return
         self._failures += 1

@@ -25,7 +25,7 @@ from backend.retrieval.words import STOP_WORDS
 
 _OTHER: Final[dict[Language, Language]] = {"fr": "en", "en": "fr"}
 _OTHER_WEIGHT: Final = 0.3
-_VERSION: Final = f"1.{analysis.VERSION}"
+VERSION: Final = f"1.{analysis.VERSION}"
 Terms = dict[str, float]
 _MOST_TERMS: Final = 64
 _JUDGED: Final = 10
@@ -213,7 +213,7 @@ class TantivyIndex:
         return _Open(index, home / "meta.json" if home else None)
 
     def _home(self, corpus: CorpusRef) -> Path:
-        digest = hashlib.sha256("\0".join((corpus.tenant, corpus.name, _VERSION)).encode()).hexdigest()
+        digest = hashlib.sha256("\0".join((corpus.tenant, corpus.name, VERSION)).encode()).hexdigest()
         return (self._folder or Path()) / digest[:40]
 
 

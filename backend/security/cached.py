@@ -40,6 +40,7 @@ class CachedKeys:
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._exist = False
         self._look_again = clock.monotonic()
+        self._looked: float | None = None
 
     async def create(
         self, *, name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str]
@@ -74,7 +75,12 @@ class CachedKeys:
         """
         now = self._clock.monotonic()
         if not self._exist and now >= self._look_again:
-            self._exist = await self._inner.exist()
+            try:
+                self._exist = await self._inner.exist()
+                self._looked = now
+            except StorageUnavailable:
+                if self._looked is None or now - self._looked >= self._stale_s:
+                    raise
             self._look_again = now + self._fresh_s
         return self._exist
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
-from backend.core.errors import EngineTruncated, EngineUnreachable
+from backend.core.errors import EngineTruncated, EngineUnreachable, ModelMissing
 from backend.engines.base import End, Text, Thought
 from backend.engines.scripted import Hold, ScriptedEngine, recite
 from tests.support.live_app import GARDEN, HOURS, Event, LiveApp, live_app, scripted, settings_in, text_of
@@ -290,3 +292,66 @@ async def test_silence_is_broken_by_heartbeats(
                 if beats == 3:
                     break
     assert beats == 3
+
+
+async def test_an_instance_without_the_model_is_passed_over_for_one_that_has_it(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    without, having = (
+        ScriptedEngine((ModelMissing("not here"),), models=("other",)),
+        ScriptedEngine(recite(ANSWER), models=("mine",)),
+    )
+    instances = [*scripted(without), replace(scripted(having)[0], id="second")]
+    settings = settings_in(tmp_path / "data", models_dir, engine={"model": "mine"})
+    async with live_app(settings, instances) as app:
+        await app.put(HOURS)
+        answers = [await app.ask(f"{QUESTION} {n}") for n in range(4)]
+    assert [text_of(happened) for happened in answers] == [ANSWER] * 4
+
+
+async def test_servers_that_offer_no_model_are_as_none_at_all(tmp_path: Path, models_dir: Path) -> None:
+    empty = ScriptedEngine((ModelMissing("not here"),), models=())
+    async with live_app(settings_in(tmp_path / "data", models_dir), scripted(empty)) as app:
+        await app.put(HOURS)
+        happened = await app.ask(QUESTION)
+    assert happened[-1].data["degraded"] == ["model"]
+    assert empty.requests == []
+
+
+async def test_a_run_whose_log_is_gone_is_not_found(tmp_path: Path, models_dir: Path) -> None:
+    settings = settings_in(tmp_path / "data", models_dir, chat={"retention_s": 0.2})
+    async with live_app(settings, scripted(ScriptedEngine(recite(ANSWER)))) as app:
+        await app.put(HOURS)
+        headers = {"Idempotency-Key": "k"}
+        first = await app.client.post("/api/v1/chat", json={"question": QUESTION}, headers=headers)
+        await asyncio.sleep(0.3)
+        await app.ask("When does the library open on Tuesday?")
+        assert (await app.client.get(f"/api/v1/runs/{first.json()['run_id']}/events")).status_code == 404
+        again = await app.client.post("/api/v1/chat/stream", json={"question": QUESTION}, headers=headers)
+        assert again.status_code == 404
+
+
+async def test_a_question_that_is_refused_leaves_no_turn_behind(
+    engine: ScriptedEngine, tmp_path: Path, models_dir: Path
+) -> None:
+    release = held(engine)
+    async with live_app(
+        settings_in(tmp_path / "data", models_dir, chat={"max_live": 1}), scripted(engine)
+    ) as app:
+        await app.put(HOURS)
+        first = asyncio.ensure_future(app.ask(QUESTION))
+        await until(lambda: engine.open == 1)
+        refused = await app.client.post("/api/v1/chat", json={"question": "When does it open on Friday?"})
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        listed = (await app.client.get("/api/v1/conversations")).json()["conversations"]
+        assert len(listed) == 1
+        release.set()
+        await first
+
+
+async def test_who_waits_for_json_and_goes_away_is_no_follower(app: LiveApp, engine: ScriptedEngine) -> None:
+    held(engine)
+    with pytest.raises(httpx.ReadTimeout):
+        await app.client.post("/api/v1/chat", json={"question": QUESTION}, timeout=0.5)
+    await until(lambda: engine.cancelled == 1, 10)

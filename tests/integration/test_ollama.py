@@ -13,6 +13,7 @@ from backend.core.errors import (
     EngineTimeout,
     EngineTruncated,
     EngineUnreachable,
+    ModelMissing,
 )
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, Endpoint, Text, Thought
@@ -99,9 +100,9 @@ async def test_embedding_models_are_not_offered():
     assert not any("embed" in name for name in names)
 
 
-async def test_an_unknown_model_is_refused():
+async def test_a_model_that_is_not_there_is_said_to_be_missing():
     async with ollama() as (engine, endpoint, _):
-        with pytest.raises(EngineRejected):
+        with pytest.raises(ModelMissing):
             await collect(engine, endpoint, replace(REQUEST, model="nobody"))
 
 

@@ -89,7 +89,7 @@ class Reader:
     async def answer(self) -> str:
         return await self.page.locator(".turn:last-child .answer").inner_text()
 
-    async def holds(self, expression: str, timeout_ms: int = 5000) -> None:
+    async def holds(self, expression: str, timeout_ms: int = 20_000) -> None:
         """Wait until a JavaScript expression is true; polled from here: the page's policy forbids eval."""
         async with asyncio.timeout(timeout_ms / 1000):
             while not await self.page.evaluate(expression):
@@ -101,7 +101,7 @@ async def reading(browser: Browser, url: str, **options: object) -> AsyncIterato
     """A tab with a fresh profile; at the end nothing may have gone wrong in it."""
     given = {"locale": "en-GB", "viewport": DESKTOP, "reduced_motion": "reduce"} | options
     context = await browser.new_context(**given)  # type: ignore[arg-type]
-    context.set_default_timeout(5000)
+    context.set_default_timeout(20_000)
     reader = Reader(await context.new_page(), url)
     reader.watch()
     try:

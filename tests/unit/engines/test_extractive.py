@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core.errors import EmbedderUnavailable
+from backend.core.types import Scored
 from backend.engines.base import End, Endpoint, Text
 from backend.engines.extractive import DOES_NOT_KNOW, MAX_CHARS, MAX_SENTENCES, ExtractiveEngine
 from tests.support.asks import a_passage, a_request
@@ -15,9 +17,11 @@ LOANS = "A reader may borrow six books for three weeks. A loan can be renewed on
 CHAPTER = "Loans\n\nA reader may borrow six books for three weeks."
 
 
-async def answer(question, *texts, language="en"):
+async def answer(question, *texts, language="en", score=0.2):
+    """Answer and end; the passages' score says that retrieval was not sure of them."""
     engine = ExtractiveEngine()
     request = a_request(question, *texts, language=language)
+    request = replace(request, passages=tuple(Scored(one.passage, score) for one in request.passages))
     pieces = [piece async for piece in engine.generate(Endpoint(""), request)]
     return "".join(p.text for p in pieces if isinstance(p, Text)), pieces[-1]
 
@@ -39,6 +43,12 @@ async def test_each_sentence_is_a_piece_of_its_own():
 async def test_the_same_sentence_in_two_passages_is_quoted_once():
     text, _ = await answer("How many books may a reader borrow?", LOANS, CHAPTER)
     assert text.count("six books") == 1
+
+
+async def test_what_retrieval_is_sure_of_is_quoted_without_a_second_judgement():
+    _, unsure = await answer("Quel zèbre danse ?", HOURS, LOANS)
+    _, sure = await answer("Quel zèbre danse ?", HOURS, LOANS, score=0.9)
+    assert (unsure.finish_reason, sure.finish_reason) == ("no_answer", "stop")
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
