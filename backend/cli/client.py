@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,25 @@ class ServerClient:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """The JSON answer to one request."""
+    async def json(
+        self, method: str, path: str, *, good: Container[int] = range(400), **options: Any
+    ) -> dict[str, Any]:
+        """The JSON answer to one request; a status that is not `good` is an error."""
         try:
             async with self._session.request(method, path, **options) as response:
                 body = orjson.loads(await response.read() or b"{}")
         except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             raise Unavailable("the running server does not answer") from exc
-        if response.status >= 400 and response.status != 503:
+        if response.status not in good:
             raise revived(body.get("code", ""), body.get("detail") or body.get("title", "refused"))
         return dict(body)
+
+    async def health(self) -> dict[str, Any]:
+        """What the server says of each thing it stands on, broken ones too."""
+        answer = await self.json("GET", "/health/deep", good=(200, 503))
+        if "checks" not in answer:
+            raise revived(answer.get("code", ""), answer.get("detail") or "the server cannot check itself")
+        return dict(answer["checks"])
 
     async def upload(self, corpus: str, files: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
         """Hand in files; the state of their ingestion."""
@@ -63,17 +72,17 @@ async def running_server(settings: Settings) -> AsyncIterator[ServerClient]:
     Raises:
         Unavailable: It did not say where it listens.
     """
-    url = _address(settings.data.dir / ADDRESS_FILE)
-    key = settings.auth.api_key.get_secret_value()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url, token = _address(settings.data.dir / ADDRESS_FILE)
+    headers = {"Authorization": f"Bearer {token}"}
     timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
     async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
         yield ServerClient(session)
 
 
-def _address(path: Path) -> str:
+def _address(path: Path) -> tuple[str, str]:
     try:
-        return str(orjson.loads(path.read_bytes())["url"])
+        said = orjson.loads(path.read_bytes())
+        return str(said["url"]), str(said["token"])
     except (OSError, ValueError, KeyError) as exc:
         raise Unavailable(
             "another process uses the data folder, and it is not a server that can be asked"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +14,7 @@ from rich.table import Table
 from backend.api.operations import checked
 from backend.cli.client import running_server
 from backend.config import Settings
-from backend.core.errors import LibriError, Unavailable
+from backend.core.errors import LibriError
 from backend.wiring import DataFolderBusy, open_services
 
 _LITTLE_DISK = 2 * 1024**3
@@ -111,11 +111,11 @@ async def _running(settings: Settings) -> list[Finding]:
     """What the running server says of itself."""
     try:
         async with running_server(settings) as server:
-            answer: dict[str, Any] = await server.json("GET", "/health/deep")
-    except Unavailable as exc:
+            checks = await server.health()
+    except LibriError as exc:
         return [Finding("bad", "server", exc.message, "see its log; restart it")]
     findings = [Finding("ok", "server", "is running; these are its own checks")]
-    return findings + [_health(name, **health) for name, health in answer["checks"].items()]
+    return findings + [_health(name, **health) for name, health in checks.items()]
 
 
 def _health(name: str, *, ok: bool, needed: bool, detail: str, latency_s: float) -> Finding:

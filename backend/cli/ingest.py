@@ -14,16 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.cli.client import ServerClient, running_server
+from backend.cli.portions import portions
 from backend.config import Settings
 from backend.core.errors import InvalidRequest
 from backend.corpus.base import CorpusRef
-from backend.ingest.folder import files_below
 from backend.ingest.jobs import IngestionStatus
 from backend.wiring import LOCAL_TENANT, DataFolderBusy, open_services
 
 Show = Callable[[dict[str, Any]], None]
-_PORTION_BYTES = 16 * 1024**2
-_PORTION_FILES = 50
 
 
 async def ingest(settings: Settings, paths: Sequence[Path], *, corpus: str, sample: bool) -> int:
@@ -63,31 +61,13 @@ async def _through(
 ) -> dict[str, Any]:
     """Hand the files to the server that holds the data folder, some at a time."""
     whole: dict[str, Any] = {"total": 0, "finished": 0, "items": []}
-    for portion in _portions(paths, settings.server.max_upload_bytes, whole["items"]):
+    for portion in portions(paths, settings.server.max_upload_bytes, whole["items"]):
         started = await server.upload(corpus, portion)
         done = await server.until_done(started, show)
         whole["items"] += done["items"]
     whole["total"] = whole["finished"] = len(whole["items"])
     show(whole)
     return whole
-
-
-def _portions(
-    paths: Sequence[Path], max_bytes: int, refused: list[dict[str, Any]]
-) -> Iterator[list[tuple[str, bytes]]]:
-    portion: list[tuple[str, bytes]] = []
-    for found in files_below(paths, max_bytes=max_bytes - 64 * 1024):
-        if found.refusal:
-            refused.append({"name": found.name, "state": "failed", "reason": found.refusal, "passages": 0})
-            continue
-        portion.append((found.name, found.path.read_bytes()))
-        if len(portion) >= _PORTION_FILES or sum(len(data) for _, data in portion) >= min(
-            _PORTION_BYTES, max_bytes // 2
-        ):
-            yield portion
-            portion = []
-    if portion:
-        yield portion
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import socket
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -16,17 +19,19 @@ from backend.config import Settings
 from backend.infra.folder_lock import hold
 from backend.services import Services
 from backend.telemetry.logs import configure
+from backend.wiring import open_services
 
 ADDRESS_FILE = "server.json"
-"""In the data folder: where the server that holds it listens."""
+"""In the data folder, for its owner only: where the server that holds it listens, and a key to it."""
 
 
 class _Server(uvicorn.Server):
     """Uvicorn, which ends running answers with a terminal event before it cuts their connections."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, start_token: str) -> None:
         super().__init__(config)
         self._settings = settings
+        self._start_token = start_token
         self._address_file = settings.data.dir / ADDRESS_FILE
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -34,7 +39,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             url = self._url()
-            _write(self._address_file, {"url": url})
+            _write(self._address_file, {"url": url, "token": self._start_token})
             Console().print(f"LibriAssist is ready at [bold]{url}[/bold]  (Ctrl+C stops it)")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -61,9 +66,10 @@ def serve(settings: Settings) -> int:
     with hold(settings.data.dir):
         pass  # said here in one line, rather than by the server as a failed start
     server = settings.server
-    configure(settings.logging.level, secrets=[settings.auth.api_key.get_secret_value()])
+    start_token = secrets.token_urlsafe(32)
+    configure(settings.logging.level, secrets=[settings.auth.api_key.get_secret_value(), start_token])
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, partial(open_services, serving=True, start_token=start_token)),
         host=server.host,
         port=server.port,
         log_config=None,
@@ -73,7 +79,7 @@ def serve(settings: Settings) -> int:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(server.shutdown_grace_s) + 5,
     )
-    runner = _Server(config, settings)
+    runner = _Server(config, settings, start_token)
     with suppress(KeyboardInterrupt):
         runner.run()
     return 0 if runner.started else 1
@@ -81,5 +87,7 @@ def serve(settings: Settings) -> int:
 
 def _write(path: Path, value: dict[str, str]) -> None:
     draft = path.with_suffix(".tmp")
-    draft.write_bytes(orjson.dumps(value))
+    draft.unlink(missing_ok=True)  # one that a crash left keeps its mode
+    with open(draft, "xb", opener=partial(os.open, mode=0o600)) as file:
+        file.write(orjson.dumps(value))
     draft.replace(path)

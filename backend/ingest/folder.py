@@ -40,7 +40,7 @@ def files_below(paths: Sequence[Path], *, max_bytes: int) -> Iterator[Found]:
             shown = name.encode("utf-8", "replace").decode()
             twice = "another file of this name comes first" if name in seen else ""
             seen.add(name)
-            yield Found(shown, path, twice or _refusal(path, root, max_bytes))
+            yield Found(shown, path, twice or _checked(path, root, max_bytes))
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -50,6 +50,13 @@ def _walk(root: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _checked(path: Path, root: Path, max_bytes: int) -> str:
+    try:
+        return _refusal(path, root, max_bytes)
+    except OSError as exc:
+        return exc.strerror or "it cannot be opened"
 
 
 def _refusal(path: Path, root: Path, max_bytes: int) -> str:

@@ -19,16 +19,26 @@ class Identity:
         api_key: The operator's own key, from the settings; "" if there is none.
         secret: Server secret, for comparing keys in a time that tells nothing.
         tenant: Tenant of the operator's key and of loopback readers.
+        start_token: Stands for the operator as long as this process runs, without asking anybody else for
+            a key; "" if there is none.
     """
 
     def __init__(
-        self, keys: KeyStore, cookies: Cookies, *, api_key: str, secret: bytes, tenant: str = "local"
+        self,
+        keys: KeyStore,
+        cookies: Cookies,
+        *,
+        api_key: str,
+        secret: bytes,
+        tenant: str = "local",
+        start_token: str = "",
     ) -> None:
         self._keys = keys
         self._cookies = cookies
         self._secret = secret
         self._tenant = tenant
         self._digest = mac(secret, api_key) if api_key else ""
+        self._start_digest = mac(secret, start_token) if start_token else ""
 
     async def is_required(self) -> bool:
         """Whether a caller must show a key, or a cookie given for one."""
@@ -40,7 +50,7 @@ class Identity:
         Raises:
             Unauthenticated, StorageUnavailable
         """
-        if self._is_operator(secret):
+        if self._is_operator(secret) or self._is(self._start_digest, secret):
             return Principal(self._tenant, _OPERATOR, _EVERYTHING, frozenset({ANY_CORPUS}))
         return (await self._keys.authenticate(secret)).principal
 
@@ -86,7 +96,10 @@ class Identity:
         return self._cookies.issue(credential=session.credential, subject=session.subject)
 
     def _is_operator(self, secret: str) -> bool:
-        return bool(self._digest) and same(self._digest, mac(self._secret, secret))
+        return self._is(self._digest, secret)
+
+    def _is(self, digest: str, secret: str) -> bool:
+        return bool(digest) and same(digest, mac(self._secret, secret))
 
     def _operator_mark(self) -> str:
         """Names the operator's key without telling it: another `api_key` ends the cookies given for it."""

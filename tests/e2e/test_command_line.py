@@ -102,7 +102,7 @@ def test_commands_beside_a_running_server_speak_to_it(environment: dict[str, str
         assert "another process uses" in second.stderr
 
 
-def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:
+def test_keys_are_made_listed_and_revoked(environment: dict[str, str], papers: Path) -> None:
     made = run(environment, "keys", "create", "the till", "--role", "reader", "--role", "writer")
     secret = made.stdout.strip()
     assert secret.startswith("libri_")
@@ -113,6 +113,9 @@ def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:
         headers = {"Authorization": f"Bearer {secret}"}
         assert httpx.get(f"{url}/api/v1/session").status_code == 401
         assert httpx.get(f"{url}/api/v1/session", headers=headers).json()["roles"] == ["reader", "writer"]
+        assert (Path(environment["LIBRI_DATA__DIR"]) / "server.json").stat().st_mode & 0o777 == 0o600
+        beside = run(environment, "ingest", str(papers / "hours.md"))
+        assert "1 read" in beside.stderr, "commands of this machine need no key"
         key_id = listed.split("the till")[0].split()[-2 if "│" in listed else -1]
         assert run(environment, "keys", "revoke", key_id).returncode == 0
 

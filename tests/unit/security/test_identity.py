@@ -52,6 +52,16 @@ async def test_the_operators_key_opens_everything(make):
             await identity.of_key(wrong)
 
 
+async def test_the_token_of_a_start_is_the_operators_and_asks_nobody_for_a_key(clock, keys):
+    cookies = Cookies(clock, secret=SECRET, ttl_s=100)
+    identity = Identity(keys, cookies, api_key="", secret=SECRET, start_token="of this start")
+    assert not await identity.is_required()
+    operator = await identity.of_key("of this start")
+    assert (operator.tenant, operator.roles) == ("local", frozenset(Role))
+    with pytest.raises(Unauthenticated):
+        await identity.of_key("of an earlier start")
+
+
 async def test_an_empty_key_opens_nothing_where_there_is_none(make):
     with pytest.raises(Unauthenticated):
         await make().of_key("")
