@@ -33,6 +33,7 @@ class Health:
 
 
 Check = Callable[[], Awaitable[Health]]
+"""Answers within seconds, whatever hangs."""
 
 
 @dataclass(frozen=True, slots=True)

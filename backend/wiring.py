@@ -73,6 +73,9 @@ LOCAL_TENANT = "local"
 _CHARS_PER_TOKEN = 4
 SPECIAL_TOKENS = 2
 """What the embedder adds around a text."""
+CHECK_TIMEOUT_S = 2.0
+_INDEX_TIMEOUT_S = 1.5
+"""Less than a check has, so that one index that hangs is not taken for both."""
 
 
 @asynccontextmanager
@@ -103,7 +106,8 @@ async def open_services(
         secret = _secret(settings)
         keys = CachedKeys(SqlKeys(engine, clock, pepper=secret), clock)
         metrics = Metrics()
-        embedder = _open_embedder(stack, settings, clock)
+        model = _open_embedder(stack, settings, clock)
+        embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
         dense, lexical = _open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = _open_ingestion(stack, settings, clock, engine, catalogue, embedder, dense, lexical)
@@ -170,7 +174,7 @@ async def open_services(
             keys=keys,
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
-            checks=_checks(engine, embedder, dense, lexical, pool),
+            checks=_checks(engine, model, dense, lexical, pool),
             drain=producer.close,
         )
 
@@ -204,7 +208,7 @@ def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, s
     )
 
 
-def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> CachedEmbedder:
+def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> BatchingEmbedder:
     section = settings.embedding
     model = find(section.model, section.precision)
     load = partial(_load_encoder, settings, model)
@@ -212,7 +216,7 @@ def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> C
         model, load, clock=clock, batch_size=section.batch_size, queue_limit=section.queue_limit
     )
     stack.callback(embedder.close)
-    return CachedEmbedder(embedder, size=section.cache_size)
+    return embedder
 
 
 def _load_encoder(settings: Settings, model: Model) -> Encoder:
@@ -328,6 +332,7 @@ async def _warm(embedder: Embedder) -> None:
 def _checks(
     engine: AsyncEngine, embedder: Embedder, dense: DenseIndex, lexical: LexicalIndex, pool: Pool
 ) -> Mapping[str, Check]:
+    """Looks at each thing we stand on; `embedder` is the one that computes, no cache before it."""
     corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
 
     async def sql() -> str:
@@ -345,8 +350,12 @@ def _checks(
             raise LibriError("no model server answers")
         return ", ".join(names)
 
+    async def counted(index: DenseIndex | LexicalIndex) -> int:
+        async with asyncio.timeout(_INDEX_TIMEOUT_S):
+            return await index.count(corpus)
+
     async def retrieval() -> str:
-        both = await asyncio.gather(dense.count(corpus), lexical.count(corpus), return_exceptions=True)
+        both = await asyncio.gather(counted(dense), counted(lexical), return_exceptions=True)
         if all(isinstance(held, BaseException) for held in both):
             raise RetrievalUnavailable("no index answers")
         named = zip(("dense", "lexical"), both, strict=True)
@@ -355,18 +364,23 @@ def _checks(
             for name, held in named
         )
 
-    return {
+    checks = {
         "sql": partial(_timed, sql, needed=False),
         "retrieval": partial(_timed, retrieval, needed=True),
         "embedder": partial(_timed, embeds, needed=False),
-        "models": partial(_timed, models, needed=False),
     }
+    if pool.state():
+        checks["models"] = partial(_timed, models, needed=False)
+    return checks
 
 
 async def _timed(look: Callable[[], Awaitable[str]], *, needed: bool) -> Health:
     began = time.perf_counter()
     try:
-        detail, ok = await look(), True
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            detail, ok = await look(), True
     except LibriError as exc:
         detail, ok = exc.message, False
+    except TimeoutError:
+        detail, ok = "no answer", False
     return Health(ok, needed, time.perf_counter() - began, detail)

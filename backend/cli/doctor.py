@@ -18,14 +18,15 @@ from backend.core.errors import LibriError
 from backend.wiring import DataFolderBusy, open_services
 
 _LITTLE_DISK = 2 * 1024**3
-_ADVICE = {
+ADVICE = {
     "sql": "check LIBRI_DATA__DATABASE_URL, and that the database runs and the data folder can be written",
-    "dense": "the index can be rebuilt: stop the server, remove <data>/chroma, run `libriassist reindex`",
-    "lexical": "the index can be rebuilt: stop the server, remove <data>/lexical, run `libriassist reindex`",
+    "retrieval": "the indexes can be made again: stop the server, remove <data>/chroma and <data>/lexical, "
+    "run `libriassist reindex`",
     "embedder": "check EMBEDDING_MODEL: a known name, or a folder with a sentence-transformers model",
     "models": "start a model server and set OLLAMA_URLS or LIBRI_ENGINE__OPENAI_URLS; "
     "until then answers are quoted from the documents",
 }
+"""By the name of the check that failed."""
 State = Literal["ok", "note", "bad"]
 _MARKS: Mapping[State, str] = {
     "ok": "[green]ok[/green]",
@@ -122,7 +123,7 @@ def _health(name: str, *, ok: bool, needed: bool, detail: str, latency_s: float)
     shown = f"{detail} ({latency_s * 1000:.1f} ms)".strip()
     if ok:
         return Finding("ok", name, shown)
-    return Finding("bad" if needed else "note", name, shown, _ADVICE.get(name, ""))
+    return Finding("bad" if needed else "note", name, shown, ADVICE.get(name, ""))
 
 
 def _print(findings: list[Finding]) -> None:
