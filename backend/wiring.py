@@ -319,9 +319,18 @@ async def _nearness(embedder: Embedder, question: str, sentences: Sequence[str])
 
 async def _renew(keys: KeyStore, catalogue: Catalogue, ingestion: Ingestion) -> None:
     """Queue documents that another parser, chunking or embedder made."""
-    for tenant in {LOCAL_TENANT, *(key.tenant for key in await keys.keys())}:
-        for corpus in await catalogue.corpora(tenant):
-            await ingestion.reingest(corpus)
+    for corpus in await all_corpora(keys, catalogue):
+        await ingestion.reingest(corpus)
+
+
+async def all_corpora(keys: KeyStore, catalogue: Catalogue) -> list[CorpusRef]:
+    """Corpora of every tenant that ever had a key, and of this machine.
+
+    Raises:
+        StorageUnavailable
+    """
+    tenants = sorted({LOCAL_TENANT, *(key.tenant for key in await keys.keys())})
+    return [corpus for tenant in tenants for corpus in await catalogue.corpora(tenant)]
 
 
 async def _warm(embedder: Embedder) -> None:

@@ -19,7 +19,7 @@ from backend.config import Settings
 from backend.core.errors import InvalidRequest
 from backend.corpus.base import CorpusRef
 from backend.ingest.jobs import IngestionStatus
-from backend.wiring import LOCAL_TENANT, DataFolderBusy, open_services
+from backend.wiring import LOCAL_TENANT, DataFolderBusy, all_corpora, open_services
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -47,11 +47,11 @@ async def reindex(settings: Settings) -> int:
     """Read again what another parser, chunking or embedder made, and what the indexes have lost."""
     failed = 0
     async with open_services(settings) as services:
-        for ref in await services.catalogue.corpora(LOCAL_TENANT):
+        for ref in await all_corpora(services.keys, services.catalogue):
             number = await services.ingestion.reingest(ref, everything=True)
             if number is not None:
                 with _progress() as show:
-                    status = await services.ingestion.run_to_end(LOCAL_TENANT, number, _shown(show))
+                    status = await services.ingestion.run_to_end(ref.tenant, number, _shown(show))
                 failed += _report(_plain(status))
     return 1 if failed else 0
 
