@@ -13,7 +13,7 @@ from rich.table import Table
 
 from backend.api.operations import checked
 from backend.cli.client import running_server
-from backend.config import Settings
+from backend.config import Server, Settings
 from backend.core.errors import LibriError
 from backend.wiring import DataFolderBusy, open_services
 
@@ -47,7 +47,7 @@ class Finding:
 
 async def doctor(settings: Settings) -> int:
     """Print the findings; the exit status is 1 if something needed is broken."""
-    findings = [*_settings(settings), *_disk(settings)]
+    findings = [*of_settings(settings), *_disk(settings)]
     try:
         findings += await _services(settings)
     except DataFolderBusy:
@@ -60,7 +60,8 @@ async def doctor(settings: Settings) -> int:
     return 1 if any(finding.state == "bad" for finding in findings) else 0
 
 
-def _settings(settings: Settings) -> Iterator[Finding]:
+def of_settings(settings: Settings) -> Iterator[Finding]:
+    """What the settings alone tell."""
     changed = settings.model_dump(mode="json", exclude_defaults=True)
     names = sorted(f"{section}.{field}" for section, fields in changed.items() for field in fields)
     yield Finding("ok", "settings", ", ".join(names) or "all defaults")
@@ -70,6 +71,13 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             "access",
             f"listens on {settings.server.host}; without a key only this machine is served",
             "set API_KEY, or make keys with `libriassist keys create`",
+        )
+    if not _is_loopback(settings.server.host) and settings.server.allowed_hosts == Server().allowed_hosts:
+        yield Finding(
+            "note",
+            "host names",
+            f"listens on {settings.server.host}; only loopback names are served",
+            "set LIBRI_SERVER__ALLOWED_HOSTS to the names that readers use, and 127.0.0.1",
         )
 
 
