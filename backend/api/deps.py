@@ -13,6 +13,7 @@ from backend.core.types import ANY_CORPUS, Principal, Role
 from backend.services import Services
 
 COOKIE = "libri_session"
+_PROXY_HEADERS = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
 
 
 def services(request: Request) -> Services:
@@ -50,7 +51,7 @@ async def principal(request: Request, services: ServicesDep) -> Principal:
 
 def on_loopback(request: Request) -> bool:
     """Whether the caller is on this machine and came straight to us."""
-    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+    if request.client is None or not _PROXY_HEADERS.isdisjoint(request.headers.keys()):
         return False
     try:
         return ip_address(request.client.host).is_loopback

@@ -43,7 +43,13 @@ async def sign_out(response: Response) -> None:
 
 def give_cookie(request: Request, response: Response, value: str, ttl_s: int) -> None:
     """Set the session cookie: out of scripts' reach, never sent from another site."""
-    secure = request.url.scheme == "https"
+    secure = "https" in (request.url.scheme, *_outer_schemes(request))
     response.set_cookie(
         COOKIE, value, max_age=ttl_s, path="/", httponly=True, samesite="strict", secure=secure
     )
+
+
+def _outer_schemes(request: Request) -> tuple[str, str]:
+    """How the page came, by its own word and the proxy's: a lie only keeps the liar off plain HTTP."""
+    origin, forwarded = request.headers.get("origin", ""), request.headers.get("x-forwarded-proto", "")
+    return origin.partition(":")[0].lower(), forwarded.partition(",")[0].strip().lower()

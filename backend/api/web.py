@@ -51,11 +51,11 @@ async def page(request: Request, services: ServicesDep) -> Response:
     """The page; a new browser becomes a subject where no key is asked for."""
     response = _served(request, "index.html")
     open_house = on_loopback(request) and not await services.identity.is_required()
-    value = request.cookies.get(COOKIE)
-    if value:
-        value = services.identity.renewed(value)
-    elif open_house:
-        value = services.identity.visitor()
+    shown = request.cookies.get(COOKIE, "")
+    if open_house and not await services.identity.is_good(shown):
+        value: str | None = services.identity.visitor()
+    else:
+        value = services.identity.renewed(shown)
     if value:
         give_cookie(request, response, value, services.settings.auth.cookie_ttl_s)
     return response

@@ -74,6 +74,18 @@ class Identity:
         granted = (await self._keys.get(session.credential)).principal
         return Principal(granted.tenant, session.subject, granted.roles, granted.corpora)
 
+    async def is_good(self, cookie: str) -> bool:
+        """Whether this cookie makes a browser a subject now.
+
+        Raises:
+            StorageUnavailable
+        """
+        try:
+            await self.of_cookie(cookie)
+        except Unauthenticated:
+            return False
+        return True
+
     async def sign_in(self, secret: str) -> str:
         """A cookie's value for a browser whose reader knows a key.
 

@@ -121,5 +121,32 @@ async def test_another_host_name_and_another_origin_are_refused(app: LiveApp) ->
 async def test_behind_a_proxy_loopback_counts_for_nothing(tmp_path: Path, models_dir: Path) -> None:
     async with live_app(settings_in(tmp_path / "data", models_dir)) as app:
         assert (await app.client.get("/api/v1/session")).status_code == 200
-        forwarded = {"X-Forwarded-For": "203.0.113.9"}
-        assert (await app.client.get("/api/v1/session", headers=forwarded)).status_code == 401
+        for header in ("X-Forwarded-For", "X-Real-IP", "Via", "Forwarded"):
+            response = await app.client.get("/api/v1/session", headers={header: "203.0.113.9"})
+            assert response.status_code == 401, header
+
+
+async def test_where_no_key_is_asked_for_a_worthless_cookie_is_replaced(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    async with live_app(settings_in(tmp_path / "data", models_dir)) as app:
+        forged = await app.client.get("/", headers={"Cookie": "libri_session=forged"})
+        fresh = forged.headers["set-cookie"].partition(";")[0]
+        assert fresh != "libri_session=forged"
+        app.client.cookies.clear()
+        assert "set-cookie" not in (await app.client.get("/", headers={"Cookie": fresh})).headers
+        who = await app.client.get("/api/v1/session", headers={"Cookie": fresh})
+        assert who.json()["subject"].startswith("browser-")
+
+
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [({}, False), ({"Origin": "https://{host}"}, True), ({"X-Forwarded-Proto": "https"}, True)],
+)
+async def test_a_cookie_given_over_tls_stays_there(
+    app: LiveApp, headers: dict[str, str], secure: bool
+) -> None:
+    sent = {name: value.format(host=app.url.removeprefix("http://")) for name, value in headers.items()}
+    signed_in = await app.client.post("/api/v1/session", json={"key": KEY}, headers=sent)
+    assert signed_in.status_code == 204
+    assert ("Secure" in signed_in.headers["set-cookie"]) == secure
