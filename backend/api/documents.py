@@ -84,7 +84,9 @@ async def delete(
 @router.get("/ingestions/{ingestion_id}", tags=["documents"])
 async def ingestion(services: ServicesDep, who: WriterDep, ingestion_id: str) -> Response:
     """How far a hand-in is, file by file."""
-    return _json(_progress(await services.ingestion.status(who.tenant, ingestion_id)))
+    status = await services.ingestion.status(who.tenant, ingestion_id)
+    _ref(who, status.corpus.name)
+    return _json(_progress(status))
 
 
 def _ref(who: PrincipalDep, corpus: str) -> CorpusRef:

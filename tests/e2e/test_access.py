@@ -62,6 +62,16 @@ async def test_a_key_reads_only_the_corpora_it_was_given(app: LiveApp) -> None:
     assert own.json()["finish_reason"] == "no_answer"
 
 
+async def test_a_key_sees_no_hand_in_to_a_corpus_it_was_not_given(app: LiveApp) -> None:
+    sent = await app.client.post("/api/v1/documents", files={"file": HOURS}, headers=bearer(KEY))
+    made = await app.services.keys.create(
+        name="writer", tenant="local", roles=frozenset({Role.WRITER}), corpora=frozenset({"other"})
+    )
+    path = f"/api/v1/ingestions/{sent.json()['id']}"
+    assert (await app.client.get(path, headers=bearer(KEY))).status_code == 200
+    assert (await app.client.get(path, headers=bearer(made.secret))).status_code == 403
+
+
 async def test_a_reader_may_neither_upload_nor_look_behind(app: LiveApp) -> None:
     keys = app.services.keys
     made = await keys.create(
