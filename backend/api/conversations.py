@@ -13,6 +13,7 @@ from backend.history.base import Owner
 
 router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
 Limit = Annotated[int, Query(ge=1, le=200)]
+Last = Annotated[int, Query(ge=1, le=500)]
 Before = Annotated[float | None, Query(allow_inf_nan=False)]
 
 
@@ -30,9 +31,9 @@ async def conversations(
 
 
 @router.get("/{conversation_id}")
-async def turns(services: ServicesDep, who: ReaderDep, conversation_id: str) -> Response:
-    """The turns of one conversation, oldest first; a running one may be followed by its run."""
-    found = await services.history.turns(_owner(who), conversation_id)
+async def turns(services: ServicesDep, who: ReaderDep, conversation_id: str, last: Last = 50) -> Response:
+    """The newest `last` turns of one conversation, oldest first; a running one may be followed by its run."""
+    found = await services.history.turns(_owner(who), conversation_id, last=last)
     body = orjson.dumps({"id": conversation_id, "turns": list(found)})
     return Response(body, media_type="application/json")
 
