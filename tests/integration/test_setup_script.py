@@ -1,0 +1,61 @@
+"""`scripts/setup` on a Debian whose Python has no venv module; apt, sudo and Python are stand-ins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STANDINS = {
+    # Without ensurepip until the package is there; what it makes is a Python that accepts everything.
+    "python3": """
+case "$*" in
+    *ensurepip*) [ -e "$FOLDER/installed" ] ;;
+    *print*version_info*) echo python3.11-venv ;;
+    "-m venv "*) mkdir -p .venv/bin && cp /bin/true .venv/bin/python ;;
+esac""",
+    "apt-get": 'case "$*" in *install*) echo "$*" > "$FOLDER/installed" ;; esac',
+    "id": "echo 1000",
+    "sudo": '[ -e "$FOLDER/may" ] || exit 1; shift; case $1 in apt-get) "$@" ;; *) exit 0 ;; esac',
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "bin").mkdir()
+    for name, body in STANDINS.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    return tmp_path
+
+
+def set_up(folder: Path) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHON"}
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(
+        [folder / "scripts" / "setup"],
+        env=kept | {"PATH": path, "FOLDER": str(folder)},
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+
+def test_what_is_missing_is_installed_where_that_is_allowed(folder: Path) -> None:
+    (folder / "may").touch()
+    done = set_up(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "python3.11-venv" in (folder / "installed").read_text()
+    assert (folder / ".venv" / ".made-from").exists()
+
+
+def test_where_it_is_not_allowed_one_is_told_what_to_do(folder: Path) -> None:
+    done = set_up(folder)
+    assert done.returncode == 1
+    assert "apt-get install python3.11-venv" in done.stdout
+    assert not (folder / ".venv").exists()
