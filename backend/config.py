@@ -133,6 +133,7 @@ class Retrieval(Section):
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
     deadline_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
+    concurrency: int = Field(8, ge=1, description="Questions searched at once; the others wait their turn.")
     rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
     per_document: int = Field(2, ge=1, description="Passages of one document before those of others.")

@@ -114,7 +114,12 @@ async def open_services(
         pool = await _open_pool(stack, settings, clock, instances)
         history = SqlHistory(engine, clock)
         retriever = HybridRetriever(
-            embedder=embedder, dense=dense, lexical=lexical, catalogue=catalogue, settings=settings.retrieval
+            embedder=embedder,
+            dense=dense,
+            lexical=lexical,
+            catalogue=catalogue,
+            settings=settings.retrieval,
+            clock=clock,
         )
         generations = MemoryLog(
             clock,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from backend.config import Retrieval
+from backend.core.clock import Clock, SystemClock
 from backend.core.errors import RetrievalUnavailable, Unavailable
 from backend.core.types import Language, Passage, Scored
 from backend.corpus.base import Catalogue, CorpusRef, LiveView
@@ -23,6 +24,8 @@ Search = Callable[[CorpusRef, int], Awaitable[Sequence[Hit]]]
 Side = list[Hit] | None
 
 _MOST_CANDIDATES = 2000
+_LATE_IN_A_ROW = 3
+_LEFT_ALONE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,30 @@ class _Found:
         return tuple(name for name, side in sides if side is None)
 
 
+@dataclass(slots=True)
+class _Late:
+    """How an index has kept its deadline."""
+
+    in_a_row: int = 0
+    until: float = 0.0
+
+    def again(self, now: float) -> None:
+        """It was late once more."""
+        self.in_a_row += 1
+        if self.in_a_row >= _LATE_IN_A_ROW:
+            self.until = now + _LEFT_ALONE_S
+
+    def is_left_alone(self, now: float) -> bool:
+        """Whether it is not to be asked now; after that, one late answer leaves it alone again."""
+        return now < self.until
+
+
 class HybridRetriever:
     """See `Retriever`.
 
-    Each side has `settings.deadline_s`; the one that fails or is late is left out and named in `degraded`.
+    Each side has `settings.deadline_s`; the one that fails or is late is left out and named in `degraded`;
+    one that was late several times in a row is left alone for a while. Questions beyond
+    `settings.concurrency` wait their turn uncounted: many readers at once are no failure of an index.
     """
 
     def __init__(
@@ -52,23 +75,28 @@ class HybridRetriever:
         lexical: LexicalIndex,
         catalogue: Catalogue,
         settings: Retrieval,
+        clock: Clock | None = None,
     ) -> None:
         self._embedder = embedder
         self._dense = dense
         self._lexical = lexical
         self._catalogue = catalogue
         self._settings = settings
+        self._clock = clock or SystemClock()
+        self._turns = asyncio.Semaphore(settings.concurrency)
+        self._late = {"dense": _Late(), "lexical": _Late()}
 
     async def retrieve(
         self, corpora: Sequence[CorpusRef], question: str, language: Language, *, budget_tokens: int
     ) -> Retrieved:
         """See `Retriever`."""
-        views = await self._views(corpora)
-        found = await self._search(views, question, language)
-        if (now := await self._views(corpora)) != views:
-            # A flip came between: passages of the old revision may already have been removed.
-            views = now
+        async with self._turns:
+            views = await self._views(corpora)
             found = await self._search(views, question, language)
+            if (now := await self._views(corpora)) != views:
+                # A flip came between: passages of the old revision may already have been removed.
+                views = now
+                found = await self._search(views, question, language)
         versions = tuple((corpus.name, view.version) for corpus, view in views.items())
         passages = self._chosen(found, language, budget_tokens)
         return Retrieved(passages, versions, found.degraded)
@@ -81,20 +109,27 @@ class HybridRetriever:
         if not live:
             return _Found([], [])
         dense, lexical = await asyncio.gather(
-            self._side("dense", self._dense_hits(live, question)),
-            self._side("lexical", self._lexical_hits(live, question, language)),
+            self._side("dense", lambda: self._dense_hits(live, question)),
+            self._side("lexical", lambda: self._lexical_hits(live, question, language)),
         )
         if dense is None and lexical is None:
             raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
         return _Found(dense, lexical)
 
-    async def _side(self, name: str, work: Awaitable[list[Hit]]) -> Side:
+    async def _side(self, name: str, work: Callable[[], Awaitable[list[Hit]]]) -> Side:
+        late = self._late[name]
+        if late.is_left_alone(self._clock.monotonic()):
+            return None
         try:
             async with asyncio.timeout(self._settings.deadline_s):
-                return await work
+                hits = await work()
         except (Unavailable, TimeoutError) as exc:
             log.warning("index left out", extra={"index": name, "reason": type(exc).__name__})
+            if isinstance(exc, TimeoutError):
+                late.again(self._clock.monotonic())
             return None
+        late.in_a_row = 0
+        return hits
 
     async def _dense_hits(self, live: Views, question: str) -> list[Hit]:
         vector = (await self._embedder.embed_queries([question]))[0]

@@ -8,6 +8,7 @@ from backend.corpus.base import CorpusRef, LiveView
 from backend.retrieval.lexical_tantivy import TantivyIndex
 from backend.retrieval.memory import MemoryDenseIndex
 from backend.retrieval.search import HybridRetriever
+from tests.support.manual_clock import ManualClock
 from tests.support.shelf import LIBRARY, HashEmbedder, passage
 
 ARCHIVE = CorpusRef("city", "archive")
@@ -47,7 +48,7 @@ class Faulty:
 class Bench:
     """A retriever over real in-memory indexes."""
 
-    def __init__(self, **changes) -> None:
+    def __init__(self, *, clock=None, **changes) -> None:
         self.embedder = HashEmbedder()
         self.dense, self.lexical = Faulty(MemoryDenseIndex()), Faulty(TantivyIndex(None))
         self.catalogue = Catalogue()
@@ -58,6 +59,7 @@ class Bench:
             lexical=self.lexical,
             catalogue=self.catalogue,
             settings=settings,
+            clock=clock,
         )
 
     async def put(self, *passages, corpus=LIBRARY):
@@ -205,3 +207,36 @@ async def test_an_empty_corpus_has_no_answer_and_asks_no_index(bench):
 async def test_a_question_of_stop_words_is_no_error(bench):
     await bench.put(passage("prêt"))
     assert isinstance((await bench.ask("est-ce que ?")).passages, tuple)
+
+
+async def test_many_questions_at_once_wait_their_turn_and_none_is_late():
+    bench = Bench(deadline_s=0.5, concurrency=2)
+    await bench.put(passage("prêt livre durée"))
+    running = most = 0
+
+    async def count():
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.03)
+        running -= 1
+
+    bench.dense.before = count
+    answers = await asyncio.gather(*(bench.ask("durée du prêt") for _ in range(50)))
+    assert most <= 2
+    assert all(result.degraded == () for result in answers)
+    bench.lexical.inner.close()
+
+
+async def test_an_index_that_is_late_again_and_again_is_left_alone_for_a_while():
+    clock = ManualClock()
+    bench = Bench(clock=clock)
+    await bench.put(passage("prêt livre durée"))
+    bench.dense.hangs = True
+    for _ in range(5):
+        assert (await bench.ask("durée du prêt")).degraded == ("dense",)
+    assert len(bench.dense.limits) == 3
+    bench.dense.hangs = False
+    clock.advance(6)
+    assert (await bench.ask("durée du prêt")).degraded == ()
+    bench.lexical.inner.close()
