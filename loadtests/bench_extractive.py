@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.config import Embedding, Retrieval
-from backend.core.types import Language, Passage
+from backend.core.types import Language, Passage, Scored
 from backend.embedding.base import Vectors
 from backend.engines.extractive import (
     BY_MEANING,
@@ -32,6 +32,7 @@ from backend.engines.extractive import (
     COMPARED,
     MAX_CHARS,
     MAX_SENTENCES,
+    SURE,
     ExtractiveEngine,
 )
 from backend.engines.ranking import Sentence, Signs, Weights, found
@@ -64,6 +65,7 @@ class Case:
     without: tuple[Passage, ...]
     gated: tuple[Passage, ...]
     gated_without: tuple[Passage, ...]
+    sure: frozenset[tuple[Passage, ...]] = frozenset()
 
     @property
     def half(self) -> int:
@@ -123,13 +125,16 @@ async def retrieve(
             for some in (settings, gated)
             for hidden in (frozenset(), question.relevant)
         ]
-        cases.append(Case(question, "", tuple(by_id[id] for id in sorted(question.relevant)), *given))
+        gold = tuple(by_id[id] for id in sorted(question.relevant))
+        passages = [tuple(one.passage for one in some) for some in given]
+        sure = {p for p, some in zip(passages, given, strict=True) if any(one.score >= SURE for one in some)}
+        cases.append(Case(question, "", gold, *passages, frozenset(sure)))
     return cases
 
 
 async def ask(
     question: Question, near: list[Hit], worded: list[Hit], hidden: frozenset[str], settings: Retrieval
-) -> tuple[Passage, ...]:
+) -> tuple[Scored, ...]:
     """What the product's retriever makes of these hits, less the hidden ones."""
 
     def shown(hits: list[Hit]) -> Replayed:
@@ -139,19 +144,23 @@ async def ask(
     result = await made.retrieve(
         [CORPUS], question.text, question.language, budget_tokens=settings.budget_tokens
     )
-    return tuple(scored.passage for scored in result.passages)
+    return result.passages
 
 
 async def measured(
     cases: Sequence[Case],
     given: Callable[[Case], tuple[Passage, ...]],
     engine: Callable[[Case], ExtractiveEngine],
+    *,
+    product: bool = False,
 ) -> list[Outcome]:
-    """One answer for each question."""
+    """One answer for each question; as `product`, retrieval's judgement stands where it was sure."""
     outcomes = []
     for case in cases:
         began = time.perf_counter()
-        quotes = await engine(case).quotes(case.question.text, given(case), case.question.language)
+        passages = given(case)
+        sure = product and passages in case.sure
+        quotes = await engine(case).quotes(case.question.text, passages, case.question.language, sure=sure)
         ms = (time.perf_counter() - began) * 1000
         text = " ".join(quote.text for quote in quotes)
         chars = sum(len(f" {quote.text} [{quote.n}]") for quote in quotes) - 1
@@ -230,7 +239,8 @@ async def measure(report: Report, cases: Sequence[Case], nearness: Nearness | No
     for label, weights, full, bare in ways:
         engine = engines(weights, nearness)
         retrieved, gold, without = [
-            await measured(cases, given, engine) for given in (full, lambda c: c.gold, bare)
+            await measured(cases, given, engine, product=label == "shipped, gated")
+            for given in (full, lambda c: c.gold, bare)
         ]
         for language in ("fr", "en", "all"):
             some = [
