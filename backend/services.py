@@ -38,7 +38,11 @@ Check = Callable[[], Awaitable[Health]]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One process's services. Opened and closed by `wiring`."""
+    """One process's services. Opened and closed by `wiring`.
+
+    Attributes:
+        queue_depth: Requests that wait for a slot.
+    """
 
     settings: Settings
     runs: Runs
@@ -49,5 +53,6 @@ class Services:
     keys: KeyStore
     identity: Identity
     metrics: Metrics
+    queue_depth: Callable[[], int]
     checks: Mapping[str, Check]
     drain: Callable[[float], Awaitable[None]]

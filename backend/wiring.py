@@ -110,7 +110,9 @@ async def open_services(
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
         dense, lexical = _open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
-        ingestion = _open_ingestion(stack, settings, clock, engine, catalogue, embedder, dense, lexical)
+        ingestion = _open_ingestion(
+            stack, settings, clock, engine, catalogue, embedder, (dense, lexical), metrics
+        )
         pool = await _open_pool(stack, settings, clock, instances)
         history = SqlHistory(engine, clock)
         retriever = HybridRetriever(
@@ -179,6 +181,7 @@ async def open_services(
             keys=keys,
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
+            queue_depth=pool.waiting,
             checks=_checks(engine, model, dense, lexical, pool),
             drain=producer.close,
         )
@@ -251,8 +254,8 @@ def _open_ingestion(
     engine: AsyncEngine,
     catalogue: SqlCatalogue,
     embedder: Embedder,
-    dense: DenseIndex,
-    lexical: LexicalIndex,
+    indexes: tuple[DenseIndex, LexicalIndex],
+    metrics: Metrics,
 ) -> Ingestion:
     section, cutting = settings.ingest, settings.chunking
     reader = SandboxReader(section)
@@ -268,25 +271,24 @@ def _open_ingestion(
     made_by = "/".join(
         (PARSER_VERSION, f"{cutting.target_tokens}+{cutting.overlap_tokens}", LEXICAL_VERSION, embedder.id)
     )
-    publisher = Publisher(catalogue, jobs, embedder, dense, lexical)
+    preparer = Preparer(catalogue, jobs, reader, cut, made_by)
+    publisher = Publisher(catalogue, jobs, embedder, *indexes)
     worker = Worker(
         catalogue=catalogue,
         jobs=jobs,
         leases=SqlLeases(engine, clock, alone=not settings.data.database_url),  # the folder is locked
-        pipeline=Pipeline(
-            jobs, Preparer(catalogue, jobs, reader, cut, made_by), publisher, section.batch_passages
-        ),
+        pipeline=Pipeline(jobs, preparer, publisher, metrics, clock, section.batch_passages),
         publisher=publisher,
         clock=clock,
         pace=Pace(section.lease_s, section.poll_s, section.retry_s, section.grace_s, section.keep_s),
     )
     bounds = Bounds(section.queued_items, section.queued_bytes, section.max_file_bytes)
-    return Ingestion(catalogue, jobs, worker, made_by, bounds)
+    return Ingestion(catalogue, jobs, worker, made_by, metrics, bounds)
 
 
 async def _open_pool(
     stack: AsyncExitStack, settings: Settings, clock: Clock, instances: Sequence[Instance] | None
-) -> Pool:
+) -> MemoryPool:
     if instances is None:
         instances = _instances(settings, await stack.enter_async_context(open_session()))
     return MemoryPool(instances, clock, queue_limit=settings.engine.queue_limit)

@@ -54,6 +54,7 @@ async def config(services: ServicesDep, who: AdminDep) -> dict[str, Any]:
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus text."""
     services.metrics.pool(services.pool.state())
+    services.metrics.queue_depth("interactive", services.queue_depth())
     body, content_type = services.metrics.render()
     return Response(body, headers={"content-type": content_type})
 

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from backend.core.aio import first_of_group
+from backend.core.clock import Clock
 from backend.corpus.base import CorpusRef
 from backend.ingest.in_flight import InFlight
 from backend.ingest.jobs import Item, JobStore, Outcome
 from backend.ingest.prepare import Prepared, Preparer
 from backend.ingest.publish import Embedded, Publisher
+from backend.telemetry.metrics import Metrics
 
 READ_AHEAD = 16
 PAGE = 100
@@ -55,6 +57,8 @@ class Pipeline:
     jobs: JobStore
     preparer: Preparer
     publisher: Publisher
+    metrics: Metrics
+    clock: Clock
     batch_passages: int = 128
 
     async def run(self, corpus: CorpusRef, writer: str) -> bool:
@@ -73,7 +77,7 @@ class Pipeline:
     async def _run(self, corpus: CorpusRef, writer: str, items: Sequence[Item]) -> None:
         read: asyncio.Queue[Prepared | Outcome | _End] = asyncio.Queue(READ_AHEAD)
         embedded: asyncio.Queue[_Batch | _End] = asyncio.Queue(1)
-        in_flight = InFlight()
+        in_flight = InFlight(self.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read(corpus, items, read, in_flight))
             group.create_task(self._embed(read, embedded))
@@ -121,4 +125,12 @@ class Pipeline:
             if batch.embedded is not None:
                 outcomes = outcomes + await self.publisher.publish(corpus, batch.embedded, writer)
             await self.jobs.finish(outcomes)
+            for outcome in outcomes:
+                self._count(outcome, in_flight.age_s(outcome.item.name))
             await in_flight.leave(outcome.item.name for outcome in outcomes)
+
+    def _count(self, outcome: Outcome, took_s: float) -> None:
+        if outcome.state == "done":
+            self.metrics.ingested("done", passages=outcome.passages, seconds=took_s)
+        elif outcome.state != "waiting":
+            self.metrics.ingested(outcome.state)

@@ -16,6 +16,7 @@ from backend.ingest.jobs import IngestionStatus, JobStore, NewItem
 from backend.ingest.parse.detect import media_type
 from backend.ingest.parse.names import safe_name
 from backend.ingest.worker import Worker
+from backend.telemetry.metrics import Metrics
 
 OnProgress = Callable[[IngestionStatus], None]
 
@@ -45,6 +46,7 @@ class Ingestion:
     jobs: JobStore
     worker: Worker
     made_by: str
+    metrics: Metrics
     bounds: Bounds = Bounds()
 
     async def submit(self, corpus: CorpusRef, files: Sequence[tuple[str, bytes]]) -> IngestionStatus:
@@ -65,6 +67,7 @@ class Ingestion:
         waiting = await self.jobs.waiting_names(corpus)
         items = [await self._item(corpus, name, data, waiting) for name, data in named]
         ingestion = await self.jobs.create(corpus, items)
+        self._count(items)
         self.worker.wake()
         return await self.jobs.status(corpus.tenant, ingestion)
 
@@ -82,6 +85,7 @@ class Ingestion:
         waiting = await self.jobs.waiting_names(corpus)
         async for items in self._portions(corpus, paths, waiting):
             await self.jobs.append(corpus.tenant, ingestion, items, open_s=lease_s)
+            self._count(items)
         await self.jobs.append(corpus.tenant, ingestion, [], open_s=0)
         self.worker.wake()
         return ingestion
@@ -162,6 +166,12 @@ class Ingestion:
         )
         if any(over):
             raise QuotaExceeded("too many documents are waiting to be read", retry_after_s=60)
+
+    def _count(self, items: Sequence[NewItem]) -> None:
+        """Those that the worker will never see."""
+        for item in items:
+            if item.state != "waiting":
+                self.metrics.ingested(item.state)
 
     async def _item(self, corpus: CorpusRef, name: str, data: bytes, waiting: frozenset[str]) -> NewItem:
         item = NewItem(name, await asyncio.to_thread(_sha256, data), len(data), data)

@@ -18,14 +18,10 @@ from backend.core.types import Usage
 
 # The conventions stop at 10 s; waiting for a slot takes minutes under load.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
-SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 TOKENS = tuple(4**n for n in range(14))
 MODELS = 64
 
 InstanceState = Literal["closed", "half_open", "open"]
-CacheTier = Literal["exact", "semantic"]
-CacheResult = Literal["hit", "miss", "guard_reject", "evidence_reject", "stale", "off"]
-RetryPhase = Literal["before_first_token", "mid_stream"]
 QueueClass = Literal["interactive", "batch"]
 ResumeResult = Literal["ok", "ended", "gone"]
 IngestResult = Literal["done", "unchanged", "failed"]
@@ -74,7 +70,6 @@ class Metrics:
         self._models: set[str] = set()
         self._answers()
         self._pool()
-        self._cache()
         self._ingest()
 
     def render(self) -> tuple[bytes, str]:
@@ -112,12 +107,8 @@ class Metrics:
         )
         self._runs = self._counter("libri_runs", "Generations ended, by finish reason or error.", "result")
         self._stage = self._histogram("libri_stage_duration_seconds", "Time of one stage.", "stage")
-        self._overhead = self._histogram(
-            "libri_overhead_seconds", "Time of a generation that is ours.", buckets=SHORT_SECONDS
-        )
         self._joined = self._counter("libri_joined", "Runs that joined a generation under way.")
         self._resumes = self._counter("libri_resumes", "Streams asked for again.", "result")
-        self._takeovers = self._counter("libri_takeovers", "Generations continued for a dead process.")
 
     def _pool(self) -> None:
         self._inflight = self._gauge("libri_pool_inflight", "Generations running.", "instance", "model")
@@ -125,10 +116,6 @@ class Metrics:
         self._state = self._gauge("libri_instance_state", "0 closed, 1 half-open, 2 open.", "instance")
         self._depth = self._gauge("libri_queue_depth", "Requests waiting for a slot.", "class")
         self._wait = self._histogram("libri_queue_wait_seconds", "Time until a slot was granted.")
-        self._retries = self._counter("libri_retries", "Generations tried again.", "phase")
-
-    def _cache(self) -> None:
-        self._lookups = self._counter("libri_cache_requests", "Looks into the cache.", "tier", "result")
 
     def _ingest(self) -> None:
         self._documents = self._counter("libri_ingest_documents", "Documents read.", "result")
@@ -160,10 +147,6 @@ class Metrics:
         """A stage (`embed`, `retrieve`, `rerank`, `generate`) took so long."""
         self._stage.labels(stage).observe(seconds)
 
-    def overhead(self, seconds: float) -> None:
-        """Time of a generation not spent in a model server or in its queue."""
-        self._overhead.observe(seconds)
-
     def joined(self) -> None:
         """A run joined a generation that another had begun."""
         self._joined.inc()
@@ -171,10 +154,6 @@ class Metrics:
     def resumed(self, result: ResumeResult) -> None:
         """A stream was asked for again."""
         self._resumes.labels(result).inc()
-
-    def took_over(self) -> None:
-        """A generation of a dead process is continued here."""
-        self._takeovers.inc()
 
     def queue_wait(self, seconds: float) -> None:
         """A slot was granted after so long."""
@@ -202,14 +181,6 @@ class Metrics:
     def instance_state(self, instance: str, state: InstanceState) -> None:
         """The breaker of an instance moved."""
         self._state.labels(instance).set(_STATES[state])
-
-    def retried(self, phase: RetryPhase) -> None:
-        """A generation was tried again."""
-        self._retries.labels(phase).inc()
-
-    def cache(self, tier: CacheTier, result: CacheResult) -> None:
-        """A look into the cache ended so."""
-        self._lookups.labels(tier, result).inc()
 
     def ingested(self, result: IngestResult, *, passages: int = 0, seconds: float | None = None) -> None:
         """A document was read, was unchanged, or could not be read."""

@@ -23,6 +23,7 @@ from backend.ingest.publish import Publisher
 from backend.ingest.service import Bounds, Ingestion
 from backend.ingest.sql import SqlJobs
 from backend.ingest.worker import Pace, Worker
+from backend.telemetry.metrics import Metrics
 
 
 class ParagraphReader:
@@ -207,13 +208,14 @@ def write_path(
     def mortal(port):
         return Mortal(port, fuse) if fuse else port
 
+    metrics = Metrics()
     reader, embedder = ParagraphReader(), HashingEmbedder()
     dense, lexical = (like.dense, like.lexical) if like else (DictDense(), DictLexical())
     catalogue, jobs = mortal(SqlCatalogue(engine, clock)), mortal(SqlJobs(engine, clock))
     preparer = Preparer(catalogue, jobs, mortal(reader), cut_paragraphs, made_by)
     publisher = Publisher(catalogue, jobs, mortal(embedder), mortal(dense), mortal(lexical))
-    pipeline = Pipeline(jobs, preparer, publisher, batch_passages)
+    pipeline = Pipeline(jobs, preparer, publisher, metrics, clock, batch_passages)
     leases = mortal(SqlLeases(engine, clock))
     worker = Worker(catalogue, jobs, leases, pipeline, publisher, clock, pace or Pace())
-    ingestion = Ingestion(catalogue, jobs, worker, made_by, bounds or Bounds())
+    ingestion = Ingestion(catalogue, jobs, worker, made_by, metrics, bounds or Bounds())
     return WritePath(ingestion, catalogue, jobs, reader, embedder, dense, lexical)
