@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from backend.chat.answer import Answerer
 from backend.chat.base import HISTORY_TIMEOUT_S, RequestRecord
 from backend.chat.draft import Draft
+from backend.chat.transcript import state_of
 from backend.core.aio import Background, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import DeadlineExceeded, LibriError
 from backend.core.events import Done, Failed
 from backend.generations.base import GenerationId, GenerationLog
-from backend.history.base import History, TurnState
+from backend.history.base import History
 from backend.telemetry.logs import run_context
 from backend.telemetry.metrics import Metrics
 
@@ -98,7 +99,7 @@ class BackgroundProducer:
                 await self.history.finish(
                     await self.generations.runs(generation),
                     answer="".join(draft.text),
-                    state=_state(terminal),
+                    state=state_of(terminal),
                     sources=draft.sources,
                     citations=draft.cited(),
                     degraded=draft.degraded,
@@ -120,9 +121,3 @@ _INTERRUPTED = Failed("unavailable", "the service is restarting", retryable=True
 
 def _failed(exc: LibriError) -> Failed:
     return Failed(exc.code, exc.message, exc.retryable, exc.retry_after_s)
-
-
-def _state(terminal: Done | Failed) -> TurnState:
-    if isinstance(terminal, Failed):
-        return "failed"
-    return "stopped" if terminal.finish_reason == "stopped" else "done"

@@ -22,14 +22,14 @@ from backend.chat.base import (
 )
 from backend.chat.prompt import PROMPT_VERSION
 from backend.chat.standalone import standalone
-from backend.chat.transcript import Followed, Transcript
+from backend.chat.transcript import Followed, Transcript, state_of
 from backend.config import Chat
 from backend.core.clock import Clock
 from backend.core.errors import Forbidden, NotFound, StorageFull, StorageUnavailable, TooLarge
-from backend.core.events import Done, Failed, Started, Terminal
+from backend.core.events import Done, Started, Terminal
 from backend.core.types import ANY_CORPUS, CacheState, Language, Principal, Sampling
 from backend.corpus.base import Catalogue, CorpusRef
-from backend.generations.base import START, EntryId, GenerationLog, Joined
+from backend.generations.base import START, EntryId, GenerationId, GenerationLog
 from backend.history.base import History, Owner, Rating, Turn
 from backend.pool.base import Pool
 from backend.telemetry.metrics import Metrics
@@ -102,11 +102,6 @@ class Runs:
         key = AnswerKey(owner.tenant, variant, versions, language, question.text, said)
         joined = await self.generations.start_or_join(key.digest())
         await self.generations.attach(joined.generation, run_id)
-        try:
-            conversation = await self._begin_turn(owner, question, run_id)
-        except BaseException:
-            await self._give_up(joined, run_id)
-            raise
         if joined.began:
             now = self.clock.monotonic()
             self.producer.start(
@@ -125,9 +120,10 @@ class Runs:
                     deadline=now + self.chat.deadline_s,
                 )
             )
-        cache: CacheState = "miss" if joined.began else "joined"
-        if cache == "joined":
+        else:
             self.metrics.joined()
+        cache: CacheState = "miss" if joined.began else "joined"
+        conversation = await self._opened_turn(owner, question, run_id, joined.generation)
         return Run(run_id, owner, joined.generation, Started(run_id, conversation, model, variant, cache))
 
     async def get(self, principal: Principal, run_id: str) -> Run:
@@ -175,7 +171,7 @@ class Runs:
         if await self.generations.has_ended(run.generation):
             return
         if await self.generations.leave(run.generation, run.id):
-            await self._keep_what_was_shown(run)
+            await self._close_turn(run.id, run.generation)
         else:
             self.producer.stop(run.generation)
 
@@ -187,24 +183,33 @@ class Runs:
         """
         await self.history.rate(Owner(principal.tenant, principal.subject), run_id, rating, reason)
 
-    async def _give_up(self, joined: Joined, run_id: str) -> None:
-        """Take back a run that could not start; who joined its generation is told."""
-        if joined.began:
-            failed = Failed("unavailable", "the answer could not be started", retryable=True)
-            await self.generations.append(joined.generation, [failed])
-        else:
-            await self.generations.leave(joined.generation, run_id)
+    async def _opened_turn(
+        self, owner: Owner, question: Question, run_id: str, generation: GenerationId
+    ) -> str:
+        """Open the turn while the answer is already being made; the conversation's id."""
+        try:
+            conversation = await self._begin_turn(owner, question, run_id)
+        except BaseException:
+            if not await self.generations.leave(generation, run_id):
+                self.producer.stop(generation)
+            raise
+        if not await self.generations.is_open(generation):
+            # It ends just now, perhaps too early for its producer to see this turn.
+            await self._close_turn(run_id, generation)
+        return conversation
 
-    async def _keep_what_was_shown(self, run: Run) -> None:
+    async def _close_turn(self, run_id: str, generation: GenerationId) -> None:
+        """Keep what the run has been shown, once it has ended; a turn closed already stays as it is."""
         shown = Transcript()
-        async for stretch in self.follow(run):
-            shown.add(stretch)
+        async with aclosing(self.generations.follow(generation, run=run_id)) as batches:
+            async for batch in batches:
+                shown.add(Followed(batch))
         await self.history.finish(
-            [run.id],
+            [run_id],
             answer=shown.answer,
-            state="stopped",
+            state=state_of(shown.terminal or Done("stopped")),
             sources=shown.sources,
-            citations=(),
+            citations=shown.terminal.citations if isinstance(shown.terminal, Done) else (),
             degraded=shown.degraded,
         )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from backend.core.events import Delta, Replace, Source, Sources, Terminal, Thinking
+from backend.core.events import Delta, Failed, Replace, Source, Sources, Terminal, Thinking
 from backend.generations.base import Entry
+from backend.history.base import TurnState
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,10 @@ class Transcript:
                 case event if isinstance(event, Terminal):
                     self.terminal = event
         self.terminal = stretch.end or self.terminal
+
+
+def state_of(terminal: Terminal) -> TurnState:
+    """The state of a turn that ended so."""
+    if isinstance(terminal, Failed):
+        return "failed"
+    return "stopped" if terminal.finish_reason == "stopped" else "done"

@@ -128,6 +128,13 @@ class GenerationLog(Protocol):
             NotFound: The log is gone.
         """
 
+    async def is_open(self, generation: GenerationId) -> bool:
+        """Whether others may still join; False from the moment its end is prepared.
+
+        Raises:
+            NotFound: The log is gone.
+        """
+
     async def runs(self, generation: GenerationId) -> Sequence[str]:
         """Runs attached, in the order they came, without those that left."""
 

@@ -24,6 +24,7 @@ class _Log:
     touched: float
     entries: list[Entry] = field(default_factory=list)
     size_bytes: int = 0
+    closed: bool = False
     ended: bool = False
     runs: dict[str, None] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
@@ -148,6 +149,10 @@ class MemoryLog:
         """See `GenerationLog`."""
         self._close_to_others(generation, self._log(generation))
 
+    async def is_open(self, generation: GenerationId) -> bool:
+        """See `GenerationLog`."""
+        return not self._log(generation).closed
+
     async def runs(self, generation: GenerationId) -> Sequence[str]:
         """See `GenerationLog`."""
         return tuple(self._log(generation).runs)
@@ -172,6 +177,7 @@ class MemoryLog:
         self._close_to_others(generation, log)
 
     def _close_to_others(self, generation: GenerationId, log: _Log) -> None:
+        log.closed = True
         if log.key is not None and self._keys.get(log.key) == generation:
             del self._keys[log.key]
 

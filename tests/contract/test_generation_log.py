@@ -122,6 +122,17 @@ async def test_the_last_run_cannot_leave_and_nobody_joins_it_any_more(make: Make
     assert (await log.start_or_join("k")).began
 
 
+async def test_a_log_is_open_until_its_end_is_prepared(make: Make) -> None:
+    log = make()
+    generation = await begin(log, key="k")
+    assert await log.is_open(generation)
+    await log.close_to_others(generation)
+    assert not await log.is_open(generation)
+    assert (await log.start_or_join("k")).began
+    await log.append(generation, [DONE])
+    assert not await log.is_open(generation)
+
+
 async def test_a_waiting_follower_wakes_when_its_run_leaves(make: Make) -> None:
     log = make()
     generation = await begin(log, run="one")

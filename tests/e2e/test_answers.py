@@ -350,6 +350,22 @@ async def test_a_question_that_is_refused_leaves_no_turn_behind(
         await first
 
 
+async def test_a_turn_that_opens_late_is_closed_all_the_same(
+    app: LiveApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = app.services.history
+    begin = type(history).begin
+
+    async def late(self: object, *arguments: object) -> str:
+        await asyncio.sleep(0.5)
+        return await begin(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(history), "begin", late)
+    body = (await app.client.post("/api/v1/chat", json={"question": QUESTION})).json()
+    turns = (await app.client.get(f"/api/v1/conversations/{body['conversation_id']}")).json()["turns"]
+    assert [(turn["state"], turn["answer"]) for turn in turns] == [("done", ANSWER)]
+
+
 async def test_who_waits_for_json_and_goes_away_is_no_follower(app: LiveApp, engine: ScriptedEngine) -> None:
     held(engine)
     with pytest.raises(httpx.ReadTimeout):
