@@ -166,6 +166,7 @@ class Engine(Section):
     connect_s: float = Field(2.0, gt=0, description="Longest wait for a connection.")
     first_token_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
     gap_s: float = Field(30.0, gt=0, description="Longest gap between tokens.")
+    quarantine_s: float = Field(30.0, gt=0, description="How long a failed instance is avoided.")
     queue_limit: int = Field(512, ge=0, description="Most requests waiting for a slot.")
 
     _lists = field_validator("ollama_urls", "openai_urls", mode="before")(_split)

@@ -291,7 +291,8 @@ async def _open_pool(
 ) -> MemoryPool:
     if instances is None:
         instances = _instances(settings, await stack.enter_async_context(open_session()))
-    return MemoryPool(instances, clock, queue_limit=settings.engine.queue_limit)
+    section = settings.engine
+    return MemoryPool(instances, clock, queue_limit=section.queue_limit, quarantine_s=section.quarantine_s)
 
 
 def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[Instance]:

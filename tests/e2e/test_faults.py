@@ -1,0 +1,140 @@
+"""Every fault of a model server as a reader sees it; the table in docs/operations.md is this one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.emulator import Emulator, emulator
+from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in, text_of
+
+DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
+ANSWER = "The library opens at nine [1] and closes at six in the evening [1]."
+FIRST_TOKEN_S, GAP_S = 1.0, 0.6
+SLACK_S = 5.0
+
+NOTHING = "nothing: the answer"
+LATE = "the answer, later"
+QUOTED = 'quoted sentences, `degraded: ["model"]`'
+
+
+def broken(code: str) -> str:
+    return f"the words so far, then `error` `{code}`"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A fault, what the reader sees, and what bounds the time until then."""
+
+    kind: str
+    seen: str
+    bound: str = "at once"
+    params: tuple[tuple[str, Any], ...] = ()
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.label or f"`{self.kind}`"
+
+    @property
+    def row(self) -> str:
+        return f"| {self.name} | {self.seen} | {self.bound} | yes |"
+
+
+MID = (("k", 3),)
+CASES = (
+    Case("refuse", QUOTED),
+    Case("accept_then_hang", QUOTED, "`first_token_s`"),
+    Case("slow_accept", LATE, "its delay", (("s", 0.3),)),
+    Case("reset_before_headers", QUOTED),
+    Case("status", QUOTED, params=(("code", 500), ("body", '{"error":"x"}')), label="`status` 500"),
+    Case("status", QUOTED, params=(("code", 502), ("body", "<html>")), label="`status` 502, HTML"),
+    Case("status", QUOTED, params=(("code", 503), ("body", "")), label="`status` 503, empty"),
+    Case("status", QUOTED, params=(("code", 429), ("body", "{}")), label="`status` 429"),
+    Case("status", QUOTED, params=(("code", 404), ("body", "{}")), label="`status` 404 (no such model)"),
+    Case("status", "`error` `engine_rejected`", params=(("code", 400), ("body", "{}")), label="`status` 400"),
+    Case("error_mid", broken("engine_error"), params=MID),
+    Case("eof_mid", broken("engine_truncated"), params=MID),
+    Case("reset_mid", broken("engine_truncated"), params=MID),
+    Case("truncate_line", broken("engine_truncated"), params=MID),
+    Case("garbage_line", broken("engine_error"), params=MID),
+    Case("blank_line", NOTHING, params=MID),
+    Case("freeze", broken("engine_timeout"), "`gap_s`", MID),
+    Case("oom_runtime", broken("engine_error"), params=MID),
+    Case("load_fail", QUOTED),
+    Case("oom_load", QUOTED),
+    Case("slow_load", LATE, "the load", (("factor", 2),)),
+    Case("stuck_runner", QUOTED, "`first_token_s`"),
+    Case("gpu_lost", LATE, "the CPU's speed"),
+    Case("throttle", LATE, "its factor", (("factor", 2),)),
+    Case("jitter", NOTHING, params=(("s", 0.001),)),
+    Case("clock_skew", NOTHING, params=(("s", 3600),)),
+    Case("drop_done_metrics", "nothing: the answer, without counts"),
+    Case("ps_stall", NOTHING, params=(("s", 5),)),
+    Case("version_change", NOTHING, params=(("version", "9.9.9"),)),
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Emulator]:
+    async with emulator(time_scale=0.001, num_parallel=2, reply=ANSWER) as running:
+        yield running
+
+
+@pytest.fixture
+async def app(server: Emulator, tmp_path: Path, models_dir: Path) -> AsyncIterator[LiveApp]:
+    engine = {
+        "backend": "ollama", "ollama_urls": [server.url], "model": "llama3.1:8b", "slots": 2,
+        "first_token_s": FIRST_TOKEN_S, "gap_s": GAP_S, "quarantine_s": 0.001,
+    }  # fmt: skip
+    async with live_app(settings_in(tmp_path / "data", models_dir, engine=engine), instances=None) as live:
+        await live.put(HOURS)
+        yield live
+
+
+def seen(happened: list[Event], case: Case) -> str:
+    """What the reader saw, in the words of the table."""
+    end, text = happened[-1], text_of(happened)
+    if end.name == "error":
+        code = end.data["code"]
+        return broken(code) if text else f"`error` `{code}`"
+    if end.data["degraded"] == ["model"]:
+        assert "opens at nine" in text
+        return QUOTED
+    assert text == ANSWER
+    if end.data["usage"]["completion_tokens"] is None:
+        return "nothing: the answer, without counts"
+    return case.seen if case.seen in (NOTHING, LATE) else NOTHING
+
+
+async def test_what_a_reader_sees_of_each_fault_and_that_the_slot_is_freed(
+    app: LiveApp, server: Emulator
+) -> None:
+    for number, case in enumerate(CASES):
+        if case.kind in ("load_fail", "oom_load", "slow_load"):
+            await server.reset()
+        await server.fault(case.kind, **dict(case.params))
+        began = time.monotonic()
+        happened = await app.ask(f"When does the library open in the morning, question {number}?")
+        took_s = time.monotonic() - began
+        assert seen(happened, case) == case.seen, case.name
+        assert [event.name for event in happened].count("done") + [e.name for e in happened].count(
+            "error"
+        ) == 1
+        assert took_s < FIRST_TOKEN_S + GAP_S + SLACK_S, case.name
+        await server.clear()
+        await server.until(lambda state: not any(s["busy"] for r in state["loaded"] for s in r["slots"]))
+        assert all(state.in_flight == 0 for state in app.services.pool.state()), case.name
+        await server.reset()
+        await asyncio.sleep(0.01)
+
+
+def test_the_table_in_the_docs_is_this_one() -> None:
+    table = "\n".join(case.row for case in CASES)
+    assert table in DOCS.read_text()
