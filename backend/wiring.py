@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import aiohttp
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.chat.answer import Answerer
@@ -21,7 +19,7 @@ from backend.chat.runs import DEFAULT_CORPUS, Runs
 from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
-from backend.core.errors import LibriError, RetrievalUnavailable
+from backend.core.errors import LibriError
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Embedder, Encoder
@@ -35,12 +33,14 @@ from backend.engines.extractive import ExtractiveEngine
 from backend.engines.ollama import OllamaEngine
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.generations.memory import MemoryLog
+from backend.health import health_checks
+from backend.history.base import History
 from backend.history.sql import SqlHistory
 from backend.infra.folder_lock import FolderBusy, hold
 from backend.infra.http import open_session
 from backend.infra.language import detect
 from backend.infra.migrate import migrate
-from backend.infra.sql import open_engine, transaction
+from backend.infra.sql import open_engine
 from backend.ingest.chunk import chunk
 from backend.ingest.leases import SqlLeases
 from backend.ingest.parse.reader import SandboxReader
@@ -52,7 +52,7 @@ from backend.ingest.sql import SqlJobs
 from backend.ingest.worker import Pace, Worker
 from backend.pool.base import Instance, Pool
 from backend.pool.memory import MemoryPool
-from backend.retrieval.base import DenseIndex, LexicalIndex
+from backend.retrieval.base import DenseIndex, LexicalIndex, Retriever
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.lexical_tantivy import VERSION as LEXICAL_VERSION
 from backend.retrieval.lexical_tantivy import TantivyIndex
@@ -63,7 +63,7 @@ from backend.security.cookies import Cookies
 from backend.security.identity import Identity
 from backend.security.secret_file import read_or_create
 from backend.security.sql import SqlKeys
-from backend.services import Check, Health, Services
+from backend.services import Services
 from backend.telemetry.metrics import Metrics
 
 DataFolderBusy = FolderBusy
@@ -73,9 +73,6 @@ LOCAL_TENANT = "local"
 _CHARS_PER_TOKEN = 4
 SPECIAL_TOKENS = 2
 """What the embedder adds around a text."""
-CHECK_TIMEOUT_S = 2.0
-_INDEX_TIMEOUT_S = 1.5
-"""Less than a check has, so that one index that hangs is not taken for both."""
 
 
 @asynccontextmanager
@@ -123,45 +120,7 @@ async def open_services(
             settings=settings.retrieval,
             clock=clock,
         )
-        generations = MemoryLog(
-            clock,
-            abandon_after_s=settings.chat.abandon_after_s,
-            retention_s=settings.chat.retention_s,
-            max_live=settings.chat.max_live,
-            max_log_bytes=settings.chat.max_log_bytes,
-        )
-        producer = BackgroundProducer(
-            answerer=Answerer(
-                retriever=retriever,
-                pool=pool,
-                fallback=ExtractiveEngine(partial(_nearness, embedder)),
-                generations=generations,
-                metrics=metrics,
-                clock=clock,
-                count=partial(_prompt_tokens, embedder),
-                chat=settings.chat,
-                engine=settings.engine,
-                passage_tokens=settings.retrieval.budget_tokens,
-            ),
-            generations=generations,
-            history=history,
-            metrics=metrics,
-            clock=clock,
-        )
-        runs = Runs(
-            store=MemoryRuns(clock, retention_s=settings.chat.retention_s + settings.chat.deadline_s),
-            producer=producer,
-            generations=generations,
-            history=history,
-            catalogue=catalogue,
-            pool=pool,
-            metrics=metrics,
-            clock=clock,
-            detect=detect,
-            chat=settings.chat,
-            default_model=settings.engine.model,
-            settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
-        )
+        runs, producer = _read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
         background = Background()
         stack.push_async_callback(background.close)
         stack.push_async_callback(producer.close, 0)
@@ -182,7 +141,9 @@ async def open_services(
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
             queue_depth=pool.waiting,
-            checks=_checks(engine, model, dense, lexical, pool),
+            checks=health_checks(
+                engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
+            ),
             drain=producer.close,
         )
 
@@ -313,6 +274,58 @@ def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[I
     ]
 
 
+def _read_path(
+    settings: Settings,
+    clock: Clock,
+    embedder: Embedder,
+    retriever: Retriever,
+    pool: Pool,
+    history: History,
+    catalogue: Catalogue,
+    metrics: Metrics,
+) -> tuple[Runs, BackgroundProducer]:
+    generations = MemoryLog(
+        clock,
+        abandon_after_s=settings.chat.abandon_after_s,
+        retention_s=settings.chat.retention_s,
+        max_live=settings.chat.max_live,
+        max_log_bytes=settings.chat.max_log_bytes,
+    )
+    producer = BackgroundProducer(
+        answerer=Answerer(
+            retriever=retriever,
+            pool=pool,
+            fallback=ExtractiveEngine(partial(_nearness, embedder)),
+            generations=generations,
+            metrics=metrics,
+            clock=clock,
+            count=partial(_prompt_tokens, embedder),
+            chat=settings.chat,
+            engine=settings.engine,
+            passage_tokens=settings.retrieval.budget_tokens,
+        ),
+        generations=generations,
+        history=history,
+        metrics=metrics,
+        clock=clock,
+    )
+    runs = Runs(
+        store=MemoryRuns(clock, retention_s=settings.chat.retention_s + settings.chat.deadline_s),
+        producer=producer,
+        generations=generations,
+        history=history,
+        catalogue=catalogue,
+        pool=pool,
+        metrics=metrics,
+        clock=clock,
+        detect=detect,
+        chat=settings.chat,
+        default_model=settings.engine.model,
+        settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
+    )
+    return runs, producer
+
+
 def _prompt_tokens(embedder: Embedder, text: str) -> int:
     """Tokens for a model server, from above: the embedder counts a long run without blanks as one."""
     return max(embedder.count_tokens(text), len(text) // _CHARS_PER_TOKEN)
@@ -344,60 +357,3 @@ async def all_corpora(keys: KeyStore, catalogue: Catalogue) -> list[CorpusRef]:
 async def _warm(embedder: Embedder) -> None:
     with suppress(LibriError):  # said by the embedder's check, and at the first question
         await embedder.embed_queries(["warm"])
-
-
-def _checks(
-    engine: AsyncEngine, embedder: Embedder, dense: DenseIndex, lexical: LexicalIndex, pool: Pool
-) -> Mapping[str, Check]:
-    """Looks at each thing we stand on; `embedder` is the one that computes, no cache before it."""
-    corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
-
-    async def sql() -> str:
-        async with transaction(engine) as connection:
-            await connection.execute(text("SELECT 1"))
-        return engine.dialect.name
-
-    async def embeds() -> str:
-        await embedder.embed_queries(["ready?"])
-        return embedder.id
-
-    async def models() -> str:
-        names = await pool.models()
-        if not names:
-            raise LibriError("no model server answers")
-        return ", ".join(names)
-
-    async def counted(index: DenseIndex | LexicalIndex) -> int:
-        async with asyncio.timeout(_INDEX_TIMEOUT_S):
-            return await index.count(corpus)
-
-    async def retrieval() -> str:
-        both = await asyncio.gather(counted(dense), counted(lexical), return_exceptions=True)
-        if all(isinstance(held, BaseException) for held in both):
-            raise RetrievalUnavailable("no index answers")
-        named = zip(("dense", "lexical"), both, strict=True)
-        return ", ".join(
-            f"{name}: {'no answer' if isinstance(held, BaseException) else f'{held} passages'}"
-            for name, held in named
-        )
-
-    checks = {
-        "sql": partial(_timed, sql, needed=False),
-        "retrieval": partial(_timed, retrieval, needed=True),
-        "embedder": partial(_timed, embeds, needed=False),
-    }
-    if pool.state():
-        checks["models"] = partial(_timed, models, needed=False)
-    return checks
-
-
-async def _timed(look: Callable[[], Awaitable[str]], *, needed: bool) -> Health:
-    began = time.perf_counter()
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            detail, ok = await look(), True
-    except LibriError as exc:
-        detail, ok = exc.message, False
-    except TimeoutError:
-        detail, ok = "no answer", False
-    return Health(ok, needed, time.perf_counter() - began, detail)

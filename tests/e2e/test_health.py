@@ -64,7 +64,7 @@ async def test_an_embedder_that_fails_is_seen_though_its_answers_are_remembered(
 async def test_a_check_that_runs_out_of_time_stays_as_needed_as_it_was(
     app: LiveApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.wiring.CHECK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("backend.health.CHECK_TIMEOUT_S", 0.05)
     monkeypatch.setattr(ChromaIndex, "count", hangs)
     assert (await app.client.get("/health/ready")).status_code == 503
     checks = (await app.client.get("/health/deep")).json()["checks"]

@@ -1,0 +1,84 @@
+"""A look at each thing the process stands on, bounded, for probes and for the doctor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.core.errors import LibriError, RetrievalUnavailable
+from backend.corpus.base import CorpusRef
+from backend.embedding.base import Embedder
+from backend.infra.sql import transaction
+from backend.pool.base import Pool
+from backend.retrieval.base import DenseIndex, LexicalIndex
+from backend.services import Check, Health
+
+CHECK_TIMEOUT_S = 2.0
+_INDEX_TIMEOUT_S = 1.5
+"""Less than a check has, so that one index that hangs is not taken for both."""
+
+
+def health_checks(
+    engine: AsyncEngine,
+    embedder: Embedder,
+    dense: DenseIndex,
+    lexical: LexicalIndex,
+    pool: Pool,
+    corpus: CorpusRef,
+) -> Mapping[str, Check]:
+    """By name. `embedder` is the one that computes, no cache before it; passages are counted in `corpus`."""
+
+    async def sql() -> str:
+        async with transaction(engine) as connection:
+            await connection.execute(text("SELECT 1"))
+        return engine.dialect.name
+
+    async def embeds() -> str:
+        await embedder.embed_queries(["ready?"])
+        return embedder.id
+
+    async def models() -> str:
+        names = await pool.models()
+        if not names:
+            raise LibriError("no model server answers")
+        return ", ".join(names)
+
+    async def counted(index: DenseIndex | LexicalIndex) -> int:
+        async with asyncio.timeout(_INDEX_TIMEOUT_S):
+            return await index.count(corpus)
+
+    async def retrieval() -> str:
+        both = await asyncio.gather(counted(dense), counted(lexical), return_exceptions=True)
+        if all(isinstance(held, BaseException) for held in both):
+            raise RetrievalUnavailable("no index answers")
+        named = zip(("dense", "lexical"), both, strict=True)
+        return ", ".join(
+            f"{name}: {'no answer' if isinstance(held, BaseException) else f'{held} passages'}"
+            for name, held in named
+        )
+
+    checks = {
+        "sql": partial(_timed, sql, needed=False),
+        "retrieval": partial(_timed, retrieval, needed=True),
+        "embedder": partial(_timed, embeds, needed=False),
+    }
+    if pool.state():
+        checks["models"] = partial(_timed, models, needed=False)
+    return checks
+
+
+async def _timed(look: Callable[[], Awaitable[str]], *, needed: bool) -> Health:
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            detail, ok = await look(), True
+    except LibriError as exc:
+        detail, ok = exc.message, False
+    except TimeoutError:
+        detail, ok = "no answer", False
+    return Health(ok, needed, time.perf_counter() - began, detail)
