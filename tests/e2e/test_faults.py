@@ -16,8 +16,8 @@ from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in,
 
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 ANSWER = "The library opens at nine [1] and closes at six in the evening [1]."
-FIRST_TOKEN_S, GAP_S = 1.0, 0.6
-SLACK_S = 5.0
+FIRST_TOKEN_S, GAP_S = 2.0, 1.5
+SLACK_S = 20.0
 
 NOTHING = "nothing: the answer"
 LATE = "the answer, later"
