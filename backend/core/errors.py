@@ -17,6 +17,7 @@
     │   ├── RetrievalUnavailable  both indexes
     │   ├── EmbedderUnavailable
     │   ├── LogUnavailable        the generation log
+    │   ├── SlotsUnavailable      the store that processes share
     │   ├── PoolFull              the queue holds its bound
     │   └── NoInstance            no model server left to try
     └── EngineError               a model server failed
@@ -145,6 +146,12 @@ class LogUnavailable(Unavailable):
     """The generation log does not answer."""
 
     code = "log_unavailable"
+
+
+class SlotsUnavailable(Unavailable):
+    """The slots that all processes share do not answer."""
+
+    code = "slots_unavailable"
 
 
 class PoolFull(Unavailable):

@@ -26,7 +26,7 @@ def missing(reason: str) -> None:
     pytest.skip(reason)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -55,7 +55,7 @@ def postgres_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="libri-pg-"))
     if who:
         os.chown(folder, who["user"], who["group"])
-    port = _free_port()
+    port = free_port()
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=40"
     data = folder / "data"
     run = {"check": True, "capture_output": True, "cwd": "/", "timeout": 60} | who

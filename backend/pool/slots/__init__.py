@@ -1,0 +1,1 @@
+"""Slots of all instances and the one queue for them, shared by every process."""

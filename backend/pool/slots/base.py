@@ -1,0 +1,142 @@
+"""The port of the slots: a ticket takes one, or a place in the fair queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Priority = Literal["interactive", "batch"]
+
+ANY_MODEL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One request for a slot.
+
+    Attributes:
+        id: Unique among all tickets of all processes; a continuation comes with a new one.
+        flow: Whom fairness is counted for.
+        patience_s: Seconds after which nobody wants the answer; bounds both the wait and the lease.
+        weight: Share of this flow beside others' 1.
+        tried: Instances that failed this request.
+        tag: Place in virtual time that an earlier ticket of the same request had; keeps its turn.
+    """
+
+    id: str
+    model: str
+    flow: str
+    patience_s: float
+    priority: Priority = "interactive"
+    weight: float = 1.0
+    tried: frozenset[str] = frozenset()
+    tag: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A slot of `instance` is taken."""
+
+    instance: str
+    tag: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """In the queue: 1 is next among those who wait for the same model."""
+
+    position: int
+    tag: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the slots know of one instance.
+
+    Attributes:
+        capacity: Slots given out now: none while the instance is avoided or drained, one to try it.
+        ready: Models it answers at once; `ANY_MODEL` stands for all.
+        cold: Models it could load first. No slot is given for them, but their tickets may wait.
+    """
+
+    capacity: int
+    ready: frozenset[str] = frozenset({ANY_MODEL})
+    cold: frozenset[str] = frozenset()
+
+    def answers(self, model: str) -> bool:
+        """Whether a slot may be given for `model`."""
+        return model in self.ready or ANY_MODEL in self.ready
+
+    def could_answer(self, model: str) -> bool:
+        """Whether waiting here for `model` makes sense."""
+        return self.capacity > 0 and (self.answers(model) or model in self.cold)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All slots at one moment.
+
+    Attributes:
+        held_s: Per instance, seconds since each of its slots was taken.
+        waiting: Tickets in the queue, per model; `batch`: those of them that have that priority, over all models.
+        durations_s: Per model, how long the latest generations held their slots, the newest first.
+        processes: Processes that share the slots.
+        oldest_s: Per model, how long the first in the queue has waited.
+    """
+
+    rows: Mapping[str, Row] = field(default_factory=dict)
+    held_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    batch: int = 0
+    durations_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    oldest_s: Mapping[str, float] = field(default_factory=dict)
+    processes: int = 1
+
+
+class Slots(Protocol):
+    """Slots of all instances. No slot is held twice; none is free while a ticket waits that may have it.
+
+    Who waits is ordered by start-time fair queueing over flows; batch tickets start later and weigh less.
+    A process that falls silent loses its slots and places within seconds. All methods may raise
+    `SlotsUnavailable` where the store that is shared does not answer in time.
+    """
+
+    async def join(self, ticket: Ticket, weights: Mapping[str, float]) -> Granted | Place:
+        """Take the best free slot, or a place in the queue.
+
+        Args:
+            weights: How much each instance is to be preferred; 1 where it is not named. The free share
+                of its slots counts besides.
+
+        Raises:
+            PoolFull: The queue holds its bound.
+            NoInstance: No instance could answer this ticket.
+        """
+
+    async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
+        """The slot once it is granted; the place as it is after `timeout_s`.
+
+        Raises:
+            NoInstance: Nothing that could answer is left; the ticket is void.
+            DeadlineExceeded: Its patience is over; the ticket is void.
+        """
+
+    async def leave(self, ticket: str, *, held_s: float | None = None) -> None:
+        """Give back the slot or the place; a void ticket is no error. The next waiter gets the slot.
+
+        Args:
+            held_s: How long a generation that came to its end held the slot; None if it did not.
+        """
+
+    async def promote(self, ticket: str) -> None:
+        """Let a batch ticket wait as an interactive one from now on."""
+
+    async def put(self, instance: str, row: Row) -> None:
+        """Add an instance, or change what is known of it."""
+
+    async def remove(self, instance: str) -> None:
+        """Forget an instance; who holds a slot of it keeps it to the end."""
+
+    async def view(self) -> View:
+        """All of it, as it is."""

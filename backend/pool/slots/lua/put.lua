@@ -1,0 +1,15 @@
+-- Add, change or remove an instance.
+-- ARGV[3..] instance, its slots or "" to remove it, then model and "1" ready or "0" cold, as often as there are
+if not call('ZSCORE', P .. ':procs', proc) then return 'lost' end
+tick()
+local instance = ARGV[3]
+call('DEL', key('models', instance))
+if ARGV[4] == '' then
+  call('HDEL', P .. ':rows', instance)
+else
+  call('HSET', P .. ':rows', instance, ARGV[4])
+  for i = 5, #ARGV, 2 do call('HSET', key('models', instance), ARGV[i], ARGV[i + 1]) end
+  fill(instance)
+end
+if not holding() then void_hopeless() end
+return 'done'

@@ -1,0 +1,38 @@
+-- Join the processes, with all that this one holds: at its start, and after Redis has forgotten it.
+-- ARGV[3] JSON {hold_s, rows: {instance: {capacity, models: {model: "1" | "0"}}},
+--               tickets: [{id, model, flow, batch, tried, tag, expected, cost, since_s, left_s, instance | null}]}
+local given = cjson.decode(ARGV[3])
+set_state('hold_s', given.hold_s)
+if not state('seen') and #given.tickets > 0 then
+  set_state('hold', now + given.hold_s)
+  set_state('seen', now)
+end
+call('ZADD', P .. ':procs', text(now + PROCESS_S), proc)
+tick()
+for instance, row in pairs(given.rows) do
+  if call('HEXISTS', P .. ':rows', instance) == 0 then
+    call('HSET', P .. ':rows', instance, row.capacity)
+    for model, flag in pairs(row.models) do call('HSET', key('models', instance), model, flag) end
+  end
+end
+for _, t in ipairs(given.tickets) do
+  if call('EXISTS', key('ticket', t.id)) == 0 then
+    t.proc = proc
+    t.order = string.format('%0' .. ORDER_DIGITS .. 'd', call('HINCRBY', P .. ':state', 'order', 1))
+    call('HSET', key('ticket', t.id), 'model', t.model, 'flow', t.flow, 'batch', t.batch, 'tried', t.tried, 'proc', proc,
+      'tag', text(t.tag), 'expected', text(t.expected), 'cost', text(t.cost), 'since', text(now - t.since_s),
+      'until', text(now + t.left_s), 'order', t.order)
+    call('ZADD', P .. ':until', text(now + t.left_s), t.id)
+    call('SADD', key('of', proc), t.id)
+    call('HINCRBY', P .. ':live', t.flow, 1)
+    if t.instance ~= cjson.null and t.instance then
+      call('HSET', key('ticket', t.id), 'instance', t.instance)
+      call('ZADD', key('held', t.instance), text(now - t.since_s), t.id)
+      advance(t.tag)
+    else
+      enqueue(t)
+    end
+  end
+end
+if not holding() then fill_all() end
+return 'known'

@@ -1,0 +1,239 @@
+-- What every operation begins with. The rules are those of table.py, with processes, claims and holds besides.
+--
+-- KEYS[1]  P, the common prefix; its hash tag keeps every key below on one node
+-- ARGV[1]  now in seconds; "" asks Redis, so that processes need no common clock
+-- ARGV[2]  the process that calls
+--
+-- P:rows        HASH  instance -> slots given out now        P:models:I  HASH  model -> 1 ready, 0 cold; "*" is any
+-- P:held:I      ZSET  ticket on a slot of I, since when      P:queue:M   ZSET  <order>:<ticket> by tag
+-- P:queued      HASH  model -> tickets waiting               P:ticket:T  HASH  a ticket
+-- P:until       ZSET  ticket by the end of its patience      P:unclaimed ZSET  ticket by when its grant passes on
+-- P:procs       ZSET  process by when it counts as dead      P:of:X      SET   tickets of process X
+-- P:notices:X   LIST  grants and refusals for process X      P:live      HASH  flow -> its tickets
+-- P:finish      ZSET  flow by the tag of its next ticket     P:state     HASH  virtual, order, seen, hold, batch
+-- P:mean        HASH  model -> running mean of slot-seconds  P:seen:M    LIST  latest slot-seconds, newest first
+
+local P, call = KEYS[1], redis.call
+local proc = ARGV[2]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = tonumber(t[1]) + tonumber(t[2]) / 1e6
+end
+
+local PRIOR_COST_S, MEAN_STEP, BATCH_WEIGHT, BATCH_LAG = 5.0, 0.1, 0.1, 10.0
+local DURATIONS_KEPT, PER_FLOW = 128, 4
+local CLAIM_S, PROCESS_S, OUTAGE_S = 0.5, 4.0, 2.5
+local PAGE, ORDER_DIGITS = 16, 15
+
+local function key(kind, name) return P .. ':' .. kind .. ':' .. name end
+local function text(number) return string.format('%.17g', number) end
+local function state(field) return tonumber(call('HGET', P .. ':state', field) or '') end
+local function set_state(field, number) call('HSET', P .. ':state', field, text(number)) end
+
+local function ticket(id)
+  local flat, found = call('HGETALL', key('ticket', id)), {}
+  if #flat == 0 then return nil end
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  found.id = id
+  for _, name in ipairs({'tag', 'expected', 'cost', 'since', 'until'}) do found[name] = tonumber(found[name]) end
+  return found
+end
+
+local function member(t) return t.order .. ':' .. t.id end
+
+local function notify(t, what, detail)
+  local list = key('notices', t.proc)
+  call('RPUSH', list, cjson.encode({what, t.id, detail, text(t.tag)}))
+  call('EXPIRE', list, 30)
+end
+
+local function tried(t_tried, instance)
+  return t_tried ~= '' and string.find(t_tried, '\n' .. instance .. '\n', 1, true) ~= nil
+end
+
+local function answers(instance, model)
+  local flags = call('HMGET', key('models', instance), model, '*')
+  return flags[1] == '1' or flags[2] == '1'
+end
+
+local function capacity(instance) return tonumber(call('HGET', P .. ':rows', instance) or '0') end
+local function free(instance) return capacity(instance) - call('ZCARD', key('held', instance)) end
+
+-- Whether any instance could answer, perhaps after loading.
+local function hope(model, t_tried)
+  local rows = call('HGETALL', P .. ':rows')
+  for i = 1, #rows, 2 do
+    if tonumber(rows[i + 1]) > 0 and not tried(t_tried, rows[i]) then
+      local flags = call('HMGET', key('models', rows[i]), model, '*')
+      if flags[1] or flags[2] then return true end
+    end
+  end
+  return false
+end
+
+local function charge(flow, cost)
+  if call('ZSCORE', P .. ':finish', flow) then call('ZINCRBY', P .. ':finish', text(cost), flow) end
+end
+
+local function enqueue(t)
+  call('ZADD', key('queue', t.model), text(t.tag), member(t))
+  call('HINCRBY', P .. ':queued', t.model, 1)
+  if t.batch == '1' then call('HINCRBY', P .. ':state', 'batch', 1) end
+end
+
+local function unqueue(t)
+  if call('ZREM', key('queue', t.model), member(t)) == 0 then return end
+  if call('HINCRBY', P .. ':queued', t.model, -1) == 0 then call('HDEL', P .. ':queued', t.model) end
+  if t.batch == '1' then call('HINCRBY', P .. ':state', 'batch', -1) end
+end
+
+local function advance(virtual)
+  if virtual <= (state('virtual') or -1) then return end
+  set_state('virtual', virtual)
+  call('ZREMRANGEBYSCORE', P .. ':finish', '-inf', text(virtual))
+end
+
+local function seat(t, instance)
+  call('ZADD', key('held', instance), text(now), t.id)
+  call('HSET', key('ticket', t.id), 'instance', instance, 'since', text(now))
+  t.instance = instance
+  advance(t.tag)
+end
+
+local function holding()
+  local hold = state('hold')
+  return hold ~= nil and now < hold
+end
+
+-- The first in the queue of a model who may have a slot of the instance.
+local function first(model, instance)
+  local from = 0
+  while true do
+    local page = call('ZRANGE', key('queue', model), from, from + PAGE - 1, 'WITHSCORES')
+    if #page == 0 then return nil end
+    for i = 1, #page, 2 do
+      local id = string.sub(page[i], ORDER_DIGITS + 2)
+      if not tried(call('HGET', key('ticket', id), 'tried') or '', instance) then
+        return {id = id, tag = tonumber(page[i + 1]), order = page[i]}
+      end
+    end
+    from = from + PAGE
+  end
+end
+
+-- Give the free slots of an instance to the first who may have them.
+local function fill(instance)
+  if holding() then return end
+  local room = free(instance)
+  while room > 0 do
+    local best
+    for _, model in ipairs(call('HKEYS', P .. ':queued')) do
+      local one = answers(instance, model) and first(model, instance)
+      if one and (not best or one.tag < best.tag or (one.tag == best.tag and one.order < best.order)) then
+        best = one
+      end
+    end
+    if not best then return end
+    local t = ticket(best.id)
+    unqueue(t)
+    seat(t, instance)
+    call('ZADD', P .. ':unclaimed', text(now + CLAIM_S), t.id)
+    notify(t, 'granted', instance)
+    room = room - 1
+  end
+end
+
+local function fill_all()
+  for _, instance in ipairs(call('HKEYS', P .. ':rows')) do fill(instance) end
+end
+
+local function forget(t)
+  call('DEL', key('ticket', t.id))
+  call('ZREM', P .. ':until', t.id)
+  call('ZREM', P .. ':unclaimed', t.id)
+  call('SREM', key('of', t.proc), t.id)
+  if call('HINCRBY', P .. ':live', t.flow, -1) <= 0 then call('HDEL', P .. ':live', t.flow) end
+end
+
+-- Take a ticket out of slot or queue; its slot goes to the next.
+local function drop(t)
+  local flows = call('HLEN', P .. ':live')
+  forget(t)
+  if t.ending then return end
+  if t.instance then
+    call('ZREM', key('held', t.instance), t.id)
+    advance((state('virtual') or 0) + t.expected / flows)
+    fill(t.instance)
+  else
+    unqueue(t)
+    charge(t.flow, -t.cost)
+  end
+end
+
+local function void(t, why)
+  unqueue(t)
+  charge(t.flow, -t.cost)
+  call('HSET', key('ticket', t.id), 'ending', why)
+  call('ZADD', P .. ':until', text(now + 30), t.id)
+  notify(t, 'void', why)
+end
+
+local function void_hopeless()
+  for _, model in ipairs(call('HKEYS', P .. ':queued')) do
+    local plain = hope(model, '')
+    for _, entry in ipairs(call('ZRANGE', key('queue', model), 0, -1)) do
+      local id = string.sub(entry, ORDER_DIGITS + 2)
+      local t_tried = call('HGET', key('ticket', id), 'tried') or ''
+      if not plain or (t_tried ~= '' and not hope(model, t_tried)) then void(ticket(id), 'none') end
+    end
+  end
+end
+
+local function bury(dead)
+  call('ZREM', P .. ':procs', dead)
+  for _, id in ipairs(call('SMEMBERS', key('of', dead))) do
+    local t = ticket(id)
+    if t then drop(t) end
+  end
+  call('DEL', key('of', dead), key('notices', dead))
+end
+
+-- What time has ended: patience, grants nobody claimed, processes that fell silent.
+local function expire()
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. ':until', '-inf', text(now))) do
+    local t = ticket(id)
+    if not t then call('ZREM', P .. ':until', id)
+    elseif t.instance or t.ending then drop(t)
+    else void(t, 'late') end
+  end
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. ':unclaimed', '-inf', text(now))) do
+    local t = ticket(id)
+    if t then drop(t) else call('ZREM', P .. ':unclaimed', id) end
+  end
+  for _, dead in ipairs(call('ZRANGEBYSCORE', P .. ':procs', '-inf', text(now))) do bury(dead) end
+end
+
+-- After a silence of everybody (Redis itself stood still) nobody is dead yet, and nothing is given out
+-- until all have had time to say what they hold.
+local function tick()
+  local seen, hold = state('seen'), state('hold')
+  if seen and now - seen > OUTAGE_S then
+    for _, one in ipairs(call('ZRANGE', P .. ':procs', 0, -1)) do
+      call('ZADD', P .. ':procs', text(now + PROCESS_S), one)
+    end
+    for _, id in ipairs(call('ZRANGE', P .. ':unclaimed', 0, -1)) do
+      call('ZADD', P .. ':unclaimed', text(now + PROCESS_S), id)
+    end
+    hold = now + (state('hold_s') or 0)
+    set_state('hold', hold)
+  end
+  set_state('seen', now)
+  if hold and now < hold then return end
+  expire()
+  if hold then
+    call('HDEL', P .. ':state', 'hold')
+    fill_all()
+    void_hopeless()
+  end
+end

@@ -1,0 +1,335 @@
+"""What the slots promise, in one process and shared through Redis; time is simulated in both."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from backend.core.errors import DeadlineExceeded, NoInstance, PoolFull
+from backend.infra.redis import open_redis
+from backend.pool.slots.base import Granted, Place, Row, Slots, Ticket
+from backend.pool.slots.memory import MemorySlots
+from backend.pool.slots.redis import RedisSlots
+from tests.support.manual_clock import ManualClock
+from tests.support.redis_server import RedisServer, redis_server
+
+Make = Callable[..., Awaitable[Slots]]
+NUMBERS = itertools.count()
+
+
+def ticket(flow: str = "ann", model: str = "m", **more) -> Ticket:
+    return Ticket(f"t{next(NUMBERS)}", model, flow, more.pop("patience_s", 600.0), **more)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def make(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Make]:
+    async with AsyncExitStack() as stack:
+
+        async def memory(**options) -> Slots:
+            return MemorySlots(clock, **options)
+
+        async def redis(**options) -> Slots:
+            url = request.getfixturevalue("server").url
+            client, listener = [await stack.enter_async_context(open_redis(url, timeout_s=30)) for _ in "ab"]
+            await client.flushall()
+            return RedisSlots(
+                client, listener, clock, process="p", hold_s=0, clock_in_redis=False, **options
+            )
+
+        yield memory if request.param == "memory" else redis
+
+
+async def settled(slots: Slots, one: Ticket) -> Granted | Place:
+    """Where a ticket stands once all notices are in."""
+    if isinstance(slots, RedisSlots):
+        await slots.beat()
+    return await slots.wait(one.id, 0.001)
+
+
+async def joined(slots: Slots, *tickets: Ticket) -> list[Granted | Place]:
+    return [await slots.join(one, {}) for one in tickets]
+
+
+async def order(slots: Slots, *tickets: Ticket) -> list[str]:
+    """The flows of waiting tickets, in the order they are served one by one."""
+    served, waiting, last = [], list(tickets), None
+    while waiting:
+        standing = [(one, await settled(slots, one)) for one in waiting]
+        seated = [one for one, place in standing if isinstance(place, Granted)]
+        for one in seated:
+            waiting.remove(one)
+            served.append(one.flow)
+            await slots.leave(one.id, held_s=5.0)
+        assert seated or last != waiting, "nobody is served"
+        last = list(waiting)
+    return served
+
+
+async def test_a_free_slot_is_taken_at_once_and_never_twice(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(2))
+    got = await joined(slots, *(ticket() for _ in range(3)))
+    assert [type(one) for one in got] == [Granted, Granted, Place]
+    assert len((await slots.view()).held_s["a"]) == 2
+
+
+async def test_a_freed_slot_goes_to_the_first_who_waits(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    first, second, third = ticket("a"), ticket("b"), ticket("c")
+    await joined(slots, first, second, third)
+    assert (await settled(slots, third)).position == 2
+    await slots.leave(first.id, held_s=1.0)
+    assert (await settled(slots, second)).instance == "a"
+    assert (await settled(slots, third)).position == 1
+
+
+async def test_the_best_free_slot_is_chosen_by_weight_and_free_share(make: Make) -> None:
+    slots = await make()
+    await slots.put("fast", Row(4))
+    await slots.put("slow", Row(4))
+    chosen = [(await slots.join(ticket(), {"fast": 2.0, "slow": 1.0})).instance for _ in range(8)]
+    assert chosen[:3] == ["fast", "fast", "fast"] or chosen[:2] == ["fast", "fast"]
+    assert sorted(chosen) == ["fast"] * 4 + ["slow"] * 4
+    assert chosen.index("slow") >= 2
+
+
+async def test_a_flow_that_sends_much_does_not_delay_the_others(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    greedy = [ticket("greedy") for _ in range(5)]
+    await joined(slots, *greedy)
+    others = [ticket("bob"), ticket("eve")]
+    await joined(slots, *others)
+    await slots.leave(greedy[0].id, held_s=5.0)
+    assert await order(slots, *greedy[1:], *others) == ["bob", "eve"] + ["greedy"] * 4
+
+
+async def test_flows_of_equal_demand_are_served_in_turns(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    running = ticket("x")
+    await slots.join(running, {})
+    waiting = [ticket(flow) for flow in "aaabbb"]
+    await joined(slots, *waiting)
+    await slots.leave(running.id, held_s=5.0)
+    assert sorted(await order(slots, *waiting), key=str)[:3] == ["a"] * 3
+    waiting = [ticket(flow) for flow in "ccdd"]
+    await slots.join(running := ticket("x"), {})
+    await joined(slots, *waiting)
+    await slots.leave(running.id)
+    assert await order(slots, *waiting) == ["c", "d", "c", "d"]
+
+
+async def test_a_flow_of_more_weight_is_served_more_often(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    running = ticket("x")
+    await slots.join(running, {})
+    waiting = [ticket("big", weight=3.0) for _ in range(6)] + [ticket("small") for _ in range(2)]
+    await joined(slots, *waiting)
+    await slots.leave(running.id)
+    assert (await order(slots, *waiting))[:5].count("big") >= 3
+
+
+async def test_a_continuation_keeps_its_turn(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    first = ticket("ann")
+    tag = (await slots.join(first, {})).tag
+    others = [ticket(flow) for flow in "bcd"]
+    await joined(slots, *others)
+    again = ticket("ann", tag=tag)
+    await slots.join(again, {})
+    await slots.leave(first.id)
+    assert (await order(slots, again, *others))[0] == "ann"
+
+
+async def test_batch_waits_behind_interactive_but_not_for_ever(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    running = ticket("x")
+    await slots.join(running, {})
+    batch = ticket("job", priority="batch")
+    people = [ticket(f"p{n}") for n in range(4)]
+    await joined(slots, batch, *people)
+    await slots.leave(running.id, held_s=5.0)
+    assert (await order(slots, batch, *people))[-1] == "job"
+
+    await slots.join(running := ticket("x"), {})
+    await slots.join(batch := ticket("job2", priority="batch"), {})
+    for n in range(300):
+        await slots.join(newcomer := ticket(f"n{n}"), {})
+        await slots.leave(running.id, held_s=5.0)
+        if isinstance(await settled(slots, batch), Granted):
+            return
+        running = newcomer
+    raise AssertionError("it starved")
+
+
+async def test_a_second_question_is_not_passed_for_ever_by_newcomers(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    running = ticket("ann")
+    second = ticket("ann")
+    await joined(slots, running, second)
+    for n in range(100):
+        await slots.join(newcomer := ticket(f"n{n}"), {})
+        await slots.leave(running.id, held_s=5.0)
+        if isinstance(await settled(slots, second), Granted):
+            return
+        running = newcomer
+        await settled(slots, newcomer)
+    raise AssertionError("it starved")
+
+
+async def test_a_promoted_ticket_goes_before_batch(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    await slots.join(running := ticket("x"), {})
+    jobs = [ticket(f"j{n}", priority="batch") for n in range(3)]
+    await joined(slots, *jobs)
+    await slots.promote(jobs[2].id)
+    assert (await slots.view()).batch == 2
+    await slots.leave(running.id)
+    assert isinstance(await settled(slots, jobs[2]), Granted)
+
+
+async def test_queue_flow_and_batch_have_bounds(make: Make) -> None:
+    slots = await make(queue_limit=8)
+    await slots.put("a", Row(1))
+    await slots.join(running := ticket("x"), {})
+    await joined(slots, ticket("ann"), ticket("ann"))
+    with pytest.raises(PoolFull, match="own"):
+        await slots.join(ticket("ann"), {})
+    await joined(slots, ticket("b"), ticket("c"))
+    with pytest.raises(PoolFull):
+        await slots.join(ticket("job", priority="batch"), {})
+    await joined(slots, *(ticket(flow) for flow in "defg"))
+    with pytest.raises(PoolFull):
+        await slots.join(ticket("h"), {})
+    await slots.leave(running.id)
+    await slots.join(ticket("h"), {})
+
+
+async def test_an_instance_that_failed_a_request_does_not_get_it_again(make: Make) -> None:
+    slots = await make()
+    await slots.put("bad", Row(1))
+    with pytest.raises(NoInstance):
+        await slots.join(ticket(tried=frozenset({"bad"})), {})
+    await slots.put("good", Row(1))
+    assert (await slots.join(ticket(tried=frozenset({"bad"})), {})).instance == "good"
+    waiting = ticket("ann", tried=frozenset({"bad"}))
+    await slots.join(waiting, {})
+    assert (await slots.join(ticket("bob"), {})).instance == "bad"
+    assert (await settled(slots, waiting)).position == 1
+
+
+async def test_who_waits_for_nothing_is_told(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    await slots.put("b", Row(1))
+    await joined(slots, ticket("x"), ticket("x"))
+    picky = ticket("ann", tried=frozenset({"b"}))
+    easy = ticket("bob")
+    await joined(slots, picky, easy)
+    await slots.put("a", Row(0))
+    with pytest.raises(NoInstance):
+        await settled(slots, picky)
+    assert isinstance(await settled(slots, easy), Place)
+    await slots.remove("b")
+    with pytest.raises(NoInstance):
+        await settled(slots, easy)
+    with pytest.raises(NoInstance):
+        await slots.join(ticket("eve"), {})
+
+
+async def test_a_model_that_is_not_loaded_is_waited_for(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(2, frozenset({"m"}), frozenset({"big"})))
+    waiting = ticket(model="big")
+    assert isinstance(await slots.join(waiting, {}), Place)
+    assert isinstance(await slots.join(ticket(model="m"), {}), Granted)
+    with pytest.raises(NoInstance):
+        await slots.join(ticket(model="other"), {})
+    assert (await slots.view()).waiting == {"big": 1}
+    await slots.put("a", Row(2, frozenset({"m", "big"})))
+    assert (await settled(slots, waiting)).instance == "a"
+    assert (await slots.view()).waiting == {}
+
+
+async def test_patience_ends_in_the_queue_and_on_a_slot(make: Make, clock: ManualClock) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    short, waiting = ticket("a", patience_s=10), ticket("b", patience_s=5)
+    await joined(slots, short, waiting, patient := ticket("c"))
+    clock.advance(2)
+    await settled(slots, patient)
+    clock.advance(2)
+    await settled(slots, patient)
+    clock.advance(2)
+    with pytest.raises(DeadlineExceeded):
+        await settled(slots, waiting)
+    await slots.leave(waiting.id)
+    clock.advance(2)
+    await settled(slots, patient)
+    clock.advance(2.5)
+    assert isinstance(await settled(slots, patient), Granted)
+
+
+async def test_less_capacity_gives_out_nothing_until_there_is_room(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(2))
+    held = [ticket("a"), ticket("b")]
+    await joined(slots, *held, waiting := ticket("c"))
+    await slots.put("a", Row(1))
+    await slots.leave(held[0].id)
+    assert isinstance(await settled(slots, waiting), Place)
+    await slots.leave(held[1].id)
+    assert isinstance(await settled(slots, waiting), Granted)
+
+
+async def test_who_leaves_the_queue_is_gone_and_not_charged(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    await slots.join(running := ticket("x"), {})
+    gone = [ticket("ann") for _ in range(3)]
+    await joined(slots, *gone)
+    for one in gone:
+        await slots.leave(one.id)
+        await slots.leave(one.id)
+    await joined(slots, ann := ticket("ann"), bob := ticket("bob"))
+    await slots.leave(running.id)
+    assert await order(slots, bob, ann) == ["ann", "bob"]
+    assert (await slots.view()).waiting == {}
+
+
+async def test_the_view_tells_how_long_generations_took_and_slots_are_held(
+    make: Make, clock: ManualClock
+) -> None:
+    slots = await make()
+    await slots.put("a", Row(1))
+    await slots.join(running := ticket("x"), {})
+    await slots.join(ticket("y"), {})
+    clock.advance(2)
+    view = await slots.view()
+    assert view.held_s == {"a": [pytest.approx(2, abs=1e-3)]}
+    assert view.oldest_s == {"m": pytest.approx(2, abs=1e-3)}
+    await slots.leave(running.id, held_s=2.0)
+    view = await slots.view()
+    assert view.durations_s == {"m": (2.0,)}
+    assert view.rows == {"a": Row(1)}
