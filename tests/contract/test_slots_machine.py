@@ -10,7 +10,7 @@ from random import Random
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
 from backend.core.errors import DeadlineExceeded, NoInstance, PoolFull
@@ -62,6 +62,12 @@ class SlotsMachine(RuleBasedStateMachine):
         for client in getattr(self, "clients", ()):
             self.run(client.aclose())
         self.loop.close()
+
+    @initialize()
+    def an_instance_that_is_busy(self) -> None:
+        self.put("a", 1, frozenset({"m"}))
+        for flow in "uv":
+            self.join(flow, "m", False, 0, frozenset(), 1.0)
 
     @rule(
         flow=st.sampled_from(FLOWS), model=st.sampled_from(MODELS), batch=st.booleans(), process=st.integers(0, 1),
@@ -194,5 +200,5 @@ def test_no_order_of_events_breaks_a_promise_shared_through_redis(server: RedisS
 
     run_state_machine_as_test(
         Shared,
-        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)),
     )
