@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from random import Random
@@ -16,7 +16,6 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
-from backend.core.aio import Background
 from backend.core.clock import Clock
 from backend.core.errors import DeadlineExceeded, LibriError, NoInstance, PoolFull, SlotsUnavailable
 from backend.pool.slots.base import Granted, Place, Row, Ticket, View
@@ -62,7 +61,6 @@ class RedisSlots:
         listener: Its own client for blocking reads; bears at least two seconds of silence.
         process: Unique name of this process, of this start of it.
         hold_s: How long nothing is given out after Redis came back.
-        beat_s: Time between two signs of life.
         clock_in_redis: Redis's own time counts; otherwise `clock`'s (for tests in simulated time).
     """
 
@@ -75,7 +73,6 @@ class RedisSlots:
         process: str,
         queue_limit: int = 512,
         hold_s: float = 1.5,
-        beat_s: float = 0.5,
         clock_in_redis: bool = True,
     ) -> None:
         self._redis = redis
@@ -84,26 +81,11 @@ class RedisSlots:
         self._process = process
         self._queue_limit = queue_limit
         self._hold_s = hold_s
-        self._beat_s = beat_s
         self._clock_in_redis = clock_in_redis
         self._rng = Random()  # noqa: S311  balance, not secrets
         self._scripts = _scripts(redis)
         self._mine: dict[str, _Mine] = {}
         self._rows: dict[str, Row] = {}
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Signs of life are given and grants arrive while inside; on leaving, all is given back."""
-        background = Background()
-        background.start(self._beat_for_ever(), name="slots: signs of life")
-        background.start(self._listen_for_ever(), name="slots: grants")
-        try:
-            yield
-        finally:
-            await background.close()
-            for ticket in list(self._mine):
-                with suppress(SlotsUnavailable):
-                    await self.leave(ticket)
 
     async def join(self, ticket: Ticket, weights: Mapping[str, float]) -> Granted | Place:
         """See `Slots.join`."""
@@ -133,6 +115,10 @@ class RedisSlots:
         """See `Slots.leave`."""
         if self._mine.pop(ticket, None) is not None:
             await self._run("leave", ticket, "" if held_s is None else repr(held_s))
+
+    def forget(self, ticket: str) -> None:
+        """Leave without telling Redis now; the next sign of life does."""
+        self._mine.pop(ticket, None)
 
     async def promote(self, ticket: str) -> None:
         """See `Slots.promote`."""
@@ -166,10 +152,7 @@ class RedisSlots:
 
     async def beat(self) -> None:
         """Give a sign of life, and set right what Redis and this process think of each other."""
-        told = await self._known("beat")
-        asked = set()
-        for ticket, instance, detail in told:
-            asked.add(ticket)
+        for ticket, instance, detail in await self._known("beat"):
             mine = self._mine.get(ticket)
             if mine is None:
                 await self._run("leave", ticket, "")
@@ -272,18 +255,13 @@ class RedisSlots:
         except (RedisError, OSError) as exc:
             raise SlotsUnavailable("the shared slots do not answer") from exc
 
-    async def _beat_for_ever(self) -> None:
-        while True:
-            with suppress(SlotsUnavailable):
-                await self.beat()
-            await asyncio.sleep(self._beat_s)
-
-    async def _listen_for_ever(self) -> None:
+    async def listen(self) -> None:
+        """Take in notices for ever."""
         while True:
             try:
                 await self.hear(1.0)
             except SlotsUnavailable:
-                await asyncio.sleep(self._beat_s)
+                await asyncio.sleep(0.2)
 
 
 def _scripts(redis: Redis) -> dict[str, AsyncScript]:

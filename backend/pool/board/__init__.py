@@ -1,0 +1,1 @@
+"""Small facts about the instances that every process shares."""

@@ -1,0 +1,235 @@
+"""Whether the store that processes share is there; and what stands in for it while it is not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from backend.core.clock import Clock
+from backend.core.errors import SlotsUnavailable
+from backend.pool.board.base import Change, Note
+from backend.pool.board.memory import MemoryBoard
+from backend.pool.board.redis import RedisBoard
+from backend.pool.slots.base import Granted, Place, Row, Ticket, View
+from backend.pool.slots.memory import MemorySlots
+from backend.pool.slots.redis import RedisSlots
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Link:
+    """The state of the shared store as this process sees it. Only a sign of life brings it back, so that
+    no request waits for a store that is away.
+    """
+
+    is_up: bool = True
+
+    def lost(self) -> None:
+        """It did not answer in time."""
+        if self.is_up:
+            log.warning("the shared slots are away: this process uses its own share")
+        self.is_up = False
+
+    def found(self) -> None:
+        """It gave a sign of life."""
+        if not self.is_up:
+            log.info("the shared slots are back")
+        self.is_up = True
+
+
+@dataclass(slots=True)
+class _Local:
+    """A ticket that stands in this process's own slots."""
+
+    ticket: Ticket
+    joined: float
+    granted: float | None = None
+    instance: str = ""
+
+
+class LinkedSlots:
+    """Shared slots while the store answers; else this process's share of each instance, at least one slot.
+
+    Tickets move over by themselves. More than an instance's slots may be taken meanwhile: that costs
+    latency, never an answer.
+    """
+
+    def __init__(self, shared: RedisSlots, link: Link, clock: Clock, *, queue_limit: int = 512) -> None:
+        self._shared = shared
+        self._own = MemorySlots(clock, queue_limit=queue_limit)
+        self._link = link
+        self._clock = clock
+        self._local: dict[str, _Local] = {}
+        self._tickets: dict[str, tuple[Ticket, float]] = {}
+        self._rows: dict[str, Row] = {}
+        self._processes = 1
+
+    async def join(self, ticket: Ticket, weights: Mapping[str, float]) -> Granted | Place:
+        """See `Slots.join`."""
+        now = self._clock.monotonic()
+        if self._link.is_up:
+            try:
+                place = await self._shared.join(ticket, weights)
+            except SlotsUnavailable:
+                self._link.lost()
+            else:
+                self._tickets[ticket.id] = ticket, now
+                return place
+        return await self._join_own(ticket, now, weights)
+
+    async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
+        """See `Slots.wait`."""
+        if ticket in self._local:
+            return await self._wait_own(ticket, timeout_s)
+        if self._link.is_up:
+            try:
+                return await self._shared.wait(ticket, timeout_s)
+            except SlotsUnavailable:
+                self._link.lost()
+        one, joined = self._tickets.pop(ticket)
+        self._shared.forget(ticket)
+        return await self._join_own(self._with_patience_left(one, joined), joined, {})
+
+    async def leave(self, ticket: str, *, held_s: float | None = None) -> None:
+        """See `Slots.leave`; what the store is not told now, it is told with the next sign of life."""
+        if self._local.pop(ticket, None) is not None:
+            await self._own.leave(ticket, held_s=held_s)
+            return
+        self._tickets.pop(ticket, None)
+        if not self._link.is_up:
+            self._shared.forget(ticket)
+            return
+        try:
+            await self._shared.leave(ticket, held_s=held_s)
+        except SlotsUnavailable:
+            self._link.lost()
+
+    async def promote(self, ticket: str) -> None:
+        """See `Slots.promote`."""
+        if ticket in self._local:
+            await self._own.promote(ticket)
+        elif self._link.is_up:
+            try:
+                await self._shared.promote(ticket)
+            except SlotsUnavailable:
+                self._link.lost()
+
+    async def put(self, instance: str, row: Row) -> None:
+        """See `Slots.put`."""
+        self._rows[instance] = row
+        await self._own.put(instance, self._share(row))
+        if self._link.is_up:
+            try:
+                await self._shared.put(instance, row)
+            except SlotsUnavailable:
+                self._link.lost()
+
+    async def remove(self, instance: str) -> None:
+        """See `Slots.remove`."""
+        self._rows.pop(instance, None)
+        await self._own.remove(instance)
+        if self._link.is_up:
+            try:
+                await self._shared.remove(instance)
+            except SlotsUnavailable:
+                self._link.lost()
+
+    async def view(self) -> View:
+        """See `Slots.view`."""
+        if self._link.is_up:
+            try:
+                view = await self._shared.view()
+            except SlotsUnavailable:
+                self._link.lost()
+            else:
+                self._processes = max(1, view.processes)
+                return view
+        return replace(await self._own.view(), rows=dict(self._rows), processes=self._processes)
+
+    async def beat(self) -> None:
+        """Give the store a sign of life; when it is back, tell it of the slots taken meanwhile."""
+        try:
+            await self._shared.beat()
+            for ticket, held in [(t, h) for t, h in self._local.items() if h.granted is not None]:
+                await self._hand_over(ticket, held)
+        except SlotsUnavailable:
+            self._link.lost()
+        else:
+            self._link.found()
+
+    async def _hand_over(self, ticket: str, held: _Local) -> None:
+        assert held.granted is not None
+        await self._shared.adopt(held.ticket, held.instance, self._clock.monotonic() - held.granted)
+        if self._local.pop(ticket, None) is None:  # it left meanwhile
+            await self._shared.leave(ticket)
+            return
+        self._tickets[ticket] = held.ticket, held.joined
+        await self._own.leave(ticket)
+
+    async def _join_own(
+        self, ticket: Ticket, joined: float, weights: Mapping[str, float]
+    ) -> Granted | Place:
+        place = await self._own.join(replace(ticket, tag=None), weights)
+        local = self._local[ticket.id] = _Local(ticket, joined)
+        self._note(local, place)
+        return place
+
+    async def _wait_own(self, ticket: str, timeout_s: float) -> Granted | Place:
+        local = self._local[ticket]
+        place = await self._own.wait(ticket, timeout_s)
+        self._note(local, place)
+        if isinstance(place, Granted) or not self._link.is_up:
+            return place
+        del self._local[ticket]
+        await self._own.leave(ticket)
+        return await self.join(self._with_patience_left(local.ticket, local.joined), {})
+
+    def _note(self, local: _Local, place: Granted | Place) -> None:
+        if isinstance(place, Granted) and local.granted is None:
+            local.granted, local.instance = self._clock.monotonic(), place.instance
+
+    def _with_patience_left(self, ticket: Ticket, joined: float) -> Ticket:
+        return replace(ticket, patience_s=max(0.0, ticket.patience_s - (self._clock.monotonic() - joined)))
+
+    def _share(self, row: Row) -> Row:
+        return replace(row, capacity=-(-row.capacity // self._processes))
+
+
+class LinkedBoard:
+    """The shared board while the store answers; else this process's copy of it, where it leads everything."""
+
+    def __init__(self, shared: RedisBoard, link: Link) -> None:
+        self._shared = shared
+        self._own = MemoryBoard()
+        self._link = link
+
+    async def read(self, kind: str) -> dict[str, Note]:
+        """See `Board.read`."""
+        if self._link.is_up:
+            try:
+                notes = await self._shared.read(kind)
+            except SlotsUnavailable:
+                self._link.lost()
+            else:
+                self._own.copy_from(kind, notes)
+        return await self._own.read(kind)
+
+    async def change(self, kind: str, name: str, change: Change) -> Note | None:
+        """See `Board.change`."""
+        if self._link.is_up:
+            try:
+                return await self._shared.change(kind, name, change)
+            except SlotsUnavailable:
+                self._link.lost()
+        return await self._own.change(kind, name, change)
+
+    async def lead(self, task: str, for_s: float) -> bool:
+        """See `Board.lead`."""
+        if self._link.is_up:
+            try:
+                return await self._shared.lead(task, for_s)
+            except SlotsUnavailable:
+                self._link.lost()
+        return True
