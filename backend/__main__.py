@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from backend import __version__
 from backend.chat.runs import DEFAULT_CORPUS
-from backend.cli import ask, configuration, doctor, ingest, keys, serve
+from backend.cli import ask, configuration, doctor, ingest, keys, models, pull, serve
 from backend.config import Settings
 from backend.core.errors import LibriError
 from backend.core.types import Role
@@ -53,6 +53,12 @@ async def _work(options: argparse.Namespace, settings: Settings) -> int:
             return await ask.ask(settings, options.question, options.language)
         case "doctor", _:
             return await doctor.doctor(settings)
+        case "models", "pull":
+            return await pull.pull(settings, options.name, options.instance)
+        case "models", "show":
+            return await models.show(settings, options.name)
+        case "models", _:
+            return await models.table(settings)
         case "keys", "create":
             roles = [Role(role) for role in options.role or ("reader",)]
             return await keys.create(settings, options.name, options.tenant, roles, options.corpus)
@@ -78,8 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="what is configured, reachable, missing, and what to do about it")
     settings = commands.add_parser("config", help="the settings in force")
     settings.add_argument("--markdown", action="store_true", help="the documentation of all settings")
+    _model_commands(commands.add_parser("models", help="list, show and fetch models of the model servers"))
     _key_commands(commands.add_parser("keys", help="make, list and revoke API keys"))
     return parser
+
+
+def _model_commands(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="every model of every server, and what is loaded where")
+    actions.add_parser("show", help="all about one model").add_argument("name")
+    fetch = actions.add_parser("pull", help="fetch a model onto every Ollama instance that lacks it")
+    fetch.add_argument("name")
+    fetch.add_argument("--instance", metavar="URL", help="onto this one only; again, if it has the model")
 
 
 def _key_commands(parser: argparse.ArgumentParser) -> None:

@@ -43,10 +43,10 @@ def health_checks(
         return embedder.id
 
     async def models() -> str:
-        names = await pool.models()
-        if not names:
+        offered = await pool.models()
+        if not offered:
             raise LibriError("no model server answers")
-        return ", ".join(names)
+        return ", ".join(model.info.name for model in offered)
 
     async def counted(index: DenseIndex | LexicalIndex) -> int:
         async with asyncio.timeout(_INDEX_TIMEOUT_S):

@@ -1,4 +1,4 @@
-"""What the API may use: ports and use cases, ready to call."""
+"""What the API and the console may use: ports and use cases, ready to call."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from backend.chat.runs import Runs
 from backend.config import Settings
 from backend.corpus.base import Catalogue
+from backend.engines.base import Endpoint
+from backend.engines.control import ModelControl
 from backend.history.base import History
 from backend.ingest.service import Ingestion
-from backend.pool.base import Pool
+from backend.pool.base import Instance, Pool
 from backend.security.base import KeyStore
 from backend.security.identity import Identity
 from backend.telemetry.metrics import Metrics
@@ -56,3 +58,17 @@ class Services:
     queue_depth: Callable[[], int]
     checks: Mapping[str, Check]
     drain: Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServers:
+    """The model servers alone, to look at and to fill.
+
+    Attributes:
+        managed: Those whose models `control` manages.
+        others: Those that only tell what they have.
+    """
+
+    control: ModelControl
+    managed: tuple[Endpoint, ...]
+    others: tuple[Instance, ...]

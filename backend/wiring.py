@@ -31,6 +31,7 @@ from backend.embedding.models import Model, find, local_folder
 from backend.engines.base import Endpoint, Engine
 from backend.engines.extractive import ExtractiveEngine
 from backend.engines.ollama import OllamaEngine
+from backend.engines.ollama_control import ControlBounds, OllamaControl
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.generations.memory import MemoryLog
 from backend.health import health_checks
@@ -63,7 +64,7 @@ from backend.security.cookies import Cookies
 from backend.security.identity import Identity
 from backend.security.secret_file import read_or_create
 from backend.security.sql import SqlKeys
-from backend.services import Services
+from backend.services import ModelServers, Services
 from backend.telemetry.metrics import Metrics
 
 DataFolderBusy = FolderBusy
@@ -155,6 +156,18 @@ async def open_keys(settings: Settings) -> AsyncIterator[KeyStore]:
         settings.data.dir.mkdir(parents=True, exist_ok=True)
         engine = await _open_sql(stack, settings)
         yield SqlKeys(engine, SystemClock(), pepper=_secret(settings))
+
+
+@asynccontextmanager
+async def open_model_servers(settings: Settings) -> AsyncIterator[ModelServers]:
+    """The model servers that the settings name; needs no data folder, so it works beside a running server."""
+    async with open_session() as session:
+        instances = _instances(settings, session)
+        yield ModelServers(
+            control=_control(settings),
+            managed=tuple(one.endpoint for one in instances if isinstance(one.engine, OllamaEngine)),
+            others=tuple(one for one in instances if not isinstance(one.engine, OllamaEngine)),
+        )
 
 
 async def _open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
@@ -265,13 +278,20 @@ def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[I
         served += [(openai, Endpoint(url, key)) for url in section.openai_urls]
     if section.backend in ("auto", "ollama"):
         ollama = OllamaEngine(
-            session, context_tokens=section.context_tokens, keep_alive=section.ollama_keep_alive
+            session,
+            context_tokens=section.context_tokens,
+            keep_alive=section.ollama_keep_alive,
+            control=_control(settings),
         )
         served += [(ollama, Endpoint(url)) for url in section.ollama_urls]
     return [
         Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
         for number, (engine, endpoint) in enumerate(served, 1)
     ]
+
+
+def _control(settings: Settings) -> OllamaControl:
+    return OllamaControl(ControlBounds(connect_s=settings.engine.connect_s))
 
 
 def _read_path(

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 
 from backend.api.deps import AdminDep, ReaderDep, ServicesDep
 from backend.api.page_markdown import to_html
-from backend.api.schemas import MarkdownText
+from backend.api.schemas import MarkdownText, ModelList, ModelShown, OptionDefaults
 from backend.api.strict import JsonBody
 from backend.chat.base import QUOTING
 from backend.services import Health, Services
@@ -60,11 +60,14 @@ async def metrics(services: ServicesDep) -> Response:
 
 
 @router.get("/api/v1/models")
-async def models(services: ServicesDep, who: ReaderDep) -> dict[str, Any]:
-    """Models that can be asked for, and the one that answers by default."""
-    offered = await services.pool.models()
-    default = services.settings.engine.model or (offered[0] if offered else QUOTING)
-    return {"models": [{"name": name} for name in offered], "default": default}
+async def models(services: ServicesDep, who: ReaderDep) -> ModelList:
+    """Models that can be asked for, and the one that answers by default; at most ten seconds old."""
+    offered, chat = await services.pool.models(), services.settings.chat
+    return ModelList(
+        models=tuple(ModelShown.of(model) for model in offered),
+        default=services.settings.engine.model or (offered[0].info.name if offered else QUOTING),
+        options=OptionDefaults(temperature=chat.temperature, max_tokens=chat.max_tokens),
+    )
 
 
 @router.post("/api/v1/markdown")

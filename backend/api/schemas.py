@@ -1,14 +1,15 @@
-"""Bodies of the native API. Unknown fields are refused; nothing is coerced."""
+"""Bodies of the native API. In those that come, unknown fields are refused and nothing is coerced."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.strict import Body, Id, Name, QuestionText
 from backend.chat.base import Question
 from backend.core.types import Language
+from backend.pool.base import OfferedModel
 
 
 class Options(Body):
@@ -41,6 +42,60 @@ class ChatRequest(Body):
             max_tokens=self.options.max_tokens,
             thinking=self.options.thinking,
         )
+
+
+class ModelShown(BaseModel):
+    """A model that can be asked for; null is what its server does not say.
+
+    Attributes:
+        thinks: Whether it can think before it answers.
+        parameters: How many it has, as people say it ("8.0B").
+        context_tokens: The longest context it was made for.
+        loaded: Whether it answers at once somewhere, or has to be loaded first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    thinks: bool | None
+    parameters: str
+    quantisation: str
+    size_bytes: int | None
+    context_tokens: int | None
+    loaded: bool | None
+
+    @classmethod
+    def of(cls, model: OfferedModel) -> ModelShown:
+        """As a reader sees it."""
+        info = model.info
+        return cls(
+            name=info.name,
+            thinks=info.thinks,
+            parameters=info.parameters,
+            quantisation=info.quantisation,
+            size_bytes=info.size_bytes,
+            context_tokens=info.context_tokens,
+            loaded=model.loaded,
+        )
+
+
+class OptionDefaults(BaseModel):
+    """What is used where a question names nothing; no answer is longer than `max_tokens`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    temperature: float
+    max_tokens: int
+
+
+class ModelList(BaseModel):
+    """What can be asked for now, and what answers by default, which may be away just now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    models: tuple[ModelShown, ...]
+    default: str
+    options: OptionDefaults
 
 
 class Feedback(Body):

@@ -25,7 +25,13 @@ from backend.chat.standalone import standalone
 from backend.chat.transcript import Followed, Transcript, state_of
 from backend.config import Chat
 from backend.core.clock import Clock
-from backend.core.errors import Forbidden, NotFound, StorageFull, StorageUnavailable, TooLarge
+from backend.core.errors import (
+    Forbidden,
+    ModelNotOffered,
+    StorageFull,
+    StorageUnavailable,
+    TooLarge,
+)
 from backend.core.events import Done, Started, Terminal
 from backend.core.types import ANY_CORPUS, CacheState, Language, Principal, Sampling
 from backend.corpus.base import Catalogue, CorpusRef
@@ -66,7 +72,8 @@ class Runs:
 
         Raises:
             Forbidden: A corpus that is not granted.
-            NotFound: Another's conversation, or a model that no server offers.
+            NotFound: Another's conversation.
+            ModelNotOffered: A model that no server offers.
             TooLarge: The question is over its limit.
             Conflict: See `RunStore.claim`.
             PoolFull, LogUnavailable
@@ -240,9 +247,10 @@ class Runs:
         if not wanted and self.default_model:
             return self.default_model
         offered = await self.pool.models()
-        if wanted and offered and wanted not in offered:
-            raise NotFound("no model server offers this model")
-        return wanted or (offered[0] if offered else QUOTING)
+        names = [model.info.name for model in offered]
+        if wanted and names and wanted not in names:
+            raise ModelNotOffered("no model server offers this model")
+        return wanted or (names[0] if names else QUOTING)
 
     def _sampling(self, question: Question) -> Sampling:
         chat = self.chat

@@ -108,7 +108,7 @@ async def _services(settings: Settings) -> list[Finding]:
         _health(name, ok=health.ok, needed=health.needed, detail=health.detail, latency_s=health.latency_s)
         for name, health in found.items()
     ]
-    findings.append(Finding("ok", "model list", ", ".join(models) or "none"))
+    findings.append(Finding("ok", "model list", ", ".join(model.info.name for model in models) or "none"))
     if not documents:
         findings.append(
             Finding("note", "documents", "none yet", "run `libriassist ingest PATH` (or `--sample`)")

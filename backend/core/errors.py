@@ -8,6 +8,7 @@
     ├── Unauthenticated           no credential, or a wrong one
     ├── Forbidden                 a known caller, not allowed
     ├── NotFound                  no such thing, or another subject's
+    │   └── ModelNotOffered       no model server offers the model asked for
     ├── Conflict                  the same key, another body
     ├── QuotaExceeded
     ├── DeadlineExceeded          the request's time is over
@@ -89,6 +90,12 @@ class NotFound(LibriError):
     """No such thing; another subject's thing answers the same."""
 
     code = "not_found"
+
+
+class ModelNotOffered(NotFound):
+    """No model server that answers offers the model that was asked for."""
+
+    code = "model_not_offered"
 
 
 class Conflict(LibriError):

@@ -1,4 +1,4 @@
-"""The port of an engine: a prompt in, pieces of text out, exactly one `End`."""
+"""The port of an engine: a prompt in, pieces of text out, exactly one `End`; and which models it has."""
 
 from __future__ import annotations
 
@@ -81,6 +81,54 @@ class End:
 Piece = Text | Thought | End
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that a server offers; None and "" are what the server does not say.
+
+    Attributes:
+        name: As it is asked for.
+        thinks: Whether it can think aloud.
+        parameters: How many it has, as people say it ("8.0B").
+        quantisation: As its makers call it ("Q4_K_M").
+        size_bytes: Of its file.
+        context_tokens: The longest context it was made for, or the server allows it.
+        digest: Another digest is another model, whatever its name.
+    """
+
+    name: str
+    thinks: bool | None = None
+    parameters: str = ""
+    quantisation: str = ""
+    size_bytes: int | None = None
+    context_tokens: int | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in a server's memory; None and "" are what the server does not say.
+
+    Attributes:
+        size_bytes: Of all the memory that it takes; `vram_bytes`: of that, on the GPU.
+        context_tokens: The context it was loaded with.
+        expires_at: When it will be put out if nobody asks, in seconds since the epoch, by the server's clock.
+    """
+
+    name: str
+    digest: str = ""
+    size_bytes: int | None = None
+    vram_bytes: int | None = None
+    context_tokens: int | None = None
+    expires_at: float | None = None
+
+    @property
+    def gpu_share(self) -> float | None:
+        """Share of it on the GPU, in [0, 1]. Less than 1 is slow; a server may claim 1 and be on the CPU."""
+        if not self.size_bytes or self.vram_bytes is None:
+            return None
+        return min(1.0, self.vram_bytes / self.size_bytes)
+
+
 class Engine(Protocol):
     """One way of speaking to model servers. Holds no state per server."""
 
@@ -96,8 +144,15 @@ class Engine(Protocol):
             EngineRejected: 4xx; `ContextOverflow` when the prompt does not fit.
         """
 
-    async def models(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """Names of the models the server offers.
+    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
+        """The models that can be asked to chat, in the server's order.
+
+        Raises:
+            EngineError: As for `generate`.
+        """
+
+    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
+        """The models that answer without being loaded first; a server that never unloads has all of them.
 
         Raises:
             EngineError: As for `generate`.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backend.core.errors import Unavailable
 from backend.core.types import Language, Passage
-from backend.engines.base import End, Endpoint, GenerationRequest, Piece, Text
+from backend.engines.base import End, Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece, Text
 from backend.engines.ranking import Ranked, Sentence, Weights, distinct, found
 
 MAX_SENTENCES = 3
@@ -92,9 +92,13 @@ class ExtractiveEngine:
             yield Text(DOES_NOT_KNOW[request.language])
         yield End("stop" if quotes else "no_answer")
 
-    async def models(self, endpoint: Endpoint) -> tuple[str, ...]:
+    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
         """The one name of this engine."""
-        return (MODEL,)
+        return (ModelInfo(MODEL, thinks=False),)
+
+    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
+        """The same."""
+        return (LoadedModel(MODEL),)
 
     async def quotes(
         self, question: str, passages: Sequence[Passage], language: Language, *, sure: bool = False

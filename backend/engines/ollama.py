@@ -22,9 +22,20 @@ from backend.core.errors import (
     ModelMissing,
 )
 from backend.core.types import Usage
-from backend.engines.base import End, Endpoint, GenerationRequest, Piece, Text, Thought
+from backend.engines.base import (
+    End,
+    Endpoint,
+    GenerationRequest,
+    LoadedModel,
+    ModelInfo,
+    Piece,
+    Text,
+    Thought,
+)
 from backend.engines.call import NOT_FOUND, Caller, Patience, joined, read
 from backend.engines.lines import LineParser
+from backend.engines.listing import of_tags
+from backend.engines.ollama_control import OllamaControl
 
 _OVERFLOWS = ("exceed_context_size", "exceeds the context length", "exceeds the available context")
 _CANNOT_THINK = "does not support thinking"
@@ -45,13 +56,20 @@ class OllamaEngine:
         session: Has no time limit of its own, as `infra.http.open_session` makes it.
         context_tokens: `num_ctx`.
         keep_alive: How long a model stays loaded, as Ollama writes it ("30m", "-1").
+        control: Tells what is loaded.
     """
 
     name = "ollama"
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, context_tokens: int, keep_alive: str = "30m"
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        context_tokens: int,
+        keep_alive: str = "30m",
+        control: OllamaControl | None = None,
     ) -> None:
+        self._control = control or OllamaControl()
         self._caller = Caller(session, refused)
         self._context_tokens = context_tokens
         self._keep_alive = keep_alive
@@ -68,13 +86,16 @@ class OllamaEngine:
                 async for piece in pieces:
                     yield piece
 
-    async def models(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """Names that `/api/tags` lists, embedding models left out."""
-        body = await self._caller.json("GET", endpoint, "/api/tags")
-        try:
-            return tuple(str(model["name"]) for model in body["models"] if _chats(model))
-        except (KeyError, TypeError) as exc:
-            raise EngineError("the model server's list of models cannot be read") from exc
+    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
+        """What `/api/tags` lists, embedding models left out.
+
+        Not by the `ollama` package: it drops what each can do, and `show` would be a call for each.
+        """
+        return of_tags(await self._caller.json("GET", endpoint, "/api/tags"))
+
+    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
+        """What `/api/ps` lists."""
+        return await self._control.ps(endpoint)
 
     async def _generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         lines, patience = LineParser(), Patience(request.bounds.first_token_s)
@@ -129,10 +150,6 @@ def refused(status: int, body: object) -> EngineError:
     if status >= 500 or status in (408, 425, 429, 499):
         return EngineUnreachable("the model server cannot serve now")
     return EngineRejected("the model server refused the request")
-
-
-def _chats(model: dict[str, Any]) -> bool:
-    return "completion" in model.get("capabilities", ("completion",))
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import aiohttp
 import orjson
 
 from backend.core.errors import EngineError
-from backend.engines.base import Endpoint, GenerationRequest, Piece
+from backend.engines.base import Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece
 from backend.engines.call import Caller, Patience, joined, read
 from backend.engines.dialects import COMMON, Dialect
+from backend.engines.listing import of_openai
 from backend.engines.openai_chunks import ChunkReader, refused
 from backend.engines.sse import EventParser
 
@@ -57,13 +58,13 @@ class OpenAICompatEngine:
             yield piece
         yield end
 
-    async def models(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """The ids that `/v1/models` lists."""
-        body = await self._caller.json("GET", endpoint, "/v1/models")
-        try:
-            return tuple(str(model["id"]) for model in body["data"])
-        except (KeyError, TypeError) as exc:
-            raise EngineError("the model server's list of models cannot be read") from exc
+    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
+        """What `/v1/models` lists."""
+        return of_openai(await self._caller.json("GET", endpoint, "/v1/models"))
+
+    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
+        """The same: these servers load their model when they start, and keep it."""
+        return tuple(LoadedModel(model.name) for model in await self.models(endpoint))
 
     def _body(self, request: GenerationRequest) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -7,7 +7,16 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from backend.core.types import Usage
-from backend.engines.base import End, Endpoint, GenerationRequest, Piece, Text, Thought
+from backend.engines.base import (
+    End,
+    Endpoint,
+    GenerationRequest,
+    LoadedModel,
+    ModelInfo,
+    Piece,
+    Text,
+    Thought,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class ScriptedEngine:
     Args:
         scripts: What to say, in order of the calls.
         choose: Takes the place of `scripts`: the script for one request.
-        models: Names `models` answers with; an exception is raised instead.
+        models: What `models` answers with, or just the names; an exception is raised instead.
 
     Attributes:
         requests: Every request seen, with its endpoint, in order.
@@ -70,7 +79,7 @@ class ScriptedEngine:
         self,
         *scripts: Script,
         choose: Choose | None = None,
-        models: tuple[str, ...] | Exception = ("scripted",),
+        models: tuple[str | ModelInfo, ...] | Exception = ("scripted",),
         name: str = "scripted",
     ) -> None:
         self.name = name
@@ -116,8 +125,12 @@ class ScriptedEngine:
             self.finished += whole
             self.cancelled += not whole
 
-    async def models(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """The names given at construction."""
+    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
+        """Those given at construction."""
         if isinstance(self._models, Exception):
             raise self._models
-        return self._models
+        return tuple(ModelInfo(model) if isinstance(model, str) else model for model in self._models)
+
+    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
+        """The same."""
+        return tuple(LoadedModel(model.name) for model in await self.models(endpoint))

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from backend.engines.base import End, Endpoint, Engine, GenerationRequest, Text, Thought
+from backend.engines.base import End, Endpoint, Engine, GenerationRequest, ModelInfo, Text, Thought
 
 Priority = Literal["interactive", "batch"]
 InstanceHealth = Literal["closed", "half_open", "open"]
@@ -85,6 +85,18 @@ class InstanceState:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OfferedModel:
+    """A model that can be asked for now.
+
+    Attributes:
+        loaded: Whether some instance has it in memory; None when none of them said.
+    """
+
+    info: ModelInfo
+    loaded: bool | None = None
+
+
 class Pool(Protocol):
     """All instances as one."""
 
@@ -98,8 +110,8 @@ class Pool(Protocol):
             EngineError: The last instance tried failed, and no other was left.
         """
 
-    async def models(self) -> tuple[str, ...]:
-        """Names of the models that can be asked for now; empty when no model server answers."""
+    async def models(self) -> tuple[OfferedModel, ...]:
+        """The models that can be asked for now, no name twice; empty when no model server answers."""
 
     def state(self) -> tuple[InstanceState, ...]:
         """Every instance, in a stable order."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from backend.core.clock import Clock
 from backend.core.errors import (
@@ -17,9 +18,12 @@ from backend.core.errors import (
     PoolFull,
 )
 from backend.engines.base import End, GenerationRequest, Piece
-from backend.pool.base import Ask, Assigned, Instance, InstanceState, PoolEvent, Waiting
+from backend.pool.base import Ask, Assigned, Instance, InstanceState, OfferedModel, PoolEvent, Waiting
 from backend.pool.eta import Durations, wait_bounds_s
+from backend.pool.offered import merged, offered
 from backend.pool.seats import Seats
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
@@ -67,7 +71,7 @@ class MemoryPool:
         self._durations = Durations()
         self._models_ttl_s = models_ttl_s
         self._models_timeout_s = models_timeout_s
-        self._models: tuple[float, tuple[str, ...]] | None = None
+        self._models: tuple[float, tuple[OfferedModel, ...]] | None = None
         self._models_lock = asyncio.Lock()
 
     async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
@@ -99,26 +103,34 @@ class MemoryPool:
             if not self._candidates(ticket):
                 raise failure
 
-    async def models(self) -> tuple[str, ...]:
-        """Names of all servers that answer now, in the order of the instances; kept for `models_ttl_s`."""
+    async def models(self) -> tuple[OfferedModel, ...]:
+        """Models of all servers that answer now, in the order of the instances; kept for `models_ttl_s`."""
         if self._models is not None and self._models_lock.locked():
             return self._models[1]  # somebody is asking; what was said last is good enough meanwhile
         async with self._models_lock:
             if self._models is None or self._clock.monotonic() - self._models[0] >= self._models_ttl_s:
                 answers = await asyncio.gather(*(self._models_of(seats) for seats in self._seats))
-                names = tuple(dict.fromkeys(name for answer in answers for name in answer))
-                self._models = (self._clock.monotonic(), names)
+                self._models = (self._clock.monotonic(), merged(answers))
             return self._models[1]
 
-    async def _models_of(self, seats: Seats) -> tuple[str, ...]:
+    async def _models_of(self, seats: Seats) -> tuple[OfferedModel, ...]:
         instance = seats.instance
+        listed, loaded = await asyncio.gather(
+            self._bounded(instance.engine.models(instance.endpoint)),
+            self._bounded(instance.engine.loaded(instance.endpoint)),
+        )
+        if listed is None:
+            return ()
+        seats.listed = frozenset(info.name for info in listed)
+        return offered(instance.models, listed, loaded)
+
+    async def _bounded(self, answer: Awaitable[T]) -> T | None:
+        """What a server says in time; None if it does not."""
         try:
             async with asyncio.timeout(self._models_timeout_s):
-                listed = await instance.engine.models(instance.endpoint)
+                return await answer
         except (EngineError, TimeoutError):
-            return ()
-        seats.listed = frozenset(listed)
-        return tuple(sorted(instance.models)) or listed
+            return None
 
     def state(self) -> tuple[InstanceState, ...]:
         """Every instance, in the order given."""

@@ -6,10 +6,12 @@ import pytest
 
 from backend.engines.base import End, Endpoint, Text, Thought
 from backend.engines.extractive import ExtractiveEngine
+from backend.engines.ollama import OllamaEngine
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.engines.scripted import ScriptedEngine, recite
 from backend.infra.http import open_session
 from tests.support.asks import a_request
+from tests.support.emulator import emulator
 from tests.support.wire import DONE, OK, chunk, refusal, wire_server
 
 PASSAGE = "A reader may borrow six books. A book may be kept for three weeks. A map may not be borrowed."
@@ -39,6 +41,12 @@ async def openai_models():
         yield OpenAICompatEngine(session), Endpoint(server.url)
 
 
+@asynccontextmanager
+async def ollama():
+    async with emulator(time_scale=0.001) as server, open_session() as session:
+        yield OllamaEngine(session, context_tokens=4096), Endpoint(server.url)
+
+
 @pytest.fixture(params=[scripted, extractive, openai], ids=lambda make: make.__name__)
 async def made(request):
     async with request.param() as it:
@@ -61,9 +69,10 @@ async def test_it_may_be_closed_at_any_piece_and_used_again(made):
     assert [piece async for piece in engine.generate(endpoint, REQUEST)]
 
 
-@pytest.mark.parametrize("make", [scripted, extractive, openai_models])
-async def test_it_names_its_models(make):
+@pytest.mark.parametrize("make", [scripted, extractive, openai_models, ollama])
+async def test_it_names_its_models_and_those_that_are_loaded(make):
     async with make() as (engine, endpoint):
-        names = await engine.models(endpoint)
-    assert names
-    assert all(isinstance(name, str) for name in names)
+        models, loaded = await engine.models(endpoint), await engine.loaded(endpoint)
+    assert models
+    assert all(model.name for model in models)
+    assert {model.name for model in loaded} <= {model.name for model in models}

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import orjson
 import pytest
 
+from tests.support.console import environment_in, run, serving
 from tests.support.live_app import GARDEN, HOURS
 
 QUESTION = {"question": "When does the library open in the morning?"}
@@ -22,16 +16,7 @@ QUESTION = {"question": "When does the library open in the morning?"}
 
 @pytest.fixture
 def environment(tmp_path: Path, models_dir: Path) -> dict[str, str]:
-    folder = tmp_path / "data"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIBRI_", "API_KEY"))}
-    return kept | {
-        "LIBRI_DATA__DIR": str(folder),
-        "LIBRI_DATA__MODELS_DIR": str(models_dir),
-        "LIBRI_SERVER__PORT": "0",
-        "LIBRI_SERVER__SHUTDOWN_GRACE_S": "1",
-        "LLM_BACKEND": "extractive",
-        "COLUMNS": "200",
-    }
+    return environment_in(tmp_path / "data", models_dir)
 
 
 @pytest.fixture
@@ -41,34 +26,6 @@ def papers(tmp_path: Path) -> Path:
     for name, data in (HOURS, GARDEN, ("broken.pdf", b"%PDF-1.7\nnothing")):
         (folder / name).write_bytes(data)
     return folder
-
-
-def run(
-    environment: dict[str, str], *arguments: str, timeout_s: float = 120
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "backend", *arguments],
-        env=environment, capture_output=True, text=True, timeout=timeout_s, check=False,
-    )  # fmt: skip
-
-
-@contextmanager
-def serving(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    address = Path(environment["LIBRI_DATA__DIR"]) / "server.json"
-    with subprocess.Popen(
-        [sys.executable, "-m", "backend", "serve"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        try:
-            deadline = time.monotonic() + 90
-            while not address.exists():
-                assert process.poll() is None, "the server did not start"
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            yield process, orjson.loads(address.read_bytes())["url"]
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
 
 
 def test_documents_go_in_and_a_question_comes_out_answered(environment: dict[str, str], papers: Path) -> None:

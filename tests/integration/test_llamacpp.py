@@ -97,7 +97,11 @@ async def test_a_prompt_that_does_not_fit_has_its_own_error(engine, reciter):
 
 
 async def test_the_server_lists_its_model(engine, reciter):
-    assert len(await engine.models(Endpoint(reciter.url))) == 1
+    (model,) = await engine.models(Endpoint(reciter.url))
+    assert model.name
+    assert model.context_tokens > 0
+    assert model.parameters.endswith(("M", "B"))
+    assert [loaded.name for loaded in await engine.loaded(Endpoint(reciter.url))] == [model.name]
 
 
 async def test_the_pool_never_sends_more_than_the_slots(engine, babbler):

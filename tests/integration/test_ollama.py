@@ -96,11 +96,12 @@ async def test_a_prompt_that_does_not_fit_is_refused_and_never_cut():
             await collect(engine, endpoint, request)
 
 
-async def test_embedding_models_are_not_offered():
+async def test_models_are_listed_with_what_they_can_do_and_those_that_only_embed_are_not():
     async with ollama() as (engine, endpoint, _):
-        names = await engine.models(endpoint)
-    assert "llama3.1:8b" in names
-    assert not any("embed" in name for name in names)
+        models = {model.name: model for model in await engine.models(endpoint)}
+    assert not any("embed" in name for name in models)
+    assert (models["llama3.1:8b"].thinks, models["qwen3:8b"].thinks) == (False, True)
+    assert (models["llama3.1:8b"].parameters, models["llama3.1:8b"].quantisation) == ("8.0B", "Q4_K_M")
 
 
 async def test_a_model_that_is_not_there_is_said_to_be_missing():

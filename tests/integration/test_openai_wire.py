@@ -208,7 +208,9 @@ async def test_a_slow_reader_is_not_a_silent_server():
 async def test_models_are_listed():
     listed = refusal(200, {"object": "list", "data": [{"id": "a"}, {"id": "b"}]})
     async with wire_server(listed) as server, open_session() as session:
-        assert await OpenAICompatEngine(session).models(Endpoint(server.url)) == ("a", "b")
+        models = await OpenAICompatEngine(session).models(Endpoint(server.url))
+    assert [model.name for model in models] == ["a", "b"]
+    assert models[0].thinks is None, "it does not say"
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"data":3}', b"oops", json.dumps({"data": [3]}).encode()])

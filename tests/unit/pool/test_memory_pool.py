@@ -234,8 +234,21 @@ async def test_models_are_those_of_the_servers_that_answer_and_kept_for_a_while(
     down = ScriptedEngine(models=EngineUnreachable())
     up = ScriptedEngine(models=("a", "b"))
     pool = a_pool(an_instance(down, "d"), an_instance(up, "u"), clock=clock, models_ttl_s=5)
-    assert await pool.models() == ("a", "b")
+    assert await names_of(pool) == ["a", "b"]
     up._models = ("c",)
-    assert await pool.models() == ("a", "b")
+    assert await names_of(pool) == ["a", "b"]
     clock.advance(6)
-    assert await pool.models() == ("c",)
+    assert await names_of(pool) == ["c"]
+
+
+async def test_a_server_that_does_not_say_what_is_loaded_offers_its_models_all_the_same():
+    class Stalled(ScriptedEngine):
+        async def loaded(self, endpoint):
+            await asyncio.Event().wait()
+
+    pool = a_pool(an_instance(Stalled(models=("a",))), models_timeout_s=0.05)
+    assert [(model.info.name, model.loaded) for model in await pool.models()] == [("a", None)]
+
+
+async def names_of(pool):
+    return [model.info.name for model in await pool.models()]

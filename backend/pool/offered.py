@@ -1,0 +1,34 @@
+"""Which models all instances together offer: what each said, made one list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from backend.engines.base import LoadedModel, ModelInfo
+from backend.pool.base import OfferedModel
+
+
+def offered(
+    declared: Collection[str], listed: Iterable[ModelInfo], loaded: Iterable[LoadedModel] | None
+) -> tuple[OfferedModel, ...]:
+    """What one instance offers: the names declared for it, in place of those that it lists.
+
+    Args:
+        declared: As in `Instance.models`; empty means all that are listed.
+        listed: What the server said that it has.
+        loaded: What it said is in memory; None if it did not say.
+    """
+    known = {info.name: info for info in listed}
+    infos = [known.get(name, ModelInfo(name)) for name in sorted(declared)] or list(known.values())
+    names = None if loaded is None else {model.name for model in loaded}
+    return tuple(OfferedModel(info, None if names is None else info.name in names) for info in infos)
+
+
+def merged(answers: Iterable[Iterable[OfferedModel]]) -> tuple[OfferedModel, ...]:
+    """Every name once, as the first who offers it tells it; loaded where any of them says so."""
+    found: dict[str, OfferedModel] = {}
+    for model in (model for answer in answers for model in answer):
+        first = found.setdefault(model.info.name, model)
+        if model.loaded is not None and not first.loaded:
+            found[model.info.name] = OfferedModel(first.info, model.loaded)
+    return tuple(found.values())
