@@ -45,6 +45,8 @@ class GenerationRequest:
         messages: The whole prompt; retrieved text in it is already fenced and neutralised.
         question: The standalone question, and `passages` what was retrieved for it: engines that
             quote instead of generating work from these two.
+        partial: Text of the answer that the reader has already seen; non-empty: go on from it. Never holds
+            thinking. `sampling.max_tokens` bounds what is generated now, not the whole.
     """
 
     model: str
@@ -54,6 +56,21 @@ class GenerationRequest:
     passages: tuple[Scored, ...]
     language: Language
     bounds: Bounds = field(default_factory=Bounds)
+    partial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Whether the text that follows goes on from `partial`.
+
+    Sent once, before any `Text`, and only when the request has a `partial`.
+
+    Attributes:
+        continued: The text that follows goes on seamlessly: nothing repeated, no blank lost. Else it is a
+            whole new answer, and `partial` is void.
+    """
+
+    continued: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,7 @@ class End:
     usage: Usage = field(default_factory=Usage)
 
 
-Piece = Text | Thought | End
+Piece = Text | Thought | Resumed | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +153,8 @@ class Engine(Protocol):
 
     def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Pieces in order, the last one an `End`; closing the iterator frees the server's slot within 1 s.
+
+        With `request.partial`, a `Resumed` comes before any other piece.
 
         Raises:
             EngineUnreachable: Refused, reset before the first byte, or 5xx.

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 Json = str | int | float | bool | None | Mapping[str, "Json"]
+_OPEN_ENDED: Mapping[str, Json] = MappingProxyType(
+    {"continue_final_message": True, "add_generation_prompt": False}
+)
+"""vLLM's, since 2026 llama.cpp's as well (it refuses the first without the second)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Dialect:
             only a finish reason does; here it says whether to wait for it.
         thinking_switch: `chat_template_kwargs.enable_thinking` is understood, or ignored.
         extra: Further fields of every request.
+        prefill: Fields with which the server goes on from a last message of the assistant; None: it closes
+            that message and begins another.
     """
 
     name: str
@@ -30,6 +36,7 @@ class Dialect:
     sends_done: bool = True
     thinking_switch: bool = True
     extra: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    prefill: Mapping[str, Json] | None = field(default_factory=lambda: _OPEN_ENDED)
 
 
 LLAMA_CPP = Dialect(
@@ -39,7 +46,9 @@ LLAMA_CPP = Dialect(
     extra=MappingProxyType({"cache_prompt": True}),
 )
 VLLM = Dialect("vllm", reasoning=("reasoning", "reasoning_content"))
-MLX = Dialect("mlx", reasoning=("reasoning",))
-TRANSFORMERS = Dialect("transformers", include_usage=False, sends_done=False, thinking_switch=False)
+MLX = Dialect("mlx", reasoning=("reasoning",), prefill=None)
+TRANSFORMERS = Dialect(
+    "transformers", include_usage=False, sends_done=False, thinking_switch=False, prefill=None
+)
 COMMON = Dialect("openai")
 """What llama.cpp, vLLM and MLX all accept: for a server of which nothing is known."""

@@ -15,6 +15,7 @@ from backend.core.errors import Unavailable
 from backend.core.types import Language, Passage
 from backend.engines.base import End, Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece, Text
 from backend.engines.ranking import Ranked, Sentence, Weights, distinct, found
+from backend.engines.resume import resume
 
 MAX_SENTENCES = 3
 MAX_CHARS = 400
@@ -81,8 +82,14 @@ class ExtractiveEngine:
         self._by_words = by_words
         self._by_meaning = by_meaning
 
-    async def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
-        """A `Text` for each sentence, then `End`; `no_answer` when nothing bears on the question."""
+    def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        """A `Text` for each sentence, then `End`; `no_answer` when nothing bears on the question.
+
+        The same question and passages give the same quotes: an answer of its own goes on where it broke off.
+        """
+        return resume(self._quote, request, prefills=False) if request.partial else self._quote(request)
+
+    async def _quote(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         passages = [scored.passage for scored in request.passages]
         sure = any(scored.score >= SURE for scored in request.passages)
         quotes = await self.quotes(request.question, passages, request.language, sure=sure)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -36,6 +37,7 @@ from backend.engines.call import NOT_FOUND, Caller, Patience, joined, read
 from backend.engines.lines import LineParser
 from backend.engines.listing import of_tags
 from backend.engines.ollama_control import OllamaControl
+from backend.engines.resume import resume
 
 _OVERFLOWS = ("exceed_context_size", "exceeds the context length", "exceeds the available context")
 _CANNOT_THINK = "does not support thinking"
@@ -74,8 +76,12 @@ class OllamaEngine:
         self._context_tokens = context_tokens
         self._keep_alive = keep_alive
 
-    async def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Pieces as they come; those that came in one read are joined."""
+        ask = partial(self._ask, endpoint)
+        return resume(ask, request) if request.partial else ask(request)
+
+    async def _ask(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         try:
             async with aclosing(self._generate(endpoint, request)) as pieces:
                 async for piece in pieces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from backend.engines.call import Caller, Patience, joined, read
 from backend.engines.dialects import COMMON, Dialect
 from backend.engines.listing import of_openai
 from backend.engines.openai_chunks import ChunkReader, refused
+from backend.engines.resume import resume
 from backend.engines.sse import EventParser
 
 _AFTER_FINISH_S = 2.0
@@ -35,8 +37,14 @@ class OpenAICompatEngine:
         self._caller = Caller(session, refused)
         self._dialect = dialect
 
-    async def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Pieces as they come; those that came in one read are joined."""
+        ask = partial(self._ask, endpoint)
+        if not request.partial:
+            return ask(request)
+        return resume(ask, request, prefills=self._dialect.prefill is not None)
+
+    async def _ask(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         reader, parser, bounds = ChunkReader(self._dialect), EventParser(), request.bounds
         patience = Patience(bounds.first_token_s)
         body = orjson.dumps(self._body(request))
@@ -79,6 +87,8 @@ class OpenAICompatEngine:
             body["stream_options"] = {"include_usage": True}
         if self._dialect.thinking_switch:
             body["chat_template_kwargs"] = {"enable_thinking": request.sampling.thinking}
+        if self._dialect.prefill and request.messages[-1].role == "assistant":
+            body |= self._dialect.prefill
         return body
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from backend.core.types import Usage
 from backend.engines.base import (
@@ -14,9 +16,11 @@ from backend.engines.base import (
     LoadedModel,
     ModelInfo,
     Piece,
+    Resumed,
     Text,
     Thought,
 )
+from backend.engines.resume import resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Echo:
     """Say the last message of the prompt, word by word."""
 
 
-Step = Text | Thought | End | Wait | Hold | Echo | Exception
+Step = Text | Thought | Resumed | End | Wait | Hold | Echo | Exception
 Script = Sequence[Step]
 Choose = Callable[[Endpoint, GenerationRequest], Script]
 
@@ -61,6 +65,8 @@ class ScriptedEngine:
     """Plays one script for each generation; the last one again when they are used up.
 
     An exception in a script is raised at its place. A script without `End` ends like a stream that was cut.
+    Asked to go on, it plays its script from the beginning and leaves out what was said; a script with a
+    `Resumed` of its own is played as it is.
 
     Args:
         scripts: What to say, in order of the calls.
@@ -101,6 +107,15 @@ class ScriptedEngine:
     async def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """The pieces of the script whose turn it is."""
         script = self._script(endpoint, request)
+        if request.partial and not any(isinstance(step, Resumed) for step in script):
+            pieces = resume(partial(self._play, script), request, prefills=False)
+        else:
+            pieces = self._play(script, request)
+        async with aclosing(pieces) as played:
+            async for piece in played:
+                yield piece
+
+    async def _play(self, script: Script, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         whole = False

@@ -1,15 +1,17 @@
 """What every engine promises, whatever it speaks."""
 
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from backend.engines.base import End, Endpoint, Text, Thought
+from backend.engines.base import End, Endpoint, Resumed, Text, Thought
 from backend.engines.extractive import ExtractiveEngine
 from backend.engines.ollama import OllamaEngine
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.engines.scripted import ScriptedEngine, recite
 from backend.infra.http import open_session
+from loadtests.emulator.models import model
 from tests.support.asks import a_request
 from tests.support.emulator import emulator
 from tests.support.wire import DONE, OK, chunk, refusal, wire_server
@@ -36,18 +38,19 @@ async def openai():
 
 
 @asynccontextmanager
+async def ollama():
+    knobs = {"time_scale": 0.001, "reply": "Six books [1]."}
+    async with emulator(models=(model("m"),), **knobs) as server, open_session() as session:
+        yield OllamaEngine(session, context_tokens=4096), Endpoint(server.url)
+
+
+@asynccontextmanager
 async def openai_models():
     async with wire_server(refusal(200, {"data": [{"id": "m"}]})) as server, open_session() as session:
         yield OpenAICompatEngine(session), Endpoint(server.url)
 
 
-@asynccontextmanager
-async def ollama():
-    async with emulator(time_scale=0.001) as server, open_session() as session:
-        yield OllamaEngine(session, context_tokens=4096), Endpoint(server.url)
-
-
-@pytest.fixture(params=[scripted, extractive, openai], ids=lambda make: make.__name__)
+@pytest.fixture(params=[scripted, extractive, openai, ollama], ids=lambda make: make.__name__)
 async def made(request):
     async with request.param() as it:
         yield it
@@ -67,6 +70,35 @@ async def test_it_may_be_closed_at_any_piece_and_used_again(made):
     async with aclosing(engine.generate(endpoint, REQUEST)) as pieces:
         await anext(pieces)
     assert [piece async for piece in engine.generate(endpoint, REQUEST)]
+
+
+async def said(engine, endpoint, partial):
+    pieces = [piece async for piece in engine.generate(endpoint, replace(REQUEST, partial=partial))]
+    return pieces, "".join(piece.text for piece in pieces if isinstance(piece, Text))
+
+
+async def test_asked_to_go_on_it_says_that_it_does_and_the_whole_is_the_same_wherever_it_broke(made):
+    engine, endpoint = made
+    _, answer = await said(engine, endpoint, "")
+    for cut in range(1, len(answer) + 1):
+        pieces, text = await said(engine, endpoint, answer[:cut])
+        assert [piece for piece in pieces if isinstance(piece, Resumed)] == [pieces[0]] == [Resumed(True)]
+        assert answer[:cut] + text == answer
+        assert isinstance(pieces[-1], End)
+
+
+async def test_asked_to_go_on_from_what_it_would_not_say_it_begins_anew_and_says_so(made):
+    engine, endpoint = made
+    _, answer = await said(engine, endpoint, "")
+    pieces, text = await said(engine, endpoint, "Nobody knows for certain how")
+    assert [piece for piece in pieces if isinstance(piece, Resumed)] == [pieces[0]] == [Resumed(False)]
+    assert text == answer
+
+
+async def test_not_asked_to_go_on_it_says_nothing_of_it(made):
+    engine, endpoint = made
+    pieces, _ = await said(engine, endpoint, "")
+    assert not any(isinstance(piece, Resumed) for piece in pieces)
 
 
 @pytest.mark.parametrize("make", [scripted, extractive, openai_models, ollama])

@@ -8,15 +8,15 @@ import pytest
 from backend.core.clock import SystemClock
 from backend.core.errors import ContextOverflow, EngineTruncated, EngineUnreachable
 from backend.core.types import Message, Sampling
-from backend.engines.base import Bounds, End, Endpoint, Text
-from backend.engines.dialects import LLAMA_CPP
+from backend.engines.base import Bounds, End, Endpoint, Resumed, Text
+from backend.engines.dialects import COMMON, LLAMA_CPP, MLX
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.infra.http import open_session
 from backend.pool.base import Assigned, Waiting
 from backend.pool.memory import MemoryPool
 from tests.support.asks import a_request, an_ask, an_instance
 from tests.support.llama_server import llama_server
-from tests.support.tiny_model import ANSWER, build
+from tests.support.tiny_model import ANSWER, THINKING, build
 
 SLOTS = 4
 ENDLESS = Sampling(temperature=0.0, max_tokens=29_000)
@@ -25,7 +25,8 @@ ENDLESS = Sampling(temperature=0.0, max_tokens=29_000)
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    return {mode: build(folder / f"{mode}.gguf", mode=mode) for mode in ("recite", "babble")}
+    made = {mode: build(folder / f"{mode}.gguf", mode=mode) for mode in ("recite", "babble")}
+    return {**made, "think": build(folder / "think.gguf", template=THINKING)}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,8 @@ async def test_an_answer_streams_to_its_end(engine, reciter):
     assert pieces[-1].finish_reason == "stop"
     assert pieces[-1].usage.completion_tokens >= 10
     assert pieces[-1].usage.prompt_tokens > len(request.question)
+    assert 0 < pieces[-1].usage.prompt_s < 60
+    assert 0 < pieces[-1].usage.completion_s < 60
 
 
 async def test_a_bounded_answer_ends_with_length(engine, babbler):
@@ -94,6 +97,44 @@ async def test_a_prompt_that_does_not_fit_has_its_own_error(engine, reciter):
     request = a_request(messages=(Message("user", "x" * 40_000),))
     with pytest.raises(ContextOverflow):
         await anext(engine.generate(Endpoint(reciter.url), request))
+
+
+@pytest.fixture(scope="module")
+def another(models):
+    with llama_server(models["recite"], slots=1) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def thinker(models):
+    with llama_server(models["think"], slots=1) as server:
+        yield server
+
+
+async def test_an_answer_broken_off_half_way_goes_on_at_another_server(engine, reciter, another):
+    shown = ""
+    async with aclosing(engine.generate(Endpoint(reciter.url), a_request())) as pieces:
+        while len(shown) < len(ANSWER) // 2:
+            shown += (await anext(pieces)).text
+    asked = a_request(partial=shown)
+    first, *rest = [piece async for piece in engine.generate(Endpoint(another.url), asked)]
+    assert first == Resumed(True)
+    assert shown + "".join(piece.text for piece in rest[:-1]) == ANSWER
+    assert 0 < rest[-1].usage.completion_tokens < 14, "it wrote the rest, and little more"
+
+
+@pytest.mark.parametrize("served", ["another", "thinker"])
+@pytest.mark.parametrize("dialect", [LLAMA_CPP, COMMON, MLX], ids=lambda dialect: dialect.name)
+async def test_wherever_it_broke_the_whole_is_the_undisturbed_answer(served, dialect, request):
+    endpoint = Endpoint(request.getfixturevalue(served).url)
+    async with open_session() as session:
+        engine = OpenAICompatEngine(session, dialect=dialect)
+        for cut in range(1, len(ANSWER) + 1):
+            asked = a_request(partial=ANSWER[:cut], sampling=Sampling(0.0, 64, thinking=served == "thinker"))
+            first, *rest = [piece async for piece in engine.generate(endpoint, asked)]
+            assert first == Resumed(True)
+            assert ANSWER[:cut] + "".join(piece.text for piece in rest[:-1]) == ANSWER
+            assert isinstance(rest[-1], End)
 
 
 async def test_the_server_lists_its_model(engine, reciter):

@@ -16,9 +16,10 @@ from backend.core.errors import (
     ModelMissing,
 )
 from backend.core.types import Message, Sampling
-from backend.engines.base import Bounds, End, Endpoint, Text, Thought
+from backend.engines.base import Bounds, End, Endpoint, Resumed, Text, Thought
 from backend.engines.ollama import OllamaEngine
 from backend.infra.http import open_session
+from loadtests.emulator.models import model
 from tests.support.asks import a_request
 from tests.support.emulator import emulator
 
@@ -147,6 +148,67 @@ async def test_what_is_odd_and_harmless_is_borne(kind):
     async with ollama() as (engine, endpoint, server):
         await server.fault(kind, k=2, s=0.01)
         assert text(await collect(engine, endpoint)) == ANSWER
+
+
+BEHAVIOURS = ("continue", "restart", "repeat", "trim_space")
+
+
+def models():
+    """A plain model and one that thinks, of each behaviour."""
+    plain = (model(f"{behaviour}:plain", prefill=behaviour) for behaviour in BEHAVIOURS)
+    thinks = {"family": "qwen3", "capabilities": ("completion", "thinking"), "native": False}
+    return (*plain, *(model(f"{behaviour}:thinks", prefill=behaviour, **thinks) for behaviour in BEHAVIOURS))
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+@pytest.mark.parametrize("kind", ["plain", "thinks"])
+async def test_whatever_a_model_makes_of_a_partial_answer_the_reader_sees_it_go_on(behaviour, kind):
+    loud = Sampling(0, 64, thinking=kind == "thinks")
+    async with ollama(models=models()) as (engine, endpoint, server):
+        for cut in (1, 4, 9, 12, 30, 32, 34, len(ANSWER) - 1, len(ANSWER)):
+            asked = replace(PATIENT, model=f"{behaviour}:{kind}", sampling=loud, partial=ANSWER[:cut])
+            pieces = await collect(engine, endpoint, asked)
+            again = kind == "thinks" and cut <= 4  # too little to go on from: it thinks again
+            assert pieces[0] == Resumed(not again), cut
+            assert text(pieces) == (ANSWER if again else ANSWER[cut:])
+            assert any(isinstance(piece, Thought) for piece in pieces) == again
+        assert len(await server.requests()) == 9, "each in one request"
+        assert len(await server.events(kind="load_begin")) == 1
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+async def test_a_model_that_says_something_else_begins_anew(behaviour):
+    partial = "The library opens at ten"
+    async with ollama(models=models()) as (engine, endpoint, server):
+        asked = replace(PATIENT, model=f"{behaviour}:plain", partial=partial)
+        pieces = await collect(engine, endpoint, asked)
+        assert pieces[0] == Resumed(False)
+        assert text(pieces) == ANSWER
+        assert (await server.state())["leaks"] == 0
+
+
+async def test_a_partial_answer_that_does_not_fit_beside_the_question_is_asked_for_anew():
+    request = replace(PATIENT, messages=(Message("user", "word " * 3900),), partial="and so " * 300)
+    async with ollama() as (engine, endpoint, _):
+        pieces = await collect(engine, endpoint, request)
+    assert (pieces[0], text(pieces)) == (Resumed(False), ANSWER)
+
+
+async def test_an_answer_whose_server_dies_goes_on_at_another():
+    async with ollama() as (engine, dying, server), ollama() as (_, well, _):
+        await server.fault("reset_mid", k=7)
+        shown = []
+
+        async def read():
+            async for piece in engine.generate(dying, PATIENT):
+                shown.append(piece)
+
+        with pytest.raises(EngineTruncated):
+            await read()
+        assert 0 < len(text(shown)) < len(ANSWER)
+        pieces = await collect(engine, well, replace(PATIENT, partial=text(shown)))
+    assert pieces[0] == Resumed(True)
+    assert text(shown) + text(pieces) == ANSWER
 
 
 async def test_closing_half_way_frees_the_slot_within_a_second():

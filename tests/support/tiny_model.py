@@ -3,7 +3,8 @@
 The blocks of the network add nothing (their output matrices are zero), so what follows a token depends on
 that token alone: row `next` of the output matrix points along the embedding of `token`. The prompt of the
 template below ends in a line feed; the sentence starts there. Its last word leads to the end ("recite") or
-back to its first ("babble", which never ends). Nearly every byte of a prompt is a token.
+back to its first ("babble", which never ends). Its words are tokens in a prompt as well, so the model goes on
+from any beginning of it; of other text nearly every byte is a token.
 """
 
 from pathlib import Path
@@ -19,14 +20,21 @@ TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 )
+THINKING = TEMPLATE.replace(
+    "assistant\n{% endif %}",
+    "assistant\n<think>\n{% if enable_thinking is false %}\n</think>\n\n{% endif %}{% endif %}",
+)
+"""The same for a model that thinks unless told not to."""
 _WIDTH, _LAYERS, _HEADS, _CONTEXT = 128, 1, 2, 32768
 
 
-def build(path: Path, *, mode: str = "recite", answer: str = ANSWER, seed: int = 7) -> Path:
+def build(
+    path: Path, *, mode: str = "recite", answer: str = ANSWER, template: str = TEMPLATE, seed: int = 7
+) -> Path:
     """Write the model to `path`; the same arguments give the same bytes."""
     words = _words(answer)
     letters = _letters()
-    tokens = [*letters, *("".join(letters[b] for b in word.encode()) for word in words)]
+    tokens = [*letters, *words]
     joined = letters[ord("t")] + letters[ord("h")]
     start, end = len(tokens), len(tokens) + 1
     tokens += ["<|start|>", "<|end|>", joined]
@@ -38,7 +46,10 @@ def build(path: Path, *, mode: str = "recite", answer: str = ANSWER, seed: int =
     for token, following in zip(chain, after, strict=True):
         output[following] += embedding[token]
     writer = gguf.GGUFWriter(str(path), "llama")
-    _describe(writer, tokens, {start, end}, end)
+    kind = gguf.TokenType
+    kinds = [kind.NORMAL] * len(letters) + [kind.USER_DEFINED] * len(words)
+    kinds += [kind.CONTROL, kind.CONTROL, kind.NORMAL]
+    _describe(writer, tokens, kinds, template)
     writer.add_tensor("token_embd.weight", embedding)
     writer.add_tensor("output_norm.weight", np.ones(_WIDTH, np.float32))
     writer.add_tensor("output.weight", output)
@@ -70,8 +81,8 @@ def _letters() -> list[str]:
     return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
 
 
-def _describe(writer: gguf.GGUFWriter, tokens: list[str], control: set[int], end: int) -> None:
-    kind = gguf.TokenType
+def _describe(writer: gguf.GGUFWriter, tokens: list[str], kinds: list[int], template: str) -> None:
+    end = len(tokens) - 2
     writer.add_name("tiny")
     writer.add_context_length(_CONTEXT)
     writer.add_embedding_length(_WIDTH)
@@ -86,12 +97,12 @@ def _describe(writer: gguf.GGUFWriter, tokens: list[str], control: set[int], end
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
-    writer.add_token_types([kind.CONTROL if i in control else kind.NORMAL for i in range(len(tokens))])
+    writer.add_token_types(kinds)
     writer.add_token_merges(["t h"])
     writer.add_bos_token_id(end)
     writer.add_eos_token_id(end)
     writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
+    writer.add_chat_template(template)
 
 
 def _add_blocks(writer: gguf.GGUFWriter) -> None:
