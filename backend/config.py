@@ -21,6 +21,8 @@ KNOWN_NAMES = {
     "OLLAMA_URLS": ("engine", "ollama_urls"),
     "OLLAMA_MODEL": ("engine", "model"),
     "OLLAMA_NUM_PARALLEL": ("engine", "slots"),
+    "OLLAMA_MAX_LOADED_MODELS": ("engine", "models_at_once"),
+    "REDIS_URL": ("redis", "url"),
 }
 
 Urls = Annotated[tuple[str, ...], NoDecode]
@@ -160,6 +162,8 @@ class Engine(Section):
     openai_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of those servers.")
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
     slots: int = Field(1, ge=1, description="Generations an instance serves at once.")
+    models_at_once: int = Field(1, ge=1, description="Models an Ollama instance holds in memory at once.")
+    load_s: float = Field(300.0, gt=0, description="Longest load of a model.")
     context_tokens: int = Field(
         4096, ge=512, description="Context of the model, constant so that nothing reloads."
     )
@@ -175,6 +179,18 @@ class Engine(Section):
     @classmethod
     def _without_version(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(url.removesuffix("/v1") for url in urls)
+
+
+class Redis(Section):
+    """What processes share: slots, queue, health. Without it a process stands alone."""
+
+    url: SecretStr = Field(SecretStr(""), description="Redis URL; empty: everything in this process.")
+    timeout_s: float = Field(
+        0.25, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
+    )
+    hold_s: float = Field(
+        1.5, ge=0, description="After Redis came back empty, time for all processes to tell what they hold."
+    )
 
 
 class Chat(Section):
@@ -238,6 +254,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     retrieval: Retrieval = Retrieval()
     engine: Engine = Engine()
+    redis: Redis = Redis()
     chat: Chat = Chat()
     logging: Logging = Logging()
 

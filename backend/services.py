@@ -12,7 +12,7 @@ from backend.engines.base import Endpoint
 from backend.engines.control import ModelControl
 from backend.history.base import History
 from backend.ingest.service import Ingestion
-from backend.pool.base import Instance, Pool
+from backend.pool.base import Instance, Operator, Pool
 from backend.security.base import KeyStore
 from backend.security.identity import Identity
 from backend.telemetry.metrics import Metrics
@@ -40,11 +40,7 @@ Check = Callable[[], Awaitable[Health]]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One process's services. Opened and closed by `wiring`.
-
-    Attributes:
-        queue_depth: Requests that wait for a slot.
-    """
+    """One process's services. Opened and closed by `wiring`."""
 
     settings: Settings
     runs: Runs
@@ -52,10 +48,10 @@ class Services:
     catalogue: Catalogue
     ingestion: Ingestion
     pool: Pool
+    operator: Operator
     keys: KeyStore
     identity: Identity
     metrics: Metrics
-    queue_depth: Callable[[], int]
     checks: Mapping[str, Check]
     drain: Callable[[float], Awaitable[None]]
 

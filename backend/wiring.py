@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from random import Random
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import aiohttp
 import numpy as np
@@ -19,7 +22,7 @@ from backend.chat.runs import DEFAULT_CORPUS, Runs
 from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
-from backend.core.errors import LibriError
+from backend.core.errors import InvalidRequest, LibriError
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Embedder, Encoder
@@ -41,6 +44,7 @@ from backend.infra.folder_lock import FolderBusy, hold
 from backend.infra.http import open_session
 from backend.infra.language import detect
 from backend.infra.migrate import migrate
+from backend.infra.redis import open_redis
 from backend.infra.sql import open_engine
 from backend.ingest.chunk import chunk
 from backend.ingest.leases import SqlLeases
@@ -52,7 +56,19 @@ from backend.ingest.service import Bounds, Ingestion
 from backend.ingest.sql import SqlJobs
 from backend.ingest.worker import Pace, Worker
 from backend.pool.base import Instance, Pool
-from backend.pool.memory import MemoryPool
+from backend.pool.board.base import Board
+from backend.pool.board.memory import MemoryBoard
+from backend.pool.board.redis import RedisBoard
+from backend.pool.dispatch import Dispatcher
+from backend.pool.eta import Waits
+from backend.pool.keeper import Keeper
+from backend.pool.keeper import Pace as KeeperPace
+from backend.pool.link import Link, LinkedBoard, LinkedSlots
+from backend.pool.operating import PoolOperator
+from backend.pool.roster import Roster
+from backend.pool.slots.base import Slots
+from backend.pool.slots.memory import MemorySlots
+from backend.pool.slots.redis import RedisSlots
 from backend.retrieval.base import DenseIndex, LexicalIndex, Retriever
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.lexical_tantivy import VERSION as LEXICAL_VERSION
@@ -72,6 +88,8 @@ PARSER_VERSION = "1"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 LOCAL_TENANT = "local"
 _CHARS_PER_TOKEN = 4
+LISTEN_S = 5.0
+"""Longest silence of Redis that the connection for grants bears; it asks for at most one second."""
 SPECIAL_TOKENS = 2
 """What the embedder adds around a text."""
 
@@ -111,7 +129,8 @@ async def open_services(
         ingestion = _open_ingestion(
             stack, settings, clock, engine, catalogue, embedder, (dense, lexical), metrics
         )
-        pool = await _open_pool(stack, settings, clock, instances)
+        background = Background()
+        pool, operator = await _open_pool(stack, settings, clock, instances, background)
         history = SqlHistory(engine, clock)
         retriever = HybridRetriever(
             embedder=embedder,
@@ -122,7 +141,6 @@ async def open_services(
             clock=clock,
         )
         runs, producer = _read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
-        background = Background()
         stack.push_async_callback(background.close)
         stack.push_async_callback(producer.close, 0)
         await _warm(embedder)
@@ -138,10 +156,10 @@ async def open_services(
             catalogue=catalogue,
             ingestion=ingestion,
             pool=pool,
+            operator=operator,
             keys=keys,
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
-            queue_depth=pool.waiting,
             checks=health_checks(
                 engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
             ),
@@ -162,7 +180,7 @@ async def open_keys(settings: Settings) -> AsyncIterator[KeyStore]:
 async def open_model_servers(settings: Settings) -> AsyncIterator[ModelServers]:
     """The model servers that the settings name; needs no data folder, so it works beside a running server."""
     async with open_session() as session:
-        instances = _instances(settings, session)
+        instances = _instances(settings, _engines(settings, session))
         yield ModelServers(
             control=_control(settings),
             managed=tuple(one.endpoint for one in instances if isinstance(one.engine, OllamaEngine)),
@@ -261,37 +279,87 @@ def _open_ingestion(
 
 
 async def _open_pool(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, instances: Sequence[Instance] | None
-) -> MemoryPool:
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: Clock,
+    instances: Sequence[Instance] | None,
+    background: Background,
+) -> tuple[Pool, PoolOperator]:
+    section = settings.engine
+    engines = _engines(settings, await stack.enter_async_context(open_session()))
     if instances is None:
-        instances = _instances(settings, await stack.enter_async_context(open_session()))
-    section = settings.engine
-    return MemoryPool(instances, clock, queue_limit=section.queue_limit, quarantine_s=section.quarantine_s)
+        instances = _instances(settings, engines)
+    slots, board = await _open_slots(stack, settings, clock, background)
+    roster = Roster(instances, board, partial(_added, settings, engines))
+    pace = KeeperPace(quarantine_s=section.quarantine_s, load_s=section.load_s)
+    keeper = Keeper(roster, slots, board, clock, pace=pace)
+    stack.push_async_callback(keeper.close)
+    await keeper.open()
+    background.start(keeper.run(), name="keeper of the pool")
+    return Dispatcher(keeper, slots, clock, waits=Waits(Random())), PoolOperator(roster, keeper)  # noqa: S311
 
 
-def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[Instance]:
+async def _open_slots(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, background: Background
+) -> tuple[Slots, Board]:
+    """Slots and board: of this process alone, or shared through Redis."""
+    url, section = settings.redis.url.get_secret_value(), settings.redis
+    if not url:
+        return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryBoard()
+    process = uuid4().hex
+    redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
+    listener = await stack.enter_async_context(open_redis(url, timeout_s=LISTEN_S))
+    shared = RedisSlots(
+        redis, listener, clock,
+        process=process, queue_limit=settings.engine.queue_limit, hold_s=section.hold_s,
+    )  # fmt: skip
+    link = Link()
+    slots = LinkedSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
+    await slots.beat()
+    background.start(shared.listen(), name="slots: grants")
+    background.start(slots.live(), name="slots: signs of life")
+    return slots, LinkedBoard(RedisBoard(redis, process=process), link)
+
+
+def _engines(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Engine]:
     section = settings.engine
-    key = section.openai_api_key.get_secret_value()
-    served: list[tuple[Engine, Endpoint]] = []
-    if section.backend in ("auto", "openai"):
-        openai = OpenAICompatEngine(session)
-        served += [(openai, Endpoint(url, key)) for url in section.openai_urls]
-    if section.backend in ("auto", "ollama"):
-        ollama = OllamaEngine(
+    return {
+        "openai": OpenAICompatEngine(session),
+        "ollama": OllamaEngine(
             session,
             context_tokens=section.context_tokens,
             keep_alive=section.ollama_keep_alive,
             control=_control(settings),
-        )
-        served += [(ollama, Endpoint(url)) for url in section.ollama_urls]
+        ),
+    }
+
+
+def _instances(settings: Settings, engines: Mapping[str, Engine]) -> Sequence[Instance]:
+    section = settings.engine
+    urls = {"openai": section.openai_urls, "ollama": section.ollama_urls}
+    served = [(kind, url) for kind in urls if section.backend in ("auto", kind) for url in urls[kind]]
     return [
-        Instance(f"{engine.name}-{number}", endpoint, engine, section.slots)
-        for number, (engine, endpoint) in enumerate(served, 1)
+        _added(settings, engines, f"{kind}-{number}", kind, url, section.slots)
+        for number, (kind, url) in enumerate(served, 1)
     ]
 
 
-def _control(settings: Settings) -> OllamaControl:
-    return OllamaControl(ControlBounds(connect_s=settings.engine.connect_s))
+def _added(
+    settings: Settings, engines: Mapping[str, Engine], id: str, kind: str, url: str, slots: int
+) -> Instance:
+    """An instance of a kind at an address.
+
+    Raises:
+        InvalidRequest: There is no such kind of either.
+    """
+    address = urlsplit(url)
+    if kind not in engines or address.scheme not in ("http", "https") or not address.hostname:
+        raise InvalidRequest("an instance is ollama or openai, at an http address")
+    key = settings.engine.openai_api_key.get_secret_value() if kind == "openai" else ""
+    endpoint = Endpoint(url.rstrip("/"), key)
+    return Instance(
+        id, endpoint, engines[kind], slots, models_at_once=settings.engine.models_at_once
+    )
 
 
 def _read_path(

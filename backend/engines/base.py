@@ -176,3 +176,10 @@ class Engine(Protocol):
         Raises:
             EngineError: As for `generate`.
         """
+
+    async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
+        """Have the server load `model`, and wait until it has; at once where it never unloads.
+
+        Raises:
+            EngineError: As for `generate`; `EngineTimeout` after `within_s`.
+        """

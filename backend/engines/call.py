@@ -24,6 +24,7 @@ Refused = Callable[[int, object], EngineError]
 
 NOT_FOUND = 404
 _MAX_BODY_BYTES = 1_000_000
+_SHORT_CALL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,18 @@ class Caller:
         finally:
             response.close()
 
-    async def json(self, method: str, endpoint: Endpoint, path: str) -> Any:
-        """The JSON answer of a short call."""
-        bounds, patience = Bounds(), Patience(Bounds().gap_s)
-        async with self.open(method, endpoint, path, bounds, patience) as response:
+    async def json(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        path: str,
+        *,
+        body: bytes | None = None,
+        within_s: float = _SHORT_CALL_S,
+    ) -> Any:
+        """The JSON answer of a call that does not stream."""
+        bounds, patience = Bounds(), Patience(within_s)
+        async with self.open(method, endpoint, path, bounds, patience, body) as response:
             return await _json(response, patience)
 
     async def _refusal(self, response: aiohttp.ClientResponse, patience: Patience) -> EngineError:

@@ -107,6 +107,9 @@ class ExtractiveEngine:
         """The same."""
         return (LoadedModel(MODEL),)
 
+    async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
+        """Nothing to do."""
+
     async def quotes(
         self, question: str, passages: Sequence[Passage], language: Language, *, sure: bool = False
     ) -> tuple[Sentence, ...]:

@@ -103,6 +103,12 @@ class OllamaEngine:
         """What `/api/ps` lists."""
         return await self._control.ps(endpoint)
 
+    async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
+        """A request without messages loads the model, with the context that every request has."""
+        options = {"num_ctx": self._context_tokens}
+        body = {"model": model, "messages": [], "keep_alive": self._keep_alive, "options": options}
+        await self._caller.json("POST", endpoint, "/api/chat", body=orjson.dumps(body), within_s=within_s)
+
     async def _generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         lines, patience = LineParser(), Patience(request.bounds.first_token_s)
         body = orjson.dumps(self._body(request))

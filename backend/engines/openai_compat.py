@@ -74,6 +74,9 @@ class OpenAICompatEngine:
         """The same: these servers load their model when they start, and keep it."""
         return tuple(LoadedModel(model.name) for model in await self.models(endpoint))
 
+    async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
+        """Nothing to do: what it has is loaded."""
+
     def _body(self, request: GenerationRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
             **self._dialect.extra,

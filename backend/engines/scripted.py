@@ -149,3 +149,7 @@ class ScriptedEngine:
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
         """The same."""
         return tuple(LoadedModel(model.name) for model in await self.models(endpoint))
+
+    async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
+        """Nothing to do."""
+

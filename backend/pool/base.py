@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from backend.engines.base import End, Endpoint, Engine, GenerationRequest, ModelInfo, Text, Thought
+from backend.pool.slots.base import Priority
 
-Priority = Literal["interactive", "batch"]
 InstanceHealth = Literal["closed", "half_open", "open"]
 
 
@@ -17,9 +17,11 @@ class Instance:
     """A running model server, and how it is spoken to.
 
     Attributes:
-        id: Stable and unique in the pool; safe to show to an operator and as a metric label.
+        id: Stable and unique in the pool, the same in every process; safe to show to an operator and as a
+            metric label.
         slots: Generations it serves at once; the pool never sends more.
         models: Names it serves; empty means any.
+        models_at_once: Models it holds in memory at once.
     """
 
     id: str
@@ -27,6 +29,7 @@ class Instance:
     engine: Engine
     slots: int
     models: frozenset[str] = frozenset()
+    models_at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Ask:
     Attributes:
         subject: Fairness is counted per tenant and subject.
         deadline: `Clock.monotonic()` after which nobody wants the answer.
+        affinity: Requests with the same one share a prefix; "" shares none.
     """
 
     generation: str
@@ -43,6 +47,7 @@ class Ask:
     subject: str
     deadline: float
     priority: Priority = "interactive"
+    affinity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A slot is taken; generation begins (again, if it comes a second time)."""
+    """A slot is taken; generation begins (again, or goes on, if it comes a second time)."""
 
     instance: str
     model: str
@@ -75,7 +80,16 @@ PoolEvent = Waiting | Assigned | Restarted | Text | Thought | End
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """What an operator sees of one instance."""
+    """What an operator sees of one instance.
+
+    Attributes:
+        in_flight: Slots taken now, by all processes.
+        reason: Why it is avoided, or what is odd about it; empty when all is well.
+        ready: Models it answers at once; `cold`: those it would have to load.
+        loading: The model being loaded there.
+        tokens_per_s: Measured speed of one stream.
+        on_gpu: Share of what it holds that is on the GPU, in [0, 1].
+    """
 
     id: str
     engine: str
@@ -83,6 +97,29 @@ class InstanceState:
     in_flight: int
     health: InstanceHealth
     reason: str = ""
+    draining: bool = False
+    ready: tuple[str, ...] = ()
+    cold: tuple[str, ...] = ()
+    loading: str | None = None
+    tokens_per_s: float | None = None
+    on_gpu: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """The pool as it stands.
+
+    Attributes:
+        waiting: Requests in the queue, per model; `batch`: those of them of that priority.
+        processes: That share the slots.
+        shared: Whether the store they share answers.
+    """
+
+    instances: tuple[InstanceState, ...] = ()
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    batch: int = 0
+    processes: int = 1
+    shared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +140,55 @@ class Pool(Protocol):
     def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
         """Wait for a slot, generate, fail over; the last event is `End`. Closing it gives the slot back.
 
+        What fails before the first piece goes to another instance unseen. After it, another goes on from the
+        text so far, or begins anew after a `Restarted`.
+
         Raises:
-            PoolFull: The queue holds its bound; `retry_after_s` says when to come back.
+            PoolFull: The queue holds its bound, or the wait would outlast the deadline; `retry_after_s` says
+                when to come back.
             NoInstance: No instance serves the model, or all that do are down.
             DeadlineExceeded: `ask.deadline` passed.
             EngineError: The last instance tried failed, and no other was left.
         """
 
+    async def promote(self, generation: str) -> None:
+        """Let a batch generation go on as an interactive one; an unknown one is no error."""
+
     async def models(self) -> tuple[OfferedModel, ...]:
         """The models that can be asked for now, no name twice; empty when no model server answers."""
 
-    def state(self) -> tuple[InstanceState, ...]:
-        """Every instance, in a stable order."""
+    async def state(self) -> PoolState:
+        """Every instance, in a stable order, and the queue."""
+
+
+class Operator(Protocol):
+    """What an operator may do to the instances; it holds for all processes."""
+
+    async def add(self, id: str, *, url: str, engine: str, slots: int) -> None:
+        """Put an instance into service.
+
+        Raises:
+            Conflict: The id is taken.
+            InvalidRequest: The engine or the address is of no kind that is known.
+        """
+
+    async def drain(self, id: str) -> None:
+        """Let an instance finish what runs there and take no more.
+
+        Raises:
+            NotFound: No such instance.
+        """
+
+    async def resume(self, id: str) -> None:
+        """Let a drained instance take requests again.
+
+        Raises:
+            NotFound: No such instance.
+        """
+
+    async def remove(self, id: str) -> None:
+        """Take an instance out; what runs there is finished.
+
+        Raises:
+            NotFound: No such instance.
+        """

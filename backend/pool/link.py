@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -144,9 +145,20 @@ class LinkedSlots:
             except SlotsUnavailable:
                 self._link.lost()
             else:
-                self._processes = max(1, view.processes)
+                await self._learn(view)
                 return view
-        return replace(await self._own.view(), rows=dict(self._rows), processes=self._processes)
+        return replace(await self._own.view(), rows=dict(self._rows), processes=self._processes, shared=False)
+
+    async def _learn(self, view: View) -> None:
+        """Keep this process's own share up to date, so that it can be used at any moment."""
+        shares_change = view.processes != self._processes
+        self._processes = max(1, view.processes)
+        for gone in self._rows.keys() - view.rows.keys():
+            await self._own.remove(gone)
+        for name, row in view.rows.items():
+            if shares_change or self._rows.get(name) != row:
+                await self._own.put(name, self._share(row))
+        self._rows = dict(view.rows)
 
     async def beat(self) -> None:
         """Give the store a sign of life; when it is back, tell it of the slots taken meanwhile."""
@@ -158,6 +170,12 @@ class LinkedSlots:
             self._link.lost()
         else:
             self._link.found()
+
+    async def live(self, every_s: float = 0.5) -> None:
+        """Signs of life for ever."""
+        while True:
+            await self.beat()
+            await asyncio.sleep(every_s)
 
     async def _hand_over(self, ticket: str, held: _Local) -> None:
         assert held.granted is not None

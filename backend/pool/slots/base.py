@@ -83,6 +83,7 @@ class View:
         durations_s: Per model, how long the latest generations held their slots, the newest first.
         processes: Processes that share the slots.
         oldest_s: Per model, how long the first in the queue has waited.
+        shared: The store that processes share answers.
     """
 
     rows: Mapping[str, Row] = field(default_factory=dict)
@@ -92,6 +93,7 @@ class View:
     durations_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
     oldest_s: Mapping[str, float] = field(default_factory=dict)
     processes: int = 1
+    shared: bool = True
 
 
 class Slots(Protocol):

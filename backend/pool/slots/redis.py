@@ -137,7 +137,7 @@ class RedisSlots:
 
     async def view(self) -> View:
         """See `Slots.view`."""
-        said = json.loads(await self._run("view"))
+        said = json.loads(await self._known("view"))
         rows = {name: _row(int(said["rows"][name]), said["models"][name]) for name in said["rows"]}
         self._rows = dict(rows)
         return View(

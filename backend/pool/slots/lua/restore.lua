@@ -1,12 +1,13 @@
 -- Join the processes, with all that this one holds: at its start, and after Redis has forgotten it.
+-- Who waited before comes before whoever joins from now on, the longest first.
 -- ARGV[3] JSON {hold_s, rows: {instance: {capacity, models: {model: "1" | "0"}}},
 --               tickets: [{id, model, flow, batch, tried, tag, expected, cost, since_s, left_s, instance | null}]}
 local given = cjson.decode(ARGV[3])
-set_state('hold_s', given.hold_s)
-if not state('seen') and #given.tickets > 0 then
+if not state('hold_s') and #given.tickets > 0 then
   set_state('hold', now + given.hold_s)
-  set_state('seen', now)
 end
+set_state('hold_s', given.hold_s)
+call('HSETNX', P .. ':state', 'order', 1000000)
 call('ZADD', P .. ':procs', text(now + PROCESS_S), proc)
 tick()
 for instance, row in pairs(given.rows) do
@@ -18,7 +19,7 @@ end
 for _, t in ipairs(given.tickets) do
   if call('EXISTS', key('ticket', t.id)) == 0 then
     t.proc = proc
-    t.order = string.format('%0' .. ORDER_DIGITS .. 'd', call('HINCRBY', P .. ':state', 'order', 1))
+    t.order = string.format('%0' .. ORDER_DIGITS .. 'd', math.max(0, 1000000 - math.floor(t.since_s * 100)))
     call('HSET', key('ticket', t.id), 'model', t.model, 'flow', t.flow, 'batch', t.batch, 'tried', t.tried, 'proc', proc,
       'tag', text(t.tag), 'expected', text(t.expected), 'cost', text(t.cost), 'since', text(now - t.since_s),
       'until', text(now + t.left_s), 'order', t.order)

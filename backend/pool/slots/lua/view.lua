@@ -1,4 +1,5 @@
--- Everything, as JSON.
+-- Everything, as JSON; or lost.
+if not call('ZSCORE', P .. ':procs', proc) then return 'lost' end
 tick()
 local view = {rows = {}, models = {}, held = {}, waiting = {}, oldest = {}, seen = {}, batch = state('batch') or 0}
 local rows = call('HGETALL', P .. ':rows')

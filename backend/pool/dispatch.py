@@ -1,0 +1,269 @@
+"""A request's way through the pool: a slot, a generation there, and another instance if that one fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+from backend.core.aio import to_the_end
+from backend.core.clock import Clock
+from backend.core.errors import (
+    DeadlineExceeded,
+    EngineError,
+    EngineRejected,
+    EngineTruncated,
+    NoInstance,
+    PoolFull,
+)
+from backend.engines.base import End, GenerationRequest, Piece, Resumed, Text, Thought
+from backend.pool.base import (
+    Ask,
+    Assigned,
+    Instance,
+    OfferedModel,
+    PoolEvent,
+    PoolState,
+    Restarted,
+    Waiting,
+)
+from backend.pool.choose import weights
+from backend.pool.eta import Waits
+from backend.pool.keeper import Keeper
+from backend.pool.looking import offered
+from backend.pool.offered import merged
+from backend.pool.retries import RetryBudget
+from backend.pool.slots.base import Granted, Place, Slots, Ticket
+from backend.pool.standing import standing
+
+_BEGINS_ANEW = "another model server began anew"
+_HOPELESS = "the wait would outlast the request"
+_CHARS_PER_TOKEN, _FEWEST_TOKENS = 4, 16
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request, over all its attempts.
+
+    Attributes:
+        text: Of the answer, as the engines sent it; what another instance goes on from.
+        thought: Reasoning was shown, and no answer yet.
+        tag: Its turn in the queue, once it had one.
+    """
+
+    ask: Ask
+    request: GenerationRequest
+    ticket: Ticket
+    text: list[str] = field(default_factory=list)
+    thought: bool = False
+    tried: frozenset[str] = frozenset()
+    tag: float | None = None
+    instance: str = ""
+
+    def next(self) -> GenerationRequest:
+        """What the next instance is asked: to begin, or to go on and say no more than was allowed at first."""
+        if not self.text:
+            return self.request
+        partial, sampling = "".join(self.text), self.request.sampling
+        left = max(_FEWEST_TOKENS, sampling.max_tokens - len(partial) // _CHARS_PER_TOKEN)
+        return replace(self.request, partial=partial, sampling=replace(sampling, max_tokens=left))
+
+
+class Dispatcher:
+    """The pool of one process, over slots that may be shared by many.
+
+    Args:
+        keeper: Has been opened, and its `run` is at work.
+        refresh_s: Longest time between two looks of a waiter at its place.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        slots: Slots,
+        clock: Clock,
+        *,
+        waits: Waits,
+        retries: RetryBudget | None = None,
+        refresh_s: float = 0.5,
+    ) -> None:
+        self._keeper = keeper
+        self._slots = slots
+        self._clock = clock
+        self._waits = waits
+        self._retries = retries or RetryBudget()
+        self._refresh_s = refresh_s
+        self._tickets: dict[str, str] = {}
+
+    async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
+        """See `Pool.generate`."""
+        self._retries.admitted()
+        work = _Request(ask, request, self._ticket(ask, request.model))
+        failure: EngineError | None = None
+        while True:
+            began: float | None = None
+            whole = False
+            place = await self._join(work, failure)
+            try:
+                async for waiting in self._wait(work, place, failure):
+                    yield waiting
+                began = self._clock.monotonic()
+                instance = self._keeper.instances().get(work.instance)
+                if instance is None:  # removed in this very moment
+                    failure = EngineError("the model server was taken out of service")
+                else:
+                    yield Assigned(instance.id, request.model, instance.engine.name)
+                    async with aclosing(self._attempt(work, instance)) as events:
+                        try:
+                            async for event in events:
+                                whole = isinstance(event, End)
+                                yield event
+                            return
+                        except EngineError as error:
+                            failure = error
+                            await self._keeper.failed(instance.id, error)
+                self._check_retry(work, failure)
+            finally:
+                held_s = self._clock.monotonic() - began if whole and began is not None else None
+                await self._leave(work, held_s)
+            if work.thought and not work.text:
+                work.thought = False
+                yield Restarted(_BEGINS_ANEW)
+            work.tried |= {work.instance}
+
+    async def promote(self, generation: str) -> None:
+        """See `Pool.promote`."""
+        if ticket := self._tickets.get(generation):
+            await self._slots.promote(ticket)
+
+    async def models(self) -> tuple[OfferedModel, ...]:
+        """See `Pool.models`; as the keeper last saw them."""
+        known, now = self._keeper.known(), self._clock.now()
+        return merged(
+            offered(one, self._keeper.note(id))
+            for id, one in self._keeper.instances().items()
+            if known[id].health.state(now) != "open"
+        )
+
+    async def state(self) -> PoolState:
+        """See `Pool.state`."""
+        view = await self._slots.view()
+        return standing(self._keeper, view, self._clock.now())
+
+    def _ticket(self, ask: Ask, model: str) -> Ticket:
+        return Ticket(uuid4().hex, model, f"{ask.tenant}\x1f{ask.subject}", 0.0, ask.priority)
+
+    async def _join(self, work: _Request, failure: EngineError | None) -> Granted | Place:
+        """A slot or a place; the failure before this attempt, if nothing else could be tried."""
+        work.ticket = replace(
+            work.ticket, id=uuid4().hex, patience_s=self._left_s(work), tried=work.tried, tag=work.tag
+        )
+        preferred = weights(self._keeper.facts(), work.ask.affinity)
+        try:
+            place = await self._slots.join(work.ticket, preferred)
+        except PoolFull as exc:
+            retry_after_s = self._interval_s(work, sum(self._keeper.view.waiting.values()) + 1)[1]
+            raise PoolFull(exc.message, retry_after_s=max(1.0, retry_after_s)) from exc
+        except NoInstance as exc:
+            raise failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
+        self._tickets[work.ask.generation] = work.ticket.id
+        work.tag = place.tag
+        return place
+
+    async def _leave(self, work: _Request, held_s: float | None) -> None:
+        self._tickets.pop(work.ask.generation, None)
+        await to_the_end(self._slots.leave(work.ticket.id, held_s=held_s))
+
+    async def _wait(
+        self, work: _Request, place: Granted | Place, failure: EngineError | None
+    ) -> AsyncGenerator[Waiting, None]:
+        """`Waiting` events until the slot is there: one at first, then when what it says has changed."""
+        joined, first, told = self._clock.monotonic(), None, None
+        while isinstance(place, Place):
+            low_s, high_s = self._interval_s(work, place.position)
+            if first is None:
+                first = low_s, high_s
+                self._check_hope(work, low_s)
+            if (shown := (place.position, round(low_s), round(high_s))) != told:
+                told = shown
+                yield Waiting(place.position, low_s, high_s)
+            try:
+                place = await self._slots.wait(work.ticket.id, self._refresh_s)
+            except NoInstance as exc:
+                raise failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
+        if first is not None:
+            self._waits.waited(first, self._clock.monotonic() - joined)
+        work.instance = place.instance
+
+    def _interval_s(self, work: _Request, position: int) -> tuple[float, float]:
+        return self._waits.interval_s(self._keeper.view, work.request.model, position)
+
+    def _check_hope(self, work: _Request, low_s: float) -> None:
+        """Whoever would get a slot only after the deadline is told so now."""
+        if low_s > self._left_s(work):
+            raise PoolFull(_HOPELESS, retry_after_s=max(1.0, low_s))
+
+    def _left_s(self, work: _Request) -> float:
+        left_s = work.ask.deadline - self._clock.monotonic()
+        if left_s <= 0:
+            raise DeadlineExceeded("no slot came free in time")
+        return left_s
+
+    async def _attempt(self, work: _Request, instance: Instance) -> AsyncGenerator[PoolEvent, None]:
+        """The pieces of one instance, with what is known of them noted."""
+        began: float | None = None
+        async with aclosing(instance.engine.generate(instance.endpoint, work.next())) as pieces:
+            while True:
+                piece = await self._next(pieces, work)
+                began = began or self._clock.monotonic()
+                match piece:
+                    case Resumed(continued):
+                        if not continued:
+                            work.text.clear()
+                            yield Restarted(_BEGINS_ANEW)
+                        continue
+                    case Text(text):
+                        work.text.append(text)
+                    case Thought():
+                        work.thought = True
+                    case End():
+                        await self._keeper.succeeded(instance.id, _speed(piece, self._clock.monotonic() - began))
+                yield piece
+                if isinstance(piece, End):
+                    return
+
+    async def _next(self, pieces: AsyncGenerator[Piece, None], work: _Request) -> Piece:
+        """The next piece, before the deadline."""
+        left_s = work.ask.deadline - self._clock.monotonic()
+        if left_s <= 0:
+            raise DeadlineExceeded("the answer took too long")
+        try:
+            async with asyncio.timeout(left_s) as limit:
+                return await anext(pieces)
+        except StopAsyncIteration as exc:
+            raise EngineTruncated("the model server ended without its final word") from exc
+        except TimeoutError as exc:
+            if limit.expired():
+                raise DeadlineExceeded("the answer took too long") from exc
+            raise
+
+    def _check_retry(self, work: _Request, failure: EngineError) -> None:
+        """Whether another instance is to be tried; the failure is raised if not."""
+        if isinstance(failure, EngineRejected) or not self._retries.take(self._clock.monotonic()):
+            raise failure
+
+    def _retry_after_s(self) -> float | None:
+        """Seconds until the first avoided instance is looked at again."""
+        now = self._clock.now()
+        ends = [known.health.open_until for known in self._keeper.known().values()]
+        waits_s = [max(0.0, end - now) for end in ends if end is not None]
+        return min(waits_s, default=None)
+
+
+def _speed(end: End, streamed_s: float) -> float | None:
+    """Tokens a second of one stream: as the engine counted, else as they came; None if too few to tell."""
+    tokens = end.usage.completion_tokens
+    took_s = end.usage.completion_s or streamed_s
+    return tokens / took_s if tokens and tokens >= 16 and took_s > 0 else None

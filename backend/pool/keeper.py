@@ -1,0 +1,283 @@
+"""Looks after the instances: what they hold, whether they are well, which model has to be loaded where."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from backend.core.aio import Background
+from backend.core.clock import Clock
+from backend.core.errors import EngineError, EngineRejected, EngineTimeout, ModelMissing, SlotsUnavailable
+from backend.core.types import Message, Sampling
+from backend.engines.base import Bounds, End, GenerationRequest
+from backend.pool.base import Instance
+from backend.pool.board.base import Board, Note
+from backend.pool.choose import Facts
+from backend.pool.health import Health, failed, from_json, succeeded, to_json
+from backend.pool.looking import facts, look, measured, noted
+from backend.pool.placement import Load, loads
+from backend.pool.roster import Roster
+from backend.pool.rows import Known, rows
+from backend.pool.slots.base import Row, Slots, View
+
+log = logging.getLogger(__name__)
+
+HEALTH, SEEN, LOADING = "health", "seen", "loading"
+_SPEED_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the keeper does what, in seconds.
+
+    Attributes:
+        tick_s: Between two rounds; `beat_s` while somebody waits.
+        look_s: Between two looks at an instance, by whichever process.
+        look_timeout_s: Longest look.
+        quarantine_s: First time that an instance which failed is avoided.
+        load_s: Longest load of a model.
+        probe: How long a probe may take; it is one token.
+    """
+
+    tick_s: float = 1.0
+    look_s: float = 5.0
+    look_timeout_s: float = 2.0
+    quarantine_s: float = 30.0
+    load_s: float = 300.0
+    probe: Bounds = field(default_factory=lambda: Bounds(2.0, 20.0, 10.0))
+
+
+class Keeper:
+    """Watches over all instances, together with the keepers of other processes.
+
+    What one learns is on the board, and each task is led by one process at a time: a look, a probe, a load.
+
+    Attributes:
+        view: The slots as they were at the last round.
+    """
+
+    def __init__(
+        self, roster: Roster, slots: Slots, board: Board, clock: Clock, *, pace: Pace | None = None
+    ) -> None:
+        self.view = View()
+        self._roster = roster
+        self._slots = slots
+        self._board = board
+        self._clock = clock
+        self._pace = pace or Pace()
+        self._rng = Random()  # noqa: S311  jitter, not secrets
+        self._health: dict[str, Health] = {}
+        self._seen: dict[str, Note] = {}
+        self._loading: dict[str, Note] = {}
+        self._published: Mapping[str, Row] = {}
+        self._speed_told: dict[str, float] = {}
+        self._looked: dict[str, float] = {}
+        self._work = Background()
+        self._busy: set[str] = set()
+
+    async def open(self) -> None:
+        """Look at every instance once, so that the first question finds them."""
+        await self._read()
+        await asyncio.gather(*(self._look(one) for one in self._instances().values()))
+        await self._publish()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._work.close()
+
+    async def run(self) -> None:
+        """Rounds for ever."""
+        while True:
+            try:
+                await self.tick()
+            except SlotsUnavailable:
+                log.warning("a round of the pool is left out: its store does not answer")
+            await asyncio.sleep(self._pace.tick_s)
+
+    async def tick(self) -> None:
+        """One round: take in what others learnt, start what is due, tell the slots."""
+        await self._read()
+        self.view = await self._slots.view()
+        self._published = self.view.rows
+        for id, one in self._instances().items():
+            await self._start_due(id, one)
+        for load in loads(self.known(), self.view, self._clock.now(), random=self._rng.random()):
+            self._start(f"load:{load.instance}", self._load(load))
+        await self._publish()
+
+    def instances(self) -> Mapping[str, Instance]:
+        """Every instance by its id, in a stable order."""
+        return self._instances()
+
+    def known(self) -> dict[str, Known]:
+        """What the rules need to know of each instance."""
+        return {id: self._known(id, one) for id, one in self._instances().items()}
+
+    def facts(self) -> dict[str, Facts]:
+        """What each instance says of itself."""
+        return {id: facts(self._seen.get(id)) for id in self._instances()}
+
+    def note(self, id: str) -> Note | None:
+        """What was seen of an instance, as it is on the board."""
+        return self._seen.get(id)
+
+    async def failed(self, id: str, error: EngineError) -> None:
+        """A generation failed there; the slots know at once."""
+        note = await self._change_health(
+            id,
+            lambda health: failed(
+                health,
+                error,
+                self._clock.now(),
+                quarantine_s=self._pace.quarantine_s,
+                random=self._rng.random(),
+            ),
+        )
+        log.warning("an instance failed", extra={"instance": id, "code": error.code, "reason": note.reason})
+        await self._publish()
+
+    async def succeeded(self, id: str, tokens_per_s: float | None) -> None:
+        """A generation came to its end there, at this speed of its stream."""
+        if self._health.get(id, Health()) != Health():
+            await self._change_health(id, succeeded)
+            await self._publish()
+        now = self._clock.monotonic()
+        if tokens_per_s and now - self._speed_told.get(id, -_SPEED_EVERY_S) >= _SPEED_EVERY_S:
+            self._speed_told[id] = now
+            note = await self._board.change(SEEN, id, lambda note: measured(note, tokens_per_s))
+            self._seen[id] = note or {}
+
+    async def refresh(self) -> None:
+        """Take in what an operator changed, and tell the slots."""
+        await self._read()
+        await self._publish()
+
+    def _instances(self) -> Mapping[str, Instance]:
+        return self._roster.instances
+
+    def _known(self, id: str, one: Instance) -> Known:
+        loading = self._loading.get(id)
+        return Known(
+            slots=one.slots,
+            models=one.models,
+            draining=id in self._roster.draining,
+            health=self._health.get(id, Health()),
+            facts=facts(self._seen.get(id)),
+            loading=loading.get("model") if loading else None,
+            models_at_once=one.models_at_once,
+            last_loaded_at=loading.get("at") if loading else None,
+        )
+
+    async def _read(self) -> None:
+        await self._roster.read()
+        self._health = {id: from_json(note) for id, note in (await self._board.read(HEALTH)).items()}
+        self._seen = await self._board.read(SEEN)
+        self._loading = await self._board.read(LOADING)
+
+    async def _publish(self) -> None:
+        """Tell the slots what has changed."""
+        wanted = rows(self.known(), self._clock.now())
+        for id in [id for id in self._published if id not in wanted]:
+            await self._slots.remove(id)
+        for id, row in wanted.items():
+            if self._published.get(id) != row:
+                await self._slots.put(id, row)
+        self._published = wanted
+
+    async def _start_due(self, id: str, one: Instance) -> None:
+        state = self._health.get(id, Health()).state(self._clock.now())
+        if state == "half_open" and await self._board.lead(f"probe:{id}", self._pace.probe.first_token_s):
+            self._start(f"probe:{id}", self._probe(id, one))
+        elif state == "closed" and self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s):
+            self._start(f"look:{id}", self._look(one))
+
+    def _is_due(self, id: str) -> bool:
+        return self._clock.monotonic() >= self._looked.get(id, -self._pace.look_s) + self._pace.look_s
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside everything else, unless it is being done."""
+        if name in self._busy:
+            work.close()
+            return
+        self._busy.add(name)
+        self._work.start(work, name=name).add_done_callback(lambda _: self._busy.discard(name))
+
+    async def _look(self, one: Instance) -> None:
+        self._looked[one.id] = self._clock.monotonic()
+        seen = await look(one, self._pace.look_timeout_s)
+        if seen.dead is not None:
+            await self.failed(one.id, seen.dead)
+            return
+        self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
+        await self._publish()
+
+    async def _probe(self, id: str, one: Instance) -> None:
+        """One token, from whatever it holds; the only thing that proves an instance well again."""
+        known = facts(self._seen.get(id))
+        names = sorted(one.models) or sorted(known.loaded or ()) or list(known.models or ())
+        try:
+            if names:
+                await self._one_token(one, names[0])
+            else:
+                await one.engine.models(one.endpoint)
+        except (EngineRejected, ModelMissing):
+            pass  # it answers
+        except EngineError as exc:
+            await self.failed(id, exc)
+            return
+        log.info("an instance is well again", extra={"instance": id})
+        await self._change_health(id, succeeded)
+        await self._look(one)
+
+    async def _one_token(self, one: Instance, model: str) -> None:
+        request = GenerationRequest(
+            model=model,
+            messages=(Message("user", "ping"),),
+            sampling=Sampling(temperature=0.0, max_tokens=1),
+            question="ping",
+            passages=(),
+            language="en",
+            bounds=self._pace.probe,
+        )
+        async with aclosing(one.engine.generate(one.endpoint, request)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, End):
+                    return
+
+    async def _load(self, load: Load) -> None:
+        """Load a model by a request of its own: a reader who leaves would abort the load."""
+        if not await self._board.lead(f"load:{load.instance}", self._pace.load_s):
+            return
+        one = self._instances()[load.instance]
+        log.info("a model is loaded", extra={"instance": load.instance, "model": load.model})
+        await self._mark_loading(load.instance, load.model)
+        try:
+            async with asyncio.timeout(self._pace.load_s):
+                await one.engine.load(one.endpoint, load.model)
+        except TimeoutError:
+            await self.failed(load.instance, EngineTimeout("a model took too long to load"))
+        except EngineError as exc:
+            await self.failed(load.instance, exc)
+        finally:
+            await self._mark_loading(load.instance, None)
+        await self._look(one)
+
+    async def _mark_loading(self, id: str, model: str | None) -> None:
+        now = self._clock.now()
+        note = await self._board.change(LOADING, id, lambda _: {"model": model, "at": now})
+        self._loading[id] = note or {}
+        await self._publish()
+
+    async def _change_health(self, id: str, change: Callable[[Health], Health]) -> Health:
+        def changed(note: Note | None) -> Note | None:
+            health = change(from_json(note or {}))
+            return None if health == Health() else to_json(health)
+
+        health = from_json(await self._board.change(HEALTH, id, changed) or {})
+        self._health[id] = health
+        return health

@@ -1,0 +1,117 @@
+"""What is known of each instance: what it says of itself, and how fast it was measured to be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from backend.core.errors import EngineError, EngineUnreachable
+from backend.engines.base import LoadedModel, ModelInfo
+from backend.pool.base import Instance, OfferedModel
+from backend.pool.board.base import Note
+from backend.pool.choose import Facts
+
+T = TypeVar("T")
+LATEST = ":latest"
+_SPEED_STEP = 0.2
+_SLOWER = 0.35
+"""A speed below this share of the best ever measured is worth telling an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at an instance; None is what it did not say in time.
+
+    Attributes:
+        dead: It refused the connection, or answered 5xx.
+    """
+
+    models: tuple[ModelInfo, ...] | None
+    loaded: tuple[LoadedModel, ...] | None
+    dead: EngineUnreachable | None = None
+
+
+async def look(instance: Instance, timeout_s: float) -> Seen:
+    """Ask a server what it has, and what of it is loaded."""
+    models, loaded = await asyncio.gather(
+        _bounded(instance.engine.models(instance.endpoint), timeout_s),
+        _bounded(instance.engine.loaded(instance.endpoint), timeout_s),
+    )
+    if isinstance(models, EngineUnreachable):
+        return Seen(None, None, models)
+    return Seen(
+        None if isinstance(models, Exception) else models,
+        None if isinstance(loaded, Exception) else loaded,
+    )
+
+
+def noted(note: Note | None, seen: Seen) -> Note:
+    """A note with what was seen in the place of what was known; what was not said stays."""
+    changed: dict[str, Any] = dict(note or {})
+    if seen.models is not None:
+        changed["models"] = [asdict(model) for model in seen.models]
+    if seen.loaded is not None:
+        changed["loaded"] = {model.name: model.gpu_share for model in seen.loaded}
+    return changed
+
+
+def measured(note: Note | None, tokens_per_s: float) -> Note:
+    """A note with one more measurement of the speed of one stream, in tokens a second."""
+    changed: dict[str, Any] = dict(note or {})
+    was = changed.get("tokens_per_s")
+    now = tokens_per_s if was is None else was + _SPEED_STEP * (tokens_per_s - was)
+    changed["tokens_per_s"] = now
+    changed["best_tokens_per_s"] = max(now, changed.get("best_tokens_per_s", 0.0))
+    return changed
+
+
+def facts(note: Note | None) -> Facts:
+    """What the rules need of a note. Ollama takes a name without its `:latest` as well."""
+    known = note or {}
+    models, loaded = known.get("models"), known.get("loaded")
+    shares = [share for share in (loaded or {}).values() if share is not None]
+    return Facts(
+        models=None if models is None else _also_short([model["name"] for model in models]),
+        loaded=None if loaded is None else frozenset(_also_short(list(loaded))),
+        tokens_per_s=known.get("tokens_per_s"),
+        on_gpu=min(shares, default=None),
+    )
+
+
+def offered(instance: Instance, note: Note | None) -> tuple[OfferedModel, ...]:
+    """The models of one instance: the names declared for it, in place of those that it lists."""
+    known = note or {}
+    listed = {model["name"]: ModelInfo(**model) for model in known.get("models") or ()}
+    names = sorted(instance.models) or list(listed)
+    loaded = known.get("loaded")
+    return tuple(
+        OfferedModel(listed.get(name, ModelInfo(name)), None if loaded is None else name in loaded)
+        for name in names
+    )
+
+
+def oddity(note: Note | None) -> str:
+    """What is odd about an instance that answers, for an operator to read; empty when nothing is."""
+    known = note or {}
+    shares = [share for share in (known.get("loaded") or {}).values() if share is not None]
+    if shares and min(shares) < 0.99:
+        return f"on the CPU: {min(shares):.0%} of the model is on the GPU"
+    speed, best = known.get("tokens_per_s"), known.get("best_tokens_per_s")
+    if speed and best and speed < _SLOWER * best:
+        return f"slow: {speed:.0f} tokens/s, was {best:.0f}"
+    return ""
+
+
+def _also_short(names: list[str]) -> tuple[str, ...]:
+    short = [name.removesuffix(LATEST) for name in names if name.endswith(LATEST)]
+    return tuple(dict.fromkeys((*names, *short)))
+
+
+async def _bounded(answer: Awaitable[T], timeout_s: float) -> T | EngineError | TimeoutError:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await answer
+    except (EngineError, TimeoutError) as exc:
+        return exc

@@ -1,0 +1,38 @@
+"""The pool as an operator sees it."""
+
+from __future__ import annotations
+
+from backend.pool.base import InstanceState, PoolState
+from backend.pool.keeper import Keeper
+from backend.pool.looking import oddity
+from backend.pool.slots.base import Row, View
+
+
+def standing(keeper: Keeper, view: View, now: float) -> PoolState:
+    """Every instance and the queue, from what the keeper knows and what the slots say at `now`."""
+    return PoolState(
+        instances=tuple(_instance(keeper, id, view, now) for id in keeper.instances()),
+        waiting=view.waiting,
+        batch=view.batch,
+        processes=view.processes,
+        shared=view.shared,
+    )
+
+
+def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
+    one, known = keeper.instances()[id], keeper.known()[id]
+    row = view.rows.get(id, Row(0, frozenset()))
+    return InstanceState(
+        id=id,
+        engine=one.engine.name,
+        slots=one.slots,
+        in_flight=len(view.held_s.get(id, ())),
+        health=known.health.state(now),
+        reason=known.health.reason or oddity(keeper.note(id)),
+        draining=known.draining,
+        ready=tuple(sorted(row.ready)),
+        cold=tuple(sorted(row.cold)),
+        loading=known.loading,
+        tokens_per_s=known.facts.tokens_per_s,
+        on_gpu=known.facts.on_gpu,
+    )

@@ -1,0 +1,220 @@
+"""Slots shared by several processes through a real Redis that dies, hangs and forgets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+
+from backend.core.clock import Clock, SystemClock
+from backend.core.errors import SlotsUnavailable
+from backend.infra.redis import open_redis
+from backend.pool.board.redis import RedisBoard
+from backend.pool.link import Link, LinkedBoard, LinkedSlots
+from backend.pool.slots.base import Granted, Place, Row, Ticket
+from backend.pool.slots.redis import RedisSlots
+from tests.support.manual_clock import ManualClock
+from tests.support.redis_server import RedisServer, redis_server
+
+NUMBERS = itertools.count()
+
+
+def ticket(flow: str = "ann", **more) -> Ticket:
+    return Ticket(f"t{next(NUMBERS)}", "m", flow, more.pop("patience_s", 600.0), **more)
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def process(
+    server: RedisServer, name: str, clock: Clock | None = None, *, hold_s: float = 0.0, timeout_s: float = 30
+) -> AsyncIterator[RedisSlots]:
+    """One process; with a clock of its own, time is simulated."""
+    async with AsyncExitStack() as stack:
+        client, listener = [
+            await stack.enter_async_context(open_redis(server.url, timeout_s=timeout_s)) for _ in "ab"
+        ]
+        yield RedisSlots(
+            client, listener, clock or SystemClock(),
+            process=name, hold_s=hold_s, clock_in_redis=clock is None,
+        )  # fmt: skip
+
+
+async def reconnected(*processes: RedisSlots) -> None:
+    """Each finds its connections broken, once for each; without joining."""
+    for one in processes:
+        for _ in range(2):
+            with suppress(SlotsUnavailable):
+                await one.promote("nothing")
+
+
+async def test_a_process_that_falls_silent_loses_its_slots_and_places(server: RedisServer) -> None:
+    clock = ManualClock()
+    async with process(server, "a", clock) as dies, process(server, "b", clock) as lives:
+        await lives.put("one", Row(1))
+        await dies.join(ticket("x"), {})
+        await dies.join(ticket("y"), {})
+        mine = ticket("z")
+        assert (await lives.join(mine, {})).position == 2
+        for _ in range(4):
+            clock.advance(1)
+            await lives.beat()
+        clock.advance(0.5)
+        await lives.beat()
+        assert isinstance(await lives.wait(mine.id, 0.01), Granted), "within five seconds"
+
+
+async def test_a_grant_that_nobody_claims_passes_on(server: RedisServer) -> None:
+    clock = ManualClock()
+    async with process(server, "a", clock) as hangs, process(server, "b", clock) as lives:
+        await lives.put("one", Row(1))
+        running = ticket()
+        await lives.join(running, {})
+        slow, quick = ticket("x"), ticket("y")
+        await hangs.join(slow, {})
+        await lives.join(quick, {})
+        await lives.leave(running.id)
+        await lives.beat()
+        assert isinstance(await lives.wait(quick.id, 0.01), Place), "it is the other's"
+        clock.advance(0.6)
+        await lives.beat()
+        assert isinstance(await lives.wait(quick.id, 0.01), Granted)
+        await hangs.hear(1.0)
+        assert isinstance(await hangs.wait(slow.id, 0.01), Place), "it queues again, at its old turn"
+        await lives.leave(quick.id)
+        await hangs.hear(1.0)
+        assert isinstance(await hangs.wait(slow.id, 0.01), Granted)
+
+
+async def test_grants_arrive_at_once_wherever_the_slot_came_free(server: RedisServer) -> None:
+    async with process(server, "a") as here, process(server, "b") as there:
+        listening = asyncio.ensure_future(there.listen())
+        await here.put("one", Row(1))
+        running, waiting = ticket(), ticket("y")
+        await here.join(running, {})
+        await there.join(waiting, {})
+        asked = asyncio.ensure_future(there.wait(waiting.id, 30))
+        await asyncio.sleep(0.05)
+        await here.leave(running.id)
+        assert isinstance(await asyncio.wait_for(asked, 5), Granted)
+        listening.cancel()
+
+
+async def test_redis_that_forgot_everything_is_told_before_anything_is_given_out(server: RedisServer) -> None:
+    clock = ManualClock()
+    async with process(server, "a", clock, hold_s=1.5) as a, process(server, "b", clock, hold_s=1.5) as b:
+        await a.put("one", Row(2))
+        held = [ticket("x"), ticket("y")]
+        assert isinstance(await a.join(held[0], {}), Granted)
+        assert isinstance(await b.join(held[1], {}), Granted)
+        waits = ticket("w")
+        assert isinstance(await b.join(waits, {}), Place)
+        server.kill()
+        server.start()
+        clock.advance(0.5)
+        await reconnected(a, b)
+        await a.beat()
+        early = ticket("new")
+        assert isinstance(await a.join(early, {}), Place), "the other has not told yet"
+        await b.beat()
+        clock.advance(2)
+        await a.beat()
+        await b.beat()
+        view = await a.view()
+        assert len(view.held_s["one"]) == 2
+        assert view.waiting == {"m": 2}
+        await a.leave(held[0].id)
+        await b.beat()
+        assert isinstance(await b.wait(waits.id, 0.01), Granted), "who waited before goes first"
+        assert isinstance(await a.wait(early.id, 0.01), Place)
+
+
+@asynccontextmanager
+async def linked(server: RedisServer, name: str) -> AsyncIterator[LinkedSlots]:
+    async with process(server, name, timeout_s=0.3, hold_s=0.2) as shared:
+        clock = SystemClock()
+        slots = LinkedSlots(shared, Link(), clock)
+        tasks = [asyncio.ensure_future(work) for work in (shared.listen(), slots.live(0.1))]
+        await slots.beat()
+        yield slots
+        for task in tasks:
+            task.cancel()
+
+
+async def until(slots: LinkedSlots, *, shared: bool) -> None:
+    async with asyncio.timeout(20):
+        while (await slots.view()).shared != shared:
+            await asyncio.sleep(0.05)
+
+
+async def test_while_redis_hangs_each_process_uses_its_share_and_goes_back_by_itself(
+    server: RedisServer,
+) -> None:
+    async with linked(server, "a") as a, linked(server, "b") as b:
+        await a.put("one", Row(2))
+        await b.put("one", Row(2))
+        before, queued = ticket("x"), ticket("q")
+        await a.join(before, {})
+        await a.join(ticket("y"), {})
+        assert isinstance(await a.join(queued, {}), Place)
+        assert (await a.view()).processes == 2
+        server.hang()
+        await until(a, shared=False)
+        during = ticket("z")
+        assert isinstance(await asyncio.wait_for(a.join(during, {}), 1), Granted), "its share is one slot"
+        more = ticket("z")
+        assert isinstance(await a.join(more, {}), Place)
+        await a.wait(queued.id, 0.05)
+        await a.leave(before.id)
+        server.go_on()
+        await until(a, shared=True)
+        async with asyncio.timeout(20):
+            while len((await b.view()).held_s["one"]) != 2:
+                await asyncio.sleep(0.05)
+            await a.leave(during.id)
+            got: list[Ticket] = []
+            while not got:
+                for one in (queued, more):
+                    if isinstance(await a.wait(one.id, 0.05), Granted):
+                        got.append(one)
+
+
+async def test_the_board_is_shared_and_no_change_is_lost(server: RedisServer) -> None:
+    async with open_redis(server.url, timeout_s=30) as one, open_redis(server.url, timeout_s=30) as two:
+        boards = [RedisBoard(one, process="a"), RedisBoard(two, process="b")]
+
+        async def count(board: RedisBoard) -> None:
+            for _ in range(20):
+                await board.change("kind", "n", lambda note: {"n": (note or {"n": 0})["n"] + 1})
+
+        await asyncio.gather(*(count(board) for board in boards))
+        assert await boards[0].read("kind") == {"n": {"n": 40}}
+        assert await boards[0].lead("task", 5)
+        assert not await boards[1].lead("task", 5)
+        assert await boards[0].lead("task", 5)
+        await boards[0].change("kind", "n", lambda _: None)
+        assert await boards[1].read("kind") == {}
+
+
+async def test_while_redis_is_away_the_board_is_a_copy(server: RedisServer) -> None:
+    async with open_redis(server.url, timeout_s=0.3) as client:
+        shared, link = RedisBoard(client, process="a"), Link()
+        board = LinkedBoard(shared, link)
+        await board.change("kind", "n", lambda _: {"n": 1})
+        await board.read("kind")
+        server.kill()
+        with pytest.raises(SlotsUnavailable):
+            await shared.read("kind")
+        assert await board.read("kind") == {"n": {"n": 1}}
+        await board.change("kind", "n", lambda _: {"n": 2})
+        assert (await board.read("kind"))["n"] == {"n": 2}
+        assert await board.lead("task", 5)
+        assert not link.is_up
+        server.start()
