@@ -357,9 +357,7 @@ def _added(
         raise InvalidRequest("an instance is ollama or openai, at an http address")
     key = settings.engine.openai_api_key.get_secret_value() if kind == "openai" else ""
     endpoint = Endpoint(url.rstrip("/"), key)
-    return Instance(
-        id, endpoint, engines[kind], slots, models_at_once=settings.engine.models_at_once
-    )
+    return Instance(id, endpoint, engines[kind], slots, models_at_once=settings.engine.models_at_once)
 
 
 def _read_path(

@@ -152,4 +152,3 @@ class ScriptedEngine:
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
         """Nothing to do."""
-

@@ -63,7 +63,7 @@ class _Request:
     instance: str = ""
 
     def next(self) -> GenerationRequest:
-        """What the next instance is asked: to begin, or to go on and say no more than was allowed at first."""
+        """What the next instance is asked: to begin, or to go on within what was allowed at first."""
         if not self.text:
             return self.request
         partial, sampling = "".join(self.text), self.request.sampling
@@ -99,17 +99,18 @@ class Dispatcher:
 
     async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
         """See `Pool.generate`."""
-        self._retries.admitted()
+        self._retries.admitted(self._clock.monotonic())
         work = _Request(ask, request, self._ticket(ask, request.model))
         failure: EngineError | None = None
         while True:
             began: float | None = None
+            began_at = self._clock.now()
             whole = False
             place = await self._join(work, failure)
             try:
                 async for waiting in self._wait(work, place, failure):
                     yield waiting
-                began = self._clock.monotonic()
+                began, began_at = self._clock.monotonic(), self._clock.now()
                 instance = self._keeper.instances().get(work.instance)
                 if instance is None:  # removed in this very moment
                     failure = EngineError("the model server was taken out of service")
@@ -123,7 +124,7 @@ class Dispatcher:
                             return
                         except EngineError as error:
                             failure = error
-                            await self._keeper.failed(instance.id, error)
+                            await self._keeper.failed(instance.id, error, began=began_at)
                 self._check_retry(work, failure)
             finally:
                 held_s = self._clock.monotonic() - began if whole and began is not None else None
@@ -160,7 +161,7 @@ class Dispatcher:
         work.ticket = replace(
             work.ticket, id=uuid4().hex, patience_s=self._left_s(work), tried=work.tried, tag=work.tag
         )
-        preferred = weights(self._keeper.facts(), work.ask.affinity)
+        preferred = weights(self._keeper.facts(work.request.model), work.ask.affinity)
         try:
             place = await self._slots.join(work.ticket, preferred)
         except PoolFull as exc:
@@ -213,7 +214,7 @@ class Dispatcher:
 
     async def _attempt(self, work: _Request, instance: Instance) -> AsyncGenerator[PoolEvent, None]:
         """The pieces of one instance, with what is known of them noted."""
-        began: float | None = None
+        asked_at, began = self._clock.now(), None
         async with aclosing(instance.engine.generate(instance.endpoint, work.next())) as pieces:
             while True:
                 piece = await self._next(pieces, work)
@@ -229,7 +230,8 @@ class Dispatcher:
                     case Thought():
                         work.thought = True
                     case End():
-                        await self._keeper.succeeded(instance.id, _speed(piece, self._clock.monotonic() - began))
+                        speed = _speed(piece, self._clock.monotonic() - began)
+                        await self._keeper.succeeded(instance.id, speed, began=asked_at)
                 yield piece
                 if isinstance(piece, End):
                     return

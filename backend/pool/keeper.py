@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -118,17 +119,18 @@ class Keeper:
         """What the rules need to know of each instance."""
         return {id: self._known(id, one) for id, one in self._instances().items()}
 
-    def facts(self) -> dict[str, Facts]:
-        """What each instance says of itself."""
-        return {id: facts(self._seen.get(id)) for id in self._instances()}
+    def facts(self, model: str) -> dict[str, Facts]:
+        """What those instances say of themselves that may hold `model`."""
+        found = {id: facts(self._seen.get(id)) for id in self._instances()}
+        return {id: one for id, one in found.items() if one.loaded is None or model in one.loaded}
 
     def note(self, id: str) -> Note | None:
         """What was seen of an instance, as it is on the board."""
         return self._seen.get(id)
 
-    async def failed(self, id: str, error: EngineError) -> None:
-        """A generation failed there; the slots know at once."""
-        note = await self._change_health(
+    async def failed(self, id: str, error: EngineError, *, began: float | None = None) -> None:
+        """A generation begun at `began` (wall clock; None: now) failed there; the slots know at once."""
+        health = await self._change_health(
             id,
             lambda health: failed(
                 health,
@@ -136,15 +138,18 @@ class Keeper:
                 self._clock.now(),
                 quarantine_s=self._pace.quarantine_s,
                 random=self._rng.random(),
+                began=began,
             ),
         )
-        log.warning("an instance failed", extra={"instance": id, "code": error.code, "reason": note.reason})
+        state = health.state(self._clock.now())
+        log.warning("an instance failed", extra={"instance": id, "code": error.code, "state": state})
         await self._publish()
 
-    async def succeeded(self, id: str, tokens_per_s: float | None) -> None:
-        """A generation came to its end there, at this speed of its stream."""
-        if self._health.get(id, Health()) != Health():
-            await self._change_health(id, succeeded)
+    async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float | None = None) -> None:
+        """A generation that began at `began` came to its end there, at this speed of its stream."""
+        health = self._health.get(id, Health())
+        if health.failures or health.open_until is not None:
+            await self._change_health(id, partial(succeeded, began=began))
             await self._publish()
         now = self._clock.monotonic()
         if tokens_per_s and now - self._speed_told.get(id, -_SPEED_EVERY_S) >= _SPEED_EVERY_S:
@@ -193,7 +198,9 @@ class Keeper:
         state = self._health.get(id, Health()).state(self._clock.now())
         if state == "half_open" and await self._board.lead(f"probe:{id}", self._pace.probe.first_token_s):
             self._start(f"probe:{id}", self._probe(id, one))
-        elif state == "closed" and self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s):
+        elif (
+            state == "closed" and self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s)
+        ):
             self._start(f"look:{id}", self._look(one))
 
     def _is_due(self, id: str) -> bool:

@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Link:
-    """The state of the shared store as this process sees it. Only a sign of life brings it back, so that
-    no request waits for a store that is away.
+    """The state of the shared store as this process sees it.
+
+    Only a sign of life brings it back, so that no request waits for a store that is away.
     """
 
     is_up: bool = True
@@ -186,9 +187,7 @@ class LinkedSlots:
         self._tickets[ticket] = held.ticket, held.joined
         await self._own.leave(ticket)
 
-    async def _join_own(
-        self, ticket: Ticket, joined: float, weights: Mapping[str, float]
-    ) -> Granted | Place:
+    async def _join_own(self, ticket: Ticket, joined: float, weights: Mapping[str, float]) -> Granted | Place:
         place = await self._own.join(replace(ticket, tag=None), weights)
         local = self._local[ticket.id] = _Local(ticket, joined)
         self._note(local, place)

@@ -1,4 +1,4 @@
-"""What an operator does to the instances takes effect at once, here and within a second in other processes."""
+"""What an operator does to the instances takes effect here at once, elsewhere within a second."""
 
 from __future__ import annotations
 

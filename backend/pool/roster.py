@@ -87,8 +87,12 @@ class Roster:
         for id, note in sorted(notes.items()):
             if "url" in note and id not in found:
                 known = self.instances.get(id)
-                same = known is not None and known.endpoint.url == note["url"] and known.slots == note["slots"]
-                found[id] = known if known and same else self.make(id, note["engine"], note["url"], note["slots"])
+                same = (
+                    known is not None and known.endpoint.url == note["url"] and known.slots == note["slots"]
+                )
+                found[id] = (
+                    known if known and same else self.make(id, note["engine"], note["url"], note["slots"])
+                )
         states = {id: note.get("state", "active") for id, note in notes.items()}
         self.instances = {id: one for id, one in found.items() if states.get(id) != "removed"}
         self.draining = frozenset(id for id in self.instances if states.get(id) == "draining")

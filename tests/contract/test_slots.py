@@ -46,9 +46,7 @@ async def make(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncItera
             url = request.getfixturevalue("server").url
             client, listener = [await stack.enter_async_context(open_redis(url, timeout_s=30)) for _ in "ab"]
             await client.flushall()
-            return RedisSlots(
-                client, listener, clock, process="p", hold_s=0, clock_in_redis=False, **options
-            )
+            return RedisSlots(client, listener, clock, process="p", hold_s=0, clock_in_redis=False, **options)
 
         yield memory if request.param == "memory" else redis
 

@@ -10,7 +10,14 @@ from random import Random
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from redis.asyncio import Redis
 
 from backend.core.errors import DeadlineExceeded, NoInstance, PoolFull
@@ -76,7 +83,13 @@ class SlotsMachine(RuleBasedStateMachine):
     def join(self, flow, model, batch, process, tried, weight) -> None:
         slots = self.processes[process % len(self.processes)]
         one = Ticket(
-            f"t{next(self.numbers)}", model, flow, 300.0, "batch" if batch else "interactive", weight, frozenset(tried)
+            f"t{next(self.numbers)}",
+            model,
+            flow,
+            300.0,
+            "batch" if batch else "interactive",
+            weight,
+            frozenset(tried),
         )
         possible = any(r.could_answer(model) for name, r in self.rows.items() if name not in tried)
         try:
@@ -190,7 +203,9 @@ def server() -> Iterator[RedisServer]:
 def test_no_order_of_events_breaks_a_promise_in_one_process() -> None:
     run_state_machine_as_test(
         SlotsMachine,
-        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
     )
 
 
@@ -200,5 +215,7 @@ def test_no_order_of_events_breaks_a_promise_shared_through_redis(server: RedisS
 
     run_state_machine_as_test(
         Shared,
-        settings=settings(max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
     )

@@ -25,4 +25,4 @@ class Board(Protocol):
         """
 
     async def lead(self, task: str, for_s: float) -> bool:
-        """Whether this process, and no other, is to do `task` during the next `for_s`; asking again renews it."""
+        """Whether this process, and no other, is to do `task` for `for_s` seconds; asking again renews it."""

@@ -79,7 +79,7 @@ class View:
 
     Attributes:
         held_s: Per instance, seconds since each of its slots was taken.
-        waiting: Tickets in the queue, per model; `batch`: those of them that have that priority, over all models.
+        waiting: Tickets in the queue, per model; `batch`: how many of them all have that priority.
         durations_s: Per model, how long the latest generations held their slots, the newest first.
         processes: Processes that share the slots.
         oldest_s: Per model, how long the first in the queue has waited.
@@ -108,6 +108,7 @@ class Slots(Protocol):
         """Take the best free slot, or a place in the queue.
 
         Args:
+            ticket: Never seen before.
             weights: How much each instance is to be preferred; 1 where it is not named. The free share
                 of its slots counts besides.
 
@@ -128,6 +129,7 @@ class Slots(Protocol):
         """Give back the slot or the place; a void ticket is no error. The next waiter gets the slot.
 
         Args:
+            ticket: Its id.
             held_s: How long a generation that came to its end held the slot; None if it did not.
         """
 

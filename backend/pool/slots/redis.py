@@ -52,8 +52,8 @@ class _Mine:
 class RedisSlots:
     """Slots shared by all processes that use one Redis.
 
-    A grant is claimed by whom it is for, or passes on after half a second; a process that gives no sign of life
-    for four seconds loses what it holds. When Redis comes back empty, every process tells again what it
+    A grant is claimed by whom it is for, or passes on after half a second; a process that gives no sign of
+    life for four seconds loses what it holds. When Redis comes back empty, every process tells again what it
     holds before anything new is given out.
 
     Args:

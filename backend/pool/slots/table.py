@@ -2,9 +2,9 @@
 
 `lua/` says the same in Redis; one contract test and one state machine run over both.
 
-Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996: a ticket's tag is the virtual time at
-which its flow may be served again. Virtual time follows the tags served, and at the end of each generation
-advances by its cost over the number of active flows, so that an endless stream of newcomers passes nobody for ever.
+Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996: a ticket's tag is the virtual time
+at which its flow may be served again. Virtual time follows the tags served, and at the end of each generation
+advances by its cost over the number of active flows: an endless stream of newcomers passes nobody for ever.
 """
 
 from __future__ import annotations
