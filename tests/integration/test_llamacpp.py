@@ -4,6 +4,7 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from backend.pool.memory import MemoryPool
 
 from backend.core.clock import SystemClock
 from backend.core.errors import ContextOverflow, EngineTruncated, EngineUnreachable
@@ -13,7 +14,6 @@ from backend.engines.dialects import COMMON, LLAMA_CPP, MLX
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.infra.http import open_session
 from backend.pool.base import Assigned, Waiting
-from backend.pool.memory import MemoryPool
 from tests.support.asks import a_request, an_ask, an_instance
 from tests.support.llama_server import llama_server
 from tests.support.tiny_model import ANSWER, THINKING, build
