@@ -15,7 +15,7 @@ from backend.api.guard import guarded
 from backend.api.problems import install_problems
 from backend.config import Settings
 from backend.services import Services
-from backend.wiring import open_services
+from backend.wiring.services import open_services
 
 
 class State(TypedDict):

@@ -30,7 +30,7 @@ from backend.config import Data, Settings
 from backend.corpus.base import CorpusRef
 from backend.embedding.base import Embedder, Vectors
 from backend.services import Services
-from backend.wiring import LOCAL_TENANT, open_services
+from backend.wiring.services import LOCAL_TENANT, open_services
 from loadtests.bench import Report, arguments, data_file
 
 CORPUS = CorpusRef(LOCAL_TENANT, "default")

@@ -11,7 +11,7 @@ from backend.config import Settings
 from backend.core.events import Delta, Done, Failed, Sources
 from backend.core.types import ANY_CORPUS, Language, Principal, Role
 from backend.services import Services
-from backend.wiring import open_services
+from backend.wiring.services import open_services
 
 _OPERATOR = Principal("local", "operator", frozenset(Role), frozenset({ANY_CORPUS}))
 

@@ -15,7 +15,7 @@ from backend.api.operations import checked
 from backend.cli.client import running_server
 from backend.config import Server, Settings
 from backend.core.errors import LibriError
-from backend.wiring import DataFolderBusy, open_services
+from backend.wiring.services import DataFolderBusy, open_services
 
 _LITTLE_DISK = 2 * 1024**3
 ADVICE = {

@@ -19,7 +19,7 @@ from backend.config import Settings
 from backend.core.errors import InvalidRequest
 from backend.corpus.base import CorpusRef
 from backend.ingest.jobs import IngestionStatus
-from backend.wiring import LOCAL_TENANT, DataFolderBusy, all_corpora, open_services
+from backend.wiring.services import LOCAL_TENANT, DataFolderBusy, all_corpora, open_services
 
 Show = Callable[[dict[str, Any]], None]
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from backend.config import Settings
 from backend.core.types import ANY_CORPUS, Role
-from backend.wiring import open_keys
+from backend.wiring.services import open_keys
 
 
 async def create(

@@ -17,7 +17,7 @@ from backend.engines.base import Endpoint, ModelInfo
 from backend.engines.control import ModelControl, ModelDetails
 from backend.pool.base import Instance
 from backend.services import ModelServers
-from backend.wiring import open_model_servers
+from backend.wiring.services import open_model_servers
 
 _AT_ONCE = 8
 

@@ -24,7 +24,7 @@ from backend.config import Settings
 from backend.core.errors import EngineError, InvalidRequest, ModelMissing
 from backend.engines.base import Endpoint
 from backend.engines.control import ModelControl
-from backend.wiring import open_model_servers
+from backend.wiring.services import open_model_servers
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from backend.config import Settings
 from backend.infra.folder_lock import hold
 from backend.services import Services
 from backend.telemetry.logs import configure
-from backend.wiring import open_services
+from backend.wiring.services import open_services
 
 ADDRESS_FILE = "server.json"
 """In the data folder, for its owner only: where the server that holds it listens, and a key to it."""

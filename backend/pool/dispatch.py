@@ -231,7 +231,7 @@ class Dispatcher:
                         work.thought = True
                     case End():
                         speed = _speed(piece, self._clock.monotonic() - began)
-                        await self._keeper.succeeded(instance.id, speed, began=asked_at)
+                        await self._keeper.succeeded(instance.id, work.request.model, speed, began=asked_at)
                 yield piece
                 if isinstance(piece, End):
                     return

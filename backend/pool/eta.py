@@ -51,3 +51,18 @@ def _wait_s(position: int, ages_s: list[float], slots: int, each_s: float) -> fl
     left = [0.0] * (slots - len(left)) + left
     rounds, turn = divmod(position - 1, slots)
     return left[turn] + rounds * each_s
+
+
+class Waits:
+    def __init__(self, rng):
+        self._d = Durations()
+
+    def interval_s(self, view, model, position):
+        for d in view.durations_s.get(model, ())[:64]:
+            self._d.add(d)
+        slots = sum(row.capacity for row in view.rows.values() if row.answers(model))
+        ages = [a for held in view.held_s.values() for a in held]
+        return wait_bounds_s(position, ages, slots, self._d)
+
+    def waited(self, told, waited_s):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from backend.core.aio import Background
+from backend.core.aio import Background, to_the_end
 from backend.core.clock import Clock
-from backend.core.errors import EngineError, EngineRejected, EngineTimeout, ModelMissing, SlotsUnavailable
+from backend.core.errors import EngineError, EngineRejected, ModelMissing, SlotsUnavailable
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, GenerationRequest
 from backend.pool.base import Instance
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 HEALTH, SEEN, LOADING = "health", "seen", "loading"
 _SPEED_EVERY_S = 5.0
+_DECIDES_S = 5.0
+"""How long one process decides what is loaded; then another may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,9 @@ class Keeper:
         self._published = self.view.rows
         for id, one in self._instances().items():
             await self._start_due(id, one)
-        for load in loads(self.known(), self.view, self._clock.now(), random=self._rng.random()):
-            self._start(f"load:{load.instance}", self._load(load))
+        if any(self.view.waiting.values()) and await self._board.lead("placement", _DECIDES_S):
+            for load in loads(self.known(), self.view, self._clock.now(), random=self._rng.random()):
+                self._start(f"load:{load.instance}", self._load(load))
         await self._publish()
 
     def instances(self) -> Mapping[str, Instance]:
@@ -145,7 +149,7 @@ class Keeper:
         log.warning("an instance failed", extra={"instance": id, "code": error.code, "state": state})
         await self._publish()
 
-    async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float | None = None) -> None:
+    async def succeeded(self, id: str, model: str, tokens_per_s: float | None, *, began: float) -> None:
         """A generation that began at `began` came to its end there, at this speed of its stream."""
         health = self._health.get(id, Health())
         if health.failures or health.open_until is not None:
@@ -154,7 +158,8 @@ class Keeper:
         now = self._clock.monotonic()
         if tokens_per_s and now - self._speed_told.get(id, -_SPEED_EVERY_S) >= _SPEED_EVERY_S:
             self._speed_told[id] = now
-            note = await self._board.change(SEEN, id, lambda note: measured(note, tokens_per_s))
+            at = self._clock.now()
+            note = await self._board.change(SEEN, id, lambda note: measured(note, model, tokens_per_s, at))
             self._seen[id] = note or {}
 
     async def refresh(self) -> None:
@@ -166,16 +171,19 @@ class Keeper:
         return self._roster.instances
 
     def _known(self, id: str, one: Instance) -> Known:
-        loading = self._loading.get(id)
+        loading, seen = self._loading.get(id) or {}, self._seen.get(id)
         return Known(
             slots=one.slots,
             models=one.models,
             draining=id in self._roster.draining,
             health=self._health.get(id, Health()),
-            facts=facts(self._seen.get(id)),
-            loading=loading.get("model") if loading else None,
+            facts=facts(seen),
+            loading=loading.get("model"),
+            evicts=frozenset(loading.get("evicts", ())),
             models_at_once=one.models_at_once,
-            last_loaded_at=loading.get("at") if loading else None,
+            last_loaded_at=loading.get("ended_at"),
+            used_at=(seen or {}).get("used_at", {}),
+            unloadable_until=loading.get("failed", {}),
         )
 
     async def _read(self) -> None:
@@ -183,6 +191,13 @@ class Keeper:
         self._health = {id: from_json(note) for id, note in (await self._board.read(HEALTH)).items()}
         self._seen = await self._board.read(SEEN)
         self._loading = await self._board.read(LOADING)
+        await self._forget_lost_loads()
+
+    async def _forget_lost_loads(self) -> None:
+        """A process that died while it had a model loaded leaves its note behind."""
+        for id, note in list(self._loading.items()):
+            if note.get("until", math.inf) < self._clock.now():
+                await self._note_load(id, {"ended_at": note["until"]})
 
     async def _publish(self) -> None:
         """Tell the slots what has changed."""
@@ -258,26 +273,25 @@ class Keeper:
 
     async def _load(self, load: Load) -> None:
         """Load a model by a request of its own: a reader who leaves would abort the load."""
-        if not await self._board.lead(f"load:{load.instance}", self._pace.load_s):
-            return
         one = self._instances()[load.instance]
         log.info("a model is loaded", extra={"instance": load.instance, "model": load.model})
-        await self._mark_loading(load.instance, load.model)
+        until = self._clock.now() + self._pace.load_s
+        await self._note_load(
+            load.instance, {"model": load.model, "evicts": sorted(load.evicts), "until": until}
+        )
+        failed_until: dict[str, float] = {}
         try:
-            async with asyncio.timeout(self._pace.load_s):
-                await one.engine.load(one.endpoint, load.model)
-        except TimeoutError:
-            await self.failed(load.instance, EngineTimeout("a model took too long to load"))
+            await one.engine.load(one.endpoint, load.model, within_s=self._pace.load_s)
         except EngineError as exc:
+            failed_until[load.model] = self._clock.now() + self._pace.quarantine_s
             await self.failed(load.instance, exc)
         finally:
-            await self._mark_loading(load.instance, None)
-        await self._look(one)
+            await self._look(one)
+            ended = {"ended_at": self._clock.now(), "failed": failed_until}
+            await to_the_end(self._note_load(load.instance, ended))
 
-    async def _mark_loading(self, id: str, model: str | None) -> None:
-        now = self._clock.now()
-        note = await self._board.change(LOADING, id, lambda _: {"model": model, "at": now})
-        self._loading[id] = note or {}
+    async def _note_load(self, id: str, note: Note) -> None:
+        self._loading[id] = await self._board.change(LOADING, id, lambda _: note) or {}
         await self._publish()
 
     async def _change_health(self, id: str, change: Callable[[Health], Health]) -> Health:

@@ -57,9 +57,10 @@ def noted(note: Note | None, seen: Seen) -> Note:
     return changed
 
 
-def measured(note: Note | None, tokens_per_s: float) -> Note:
-    """A note with one more measurement of the speed of one stream, in tokens a second."""
+def measured(note: Note | None, model: str, tokens_per_s: float, now: float) -> Note:
+    """A note with one more measurement: of the speed of one stream, in tokens a second, and of who is in use."""
     changed: dict[str, Any] = dict(note or {})
+    changed["used_at"] = {**changed.get("used_at", {}), model: now}
     was = changed.get("tokens_per_s")
     now = tokens_per_s if was is None else was + _SPEED_STEP * (tokens_per_s - was)
     changed["tokens_per_s"] = now

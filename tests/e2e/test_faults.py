@@ -130,7 +130,7 @@ async def test_what_a_reader_sees_of_each_fault_and_that_the_slot_is_freed(
         assert took_s < FIRST_TOKEN_S + GAP_S + SLACK_S, case.name
         await server.clear()
         await server.until(lambda state: not any(s["busy"] for r in state["loaded"] for s in r["slots"]))
-        assert all(state.in_flight == 0 for state in app.services.pool.state()), case.name
+        assert all(one.in_flight == 0 for one in (await app.services.pool.state()).instances), case.name
         await server.reset()
         await asyncio.sleep(0.01)
 

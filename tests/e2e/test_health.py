@@ -14,7 +14,7 @@ from backend.embedding.batching import BatchingEmbedder
 from backend.engines.scripted import ScriptedEngine, recite
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.lexical_tantivy import TantivyIndex
-from backend.wiring import open_services
+from backend.wiring.services import open_services
 from tests.support.live_app import LiveApp, live_app, scripted, settings_in
 
 

@@ -9,7 +9,7 @@ import pytest
 from backend.cli.ingest import reindex
 from backend.core.types import Role
 from backend.corpus.base import CorpusRef
-from backend.wiring import open_services
+from backend.wiring.services import open_services
 from tests.support.live_app import DEFAULT, GARDEN, HOURS, settings_in
 
 THEIRS = CorpusRef("them", "papers")

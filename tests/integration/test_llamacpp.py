@@ -6,16 +6,16 @@ from contextlib import aclosing
 import pytest
 
 from backend.core.clock import SystemClock
-from backend.core.errors import ContextOverflow, EngineTruncated, EngineUnreachable
+from backend.core.errors import ContextOverflow
 from backend.core.types import Message, Sampling
-from backend.engines.base import Bounds, End, Endpoint, Resumed, Text
+from backend.engines.base import End, Endpoint, Resumed, Text
 from backend.engines.dialects import COMMON, LLAMA_CPP, MLX
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.infra.http import open_session
 from backend.pool.base import Assigned, Waiting
-from backend.pool.memory import MemoryPool
 from tests.support.asks import a_request, an_ask, an_instance
 from tests.support.llama_server import llama_server
+from tests.support.pool import a_pool
 from tests.support.tiny_model import ANSWER, THINKING, build
 
 SLOTS = 4
@@ -146,44 +146,49 @@ async def test_the_server_lists_its_model(engine, reciter):
 
 
 async def test_the_pool_never_sends_more_than_the_slots(engine, babbler):
-    pool = MemoryPool([an_instance(engine, url=babbler.url, slots=SLOTS)], SystemClock(), refresh_s=0.05)
-    most = []
-    places = set()
+    most, places = [], set()
+    model = (await engine.models(Endpoint(babbler.url)))[0].name
+    one = an_instance(engine, url=babbler.url, slots=SLOTS)
+    async with a_pool(one, clock=SystemClock(), refresh_s=0.05) as it:
 
-    async def ask(n):
-        request = a_request(sampling=Sampling(temperature=0.0, max_tokens=400))
-        async for event in pool.generate(an_ask(str(n)), request):
-            most.append(pool.state()[0].in_flight)
-            if isinstance(event, Waiting):
-                places.add(event.position)
-        assert isinstance(event, End)
+        async def ask(n):
+            request = a_request(model=model, sampling=Sampling(temperature=0.0, max_tokens=400))
+            async for event in it.pool.generate(an_ask(str(n)), request):
+                most.extend(await it.in_flight())
+                if isinstance(event, Waiting):
+                    places.add(event.position)
+            assert isinstance(event, End)
 
-    async with asyncio.TaskGroup() as group:
-        asks = [group.create_task(ask(n)) for n in range(12)]
-        while not all(task.done() for task in asks):
-            assert await in_thread(babbler.busy) <= SLOTS
-    assert max(most) == SLOTS
-    assert max(places) == 8
-    assert pool.state()[0].in_flight == 0
+        async with asyncio.TaskGroup() as group:
+            asks = [group.create_task(ask(n)) for n in range(12)]
+            while not all(task.done() for task in asks):
+                assert await in_thread(babbler.busy) <= SLOTS
+        assert max(most) == SLOTS
+        assert max(places) == 8
+        assert await it.in_flight() == [0]
 
 
-async def test_a_server_that_dies_in_the_middle_is_seen_and_then_avoided(engine, models, reciter):
-    with llama_server(models["babble"], slots=1) as dying:
-        instances = [
-            an_instance(engine, "dying", url=dying.url),
-            an_instance(engine, "well", url=reciter.url, slots=SLOTS),
-        ]
-        pool = MemoryPool(instances, SystemClock())
-        bounds = Bounds(connect_s=1.0, first_token_s=5.0, gap_s=5.0)
-        stream = pool.generate(an_ask(), a_request(sampling=ENDLESS, bounds=bounds))
-        assert (await anext(stream)) == Assigned("dying", "m", "llama.cpp")
-        await anext(stream)
-        dying.process.kill()
-        with pytest.raises(EngineTruncated):
-            _ = [event async for event in stream]
-        with pytest.raises(EngineUnreachable):
-            await anext(engine.generate(Endpoint(dying.url), a_request()))
-        for _ in range(2):
-            events = [event async for event in pool.generate(an_ask(), a_request())]
-            assert "".join(e.text for e in events if isinstance(e, Text)) == ANSWER
-        assert [state.health for state in pool.state()] == ["open", "closed"]
+async def test_an_answer_whose_server_dies_in_the_middle_goes_on_at_another(engine, models):
+    with llama_server(models["babble"], slots=1) as one, llama_server(models["babble"], slots=1) as other:
+        servers = {"one": one, "other": other}
+        model = (await engine.models(Endpoint(one.url)))[0].name
+        request = a_request(model=model, sampling=Sampling(temperature=0.0, max_tokens=4000))
+        instances = [an_instance(engine, name, url=server.url) for name, server in servers.items()]
+        async with a_pool(*instances, clock=SystemClock()) as it:
+            stream = it.pool.generate(an_ask(), request)
+            first = await anext(stream)
+            assert isinstance(first, Assigned)
+            shown = [await anext(stream) for _ in range(3)]
+            assert all(isinstance(piece, Text) for piece in shown)
+            servers[first.instance].process.kill()
+            rest = [event async for event in stream]
+            assert [event.instance for event in rest if isinstance(event, Assigned)] == [
+                name for name in servers if name != first.instance
+            ]
+            assert isinstance(rest[-1], End)
+            assert isinstance(rest[-2], Text), "it was not at its end"
+            await it.keeper.tick()
+            for _ in range(2):
+                quick = a_request(model=model, sampling=Sampling(temperature=0.0, max_tokens=5))
+                assert isinstance([event async for event in it.pool.generate(an_ask(), quick)][-1], End)
+            assert sorted(await it.health()) == ["closed", "open"]

@@ -27,8 +27,10 @@ def a_request(question: str = "Who wrote it?", *texts: str, **changes) -> Genera
     return GenerationRequest(**{**fields, **changes})
 
 
-def an_ask(generation: str = "g", *, deadline: float = 1e12, subject: str = "s") -> Ask:
-    return Ask(generation=generation, tenant="t", subject=subject, deadline=deadline)
+def an_ask(
+    generation: str = "g", *, deadline: float = 1e12, subject: str = "s", priority: str = "interactive"
+) -> Ask:
+    return Ask(generation=generation, tenant="t", subject=subject, deadline=deadline, priority=priority)
 
 
 def an_instance(engine, name: str = "one", *, slots: int = 1, url: str = "", models=()) -> Instance:

@@ -21,7 +21,7 @@ from backend.engines.base import Endpoint
 from backend.engines.scripted import ScriptedEngine
 from backend.pool.base import Instance
 from backend.services import Services
-from backend.wiring import LOCAL_TENANT, open_services
+from backend.wiring.services import LOCAL_TENANT, open_services
 
 DEFAULT = CorpusRef(LOCAL_TENANT, "default")
 HOURS = (

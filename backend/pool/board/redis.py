@@ -36,7 +36,7 @@ class RedisBoard:
         """See `Board.read`."""
         with _translated():
             notes = await self._redis.hgetall(f"{PREFIX}:{kind}")
-        return {name: json.loads(note) for name, note in notes.items()}
+        return {str(name): json.loads(note) for name, note in notes.items()}
 
     async def change(self, kind: str, name: str, change: Change) -> Note | None:
         """See `Board.change`."""

@@ -2,9 +2,9 @@
 
 `lua/` says the same in Redis; one contract test and one state machine run over both.
 
-Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996: a ticket's tag is the virtual time
-at which its flow may be served again. Virtual time follows the tags served, and at the end of each generation
-advances by its cost over the number of active flows: an endless stream of newcomers passes nobody for ever.
+Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996: a ticket's tag is the virtual
+time at which its flow may be served again. Virtual time follows the tags served, and at the end of each
+generation advances by its cost over the number of active flows, so that newcomers without end pass nobody for ever.
 """
 
 from __future__ import annotations
@@ -205,11 +205,12 @@ class SlotTable:
         return ties[int(self.rng.random() * len(ties))] if ties else None
 
     def _check_room(self, ticket: Ticket) -> None:
-        waiting, live = self.waiting(), self._live.get(ticket.flow, 0)
+        waiting = self.waiting()
+        own = sum(entry.ticket.flow == ticket.flow for entry in self._queued())
         limit = self.queue_limit // 2 if ticket.priority == "batch" else self.queue_limit
         if waiting >= limit:
             raise PoolFull("too many requests are waiting")
-        if live >= max(1, self.queue_limit // PER_FLOW):
+        if own >= max(1, self.queue_limit // PER_FLOW):
             raise PoolFull("too many of your own requests are waiting")
 
     def _entered(self, ticket: Ticket, now: float) -> Entry:

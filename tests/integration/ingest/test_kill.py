@@ -20,7 +20,7 @@ from backend.embedding.models import find
 from backend.infra.sql import open_engine
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.lexical_tantivy import TantivyIndex
-from backend.wiring import LOCAL_TENANT
+from backend.wiring.services import LOCAL_TENANT
 
 CORPUS = CorpusRef(LOCAL_TENANT, "default")
 DOCUMENTS = 12

@@ -32,7 +32,7 @@ if not instance then
   local waiting = 0
   for _, count in ipairs(call('HVALS', P .. ':queued')) do waiting = waiting + tonumber(count) end
   if waiting >= (t.batch == '1' and math.floor(limit / 2) or limit) then return {'full'} end
-  local own = tonumber(call('HGET', P .. ':live', t.flow) or '0')
+  local own = tonumber(call('HGET', P .. ':asking', t.flow) or '0')
   if own >= math.max(1, math.floor(limit / PER_FLOW)) then return {'flow_full'} end
 end
 

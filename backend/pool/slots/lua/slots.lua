@@ -10,6 +10,7 @@
 -- P:until       ZSET  ticket by the end of its patience      P:unclaimed ZSET  ticket by when its grant passes on
 -- P:procs       ZSET  process by when it counts as dead      P:of:X      SET   tickets of process X
 -- P:notices:X   LIST  grants and refusals for process X      P:live      HASH  flow -> its tickets
+-- P:asking      HASH  flow -> those of them that wait
 -- P:finish      ZSET  flow by the tag of its next ticket     P:state     HASH  virtual, order, seen, hold, batch
 -- P:mean        HASH  model -> running mean of slot-seconds  P:seen:M    LIST  latest slot-seconds, newest first
 
@@ -79,12 +80,14 @@ end
 local function enqueue(t)
   call('ZADD', key('queue', t.model), text(t.tag), member(t))
   call('HINCRBY', P .. ':queued', t.model, 1)
+  call('HINCRBY', P .. ':asking', t.flow, 1)
   if t.batch == '1' then call('HINCRBY', P .. ':state', 'batch', 1) end
 end
 
 local function unqueue(t)
   if call('ZREM', key('queue', t.model), member(t)) == 0 then return end
   if call('HINCRBY', P .. ':queued', t.model, -1) == 0 then call('HDEL', P .. ':queued', t.model) end
+  if call('HINCRBY', P .. ':asking', t.flow, -1) == 0 then call('HDEL', P .. ':asking', t.flow) end
   if t.batch == '1' then call('HINCRBY', P .. ':state', 'batch', -1) end
 end
 

@@ -1,16 +1,12 @@
-"""Settings to services: the only module that names adapters. Opens everything, closes everything."""
+"""Everything a process needs: opened in order, closed in reverse."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from random import Random
-from urllib.parse import urlsplit
-from uuid import uuid4
 
-import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,7 +18,7 @@ from backend.chat.runs import DEFAULT_CORPUS, Runs
 from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
-from backend.core.errors import InvalidRequest, LibriError
+from backend.core.errors import LibriError
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Embedder, Encoder
@@ -31,11 +27,8 @@ from backend.embedding.cached import CachedEmbedder
 from backend.embedding.fetch import from_hub
 from backend.embedding.local_onnx import OnnxEncoder
 from backend.embedding.models import Model, find, local_folder
-from backend.engines.base import Endpoint, Engine
 from backend.engines.extractive import ExtractiveEngine
 from backend.engines.ollama import OllamaEngine
-from backend.engines.ollama_control import ControlBounds, OllamaControl
-from backend.engines.openai_compat import OpenAICompatEngine
 from backend.generations.memory import MemoryLog
 from backend.health import health_checks
 from backend.history.base import History
@@ -44,7 +37,6 @@ from backend.infra.folder_lock import FolderBusy, hold
 from backend.infra.http import open_session
 from backend.infra.language import detect
 from backend.infra.migrate import migrate
-from backend.infra.redis import open_redis
 from backend.infra.sql import open_engine
 from backend.ingest.chunk import chunk
 from backend.ingest.leases import SqlLeases
@@ -56,19 +48,6 @@ from backend.ingest.service import Bounds, Ingestion
 from backend.ingest.sql import SqlJobs
 from backend.ingest.worker import Pace, Worker
 from backend.pool.base import Instance, Pool
-from backend.pool.board.base import Board
-from backend.pool.board.memory import MemoryBoard
-from backend.pool.board.redis import RedisBoard
-from backend.pool.dispatch import Dispatcher
-from backend.pool.eta import Waits
-from backend.pool.keeper import Keeper
-from backend.pool.keeper import Pace as KeeperPace
-from backend.pool.link import Link, LinkedBoard, LinkedSlots
-from backend.pool.operating import PoolOperator
-from backend.pool.roster import Roster
-from backend.pool.slots.base import Slots
-from backend.pool.slots.memory import MemorySlots
-from backend.pool.slots.redis import RedisSlots
 from backend.retrieval.base import DenseIndex, LexicalIndex, Retriever
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.lexical_tantivy import VERSION as LEXICAL_VERSION
@@ -82,14 +61,13 @@ from backend.security.secret_file import read_or_create
 from backend.security.sql import SqlKeys
 from backend.services import ModelServers, Services
 from backend.telemetry.metrics import Metrics
+from backend.wiring.pool import configured, control, open_pool
 
 DataFolderBusy = FolderBusy
 PARSER_VERSION = "1"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 LOCAL_TENANT = "local"
 _CHARS_PER_TOKEN = 4
-LISTEN_S = 5.0
-"""Longest silence of Redis that the connection for grants bears; it asks for at most one second."""
 SPECIAL_TOKENS = 2
 """What the embedder adds around a text."""
 
@@ -130,7 +108,7 @@ async def open_services(
             stack, settings, clock, engine, catalogue, embedder, (dense, lexical), metrics
         )
         background = Background()
-        pool, operator = await _open_pool(stack, settings, clock, instances, background)
+        pool, operator = await open_pool(stack, settings, clock, instances, background)
         history = SqlHistory(engine, clock)
         retriever = HybridRetriever(
             embedder=embedder,
@@ -180,9 +158,9 @@ async def open_keys(settings: Settings) -> AsyncIterator[KeyStore]:
 async def open_model_servers(settings: Settings) -> AsyncIterator[ModelServers]:
     """The model servers that the settings name; needs no data folder, so it works beside a running server."""
     async with open_session() as session:
-        instances = _instances(settings, _engines(settings, session))
+        instances = configured(settings, session)
         yield ModelServers(
-            control=_control(settings),
+            control=control(settings),
             managed=tuple(one.endpoint for one in instances if isinstance(one.engine, OllamaEngine)),
             others=tuple(one for one in instances if not isinstance(one.engine, OllamaEngine)),
         )
@@ -276,88 +254,6 @@ def _open_ingestion(
     )
     bounds = Bounds(section.queued_items, section.queued_bytes, section.max_file_bytes)
     return Ingestion(catalogue, jobs, worker, made_by, metrics, bounds)
-
-
-async def _open_pool(
-    stack: AsyncExitStack,
-    settings: Settings,
-    clock: Clock,
-    instances: Sequence[Instance] | None,
-    background: Background,
-) -> tuple[Pool, PoolOperator]:
-    section = settings.engine
-    engines = _engines(settings, await stack.enter_async_context(open_session()))
-    if instances is None:
-        instances = _instances(settings, engines)
-    slots, board = await _open_slots(stack, settings, clock, background)
-    roster = Roster(instances, board, partial(_added, settings, engines))
-    pace = KeeperPace(quarantine_s=section.quarantine_s, load_s=section.load_s)
-    keeper = Keeper(roster, slots, board, clock, pace=pace)
-    stack.push_async_callback(keeper.close)
-    await keeper.open()
-    background.start(keeper.run(), name="keeper of the pool")
-    return Dispatcher(keeper, slots, clock, waits=Waits(Random())), PoolOperator(roster, keeper)  # noqa: S311
-
-
-async def _open_slots(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, background: Background
-) -> tuple[Slots, Board]:
-    """Slots and board: of this process alone, or shared through Redis."""
-    url, section = settings.redis.url.get_secret_value(), settings.redis
-    if not url:
-        return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryBoard()
-    process = uuid4().hex
-    redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
-    listener = await stack.enter_async_context(open_redis(url, timeout_s=LISTEN_S))
-    shared = RedisSlots(
-        redis, listener, clock,
-        process=process, queue_limit=settings.engine.queue_limit, hold_s=section.hold_s,
-    )  # fmt: skip
-    link = Link()
-    slots = LinkedSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
-    await slots.beat()
-    background.start(shared.listen(), name="slots: grants")
-    background.start(slots.live(), name="slots: signs of life")
-    return slots, LinkedBoard(RedisBoard(redis, process=process), link)
-
-
-def _engines(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Engine]:
-    section = settings.engine
-    return {
-        "openai": OpenAICompatEngine(session),
-        "ollama": OllamaEngine(
-            session,
-            context_tokens=section.context_tokens,
-            keep_alive=section.ollama_keep_alive,
-            control=_control(settings),
-        ),
-    }
-
-
-def _instances(settings: Settings, engines: Mapping[str, Engine]) -> Sequence[Instance]:
-    section = settings.engine
-    urls = {"openai": section.openai_urls, "ollama": section.ollama_urls}
-    served = [(kind, url) for kind in urls if section.backend in ("auto", kind) for url in urls[kind]]
-    return [
-        _added(settings, engines, f"{kind}-{number}", kind, url, section.slots)
-        for number, (kind, url) in enumerate(served, 1)
-    ]
-
-
-def _added(
-    settings: Settings, engines: Mapping[str, Engine], id: str, kind: str, url: str, slots: int
-) -> Instance:
-    """An instance of a kind at an address.
-
-    Raises:
-        InvalidRequest: There is no such kind of either.
-    """
-    address = urlsplit(url)
-    if kind not in engines or address.scheme not in ("http", "https") or not address.hostname:
-        raise InvalidRequest("an instance is ollama or openai, at an http address")
-    key = settings.engine.openai_api_key.get_secret_value() if kind == "openai" else ""
-    endpoint = Endpoint(url.rstrip("/"), key)
-    return Instance(id, endpoint, engines[kind], slots, models_at_once=settings.engine.models_at_once)
 
 
 def _read_path(

@@ -1,0 +1,141 @@
+"""The breaker of one instance: what generations tell of it, and when it may be tried again.
+
+Why generations and not a status page: docs/adr/0011.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from backend.core.errors import EngineError, EngineRejected, EngineTimeout, EngineUnreachable, ModelMissing
+from backend.pool.base import InstanceHealth
+
+FAILURES_IN_A_ROW = 3
+"""So many that are neither refusal nor silence: one odd prompt must not cost everybody the instance."""
+LONGEST = 10.0
+"""An opening lasts at most so many times the first one."""
+JITTER = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What all replicas know of one instance; times are seconds of the wall clock they share.
+
+    Attributes:
+        failures: In a row.
+        trips: Openings since it was last well.
+        open_until: None while it is closed.
+        reason: For the operator: the code of the latest error, or what else is wrong.
+        hangs: It failed by silence, not by refusing: a blind try costs a reader the whole bound for silence.
+        since: When it opened, or when the request began that closed it. What began before tells of an earlier state.
+        lengthened: A failure came while it was open, and was counted; further ones do not move `open_until`.
+    """
+
+    failures: int = 0
+    trips: int = 0
+    open_until: float | None = None
+    reason: str = ""
+    hangs: bool = False
+    since: float | None = None
+    lengthened: bool = False
+
+    def state(self, now: float) -> InstanceHealth:
+        """Closed (in use), open (avoided), or half_open: one probe of the whole cluster decides."""
+        if self.open_until is None:
+            return "closed"
+        return "open" if now < self.open_until else "half_open"
+
+
+def failed(
+    health: Health,
+    error: EngineError,
+    now: float,
+    *,
+    quarantine_s: float,
+    random: float,
+    began: float | None = None,
+) -> Health:
+    """The health after a generation, a probe or a load failed.
+
+    A refused connection, a 5xx or silence opens at once, and so does any failure of a probe; other failures
+    when it is the third in a row. A refusal of the request itself shows that the server lives, which is all
+    there is to show unless it hangs: a server whose model hangs still refuses what is wrong.
+
+    Args:
+        quarantine_s: Length of the first opening; each further one is twice as long, up to `LONGEST` times.
+        random: In [0, 1); spreads the length by a fifth, so that the probes of many instances do not coincide.
+        began: When the request began; None: just now. One that is older than the state it would change moves
+            nothing, but for an opening, which it may lengthen once: its slots fail one by one for one cause.
+    """
+    if isinstance(error, EngineRejected | ModelMissing):
+        return health if health.hangs else succeeded(health, began=began)
+    state, silent = health.state(now), isinstance(error, EngineTimeout)
+    if state == "open":
+        return _lengthened(health, error, now + _length_s(health.trips - 1, quarantine_s, random))
+    if _is_late(health, began):
+        return health
+    counted = replace(health, failures=health.failures + 1, reason=error.code)
+    at_once = silent or isinstance(error, EngineUnreachable) or state == "half_open"
+    if not at_once and counted.failures < FAILURES_IN_A_ROW:
+        return counted
+    return replace(
+        counted,
+        trips=health.trips + 1,
+        open_until=now + _length_s(health.trips, quarantine_s, random),
+        hangs=silent,
+        since=now,
+        lengthened=False,
+    )
+
+
+def succeeded(health: Health, *, began: float | None = None) -> Health:
+    """The health after a generation or a probe came to its end: closed and cleared.
+
+    What began before the opening does not close it. It got in while the instance still took requests; a server
+    that is being stopped ends what runs and refuses the rest, and one whose scheduler hangs goes on with the
+    models it has loaded. Closing by mistake gives every slot to readers who wait the whole bound for silence;
+    not closing costs a probe.
+
+    Args:
+        began: When the request began; None: after the opening.
+    """
+    if health.open_until is None:
+        return Health(since=health.since)
+    if _is_late(health, began):
+        return health
+    return Health(since=health.since if began is None else began)
+
+
+def to_json(health: Health) -> dict[str, Any]:
+    """The record that replicas share."""
+    return asdict(health)
+
+
+def from_json(record: Mapping[str, Any]) -> Health:
+    """The health in a record that an older or newer release may have written."""
+    given = {field.name: record.get(field.name) for field in fields(Health)}
+    return Health(**{name: value for name, value in given.items() if value is not None})
+
+
+def _is_late(health: Health, began: float | None) -> bool:
+    return began is not None and health.since is not None and began < health.since
+
+
+def _lengthened(health: Health, error: EngineError, until: float) -> Health:
+    counted = replace(
+        health,
+        failures=health.failures + 1,
+        reason=error.code,
+        hangs=health.hangs or isinstance(error, EngineTimeout),
+    )
+    if health.lengthened or health.open_until is None:
+        return counted
+    return replace(counted, open_until=max(health.open_until, until), lengthened=True)
+
+
+def _length_s(trips: int, quarantine_s: float, random: float) -> float:
+    """Doubled with each opening."""
+    times = min(2.0 ** min(max(trips, 0), 30), LONGEST)
+    return quarantine_s * times * (1 - JITTER + 2 * JITTER * random)

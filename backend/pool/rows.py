@@ -1,0 +1,113 @@
+"""What the slots are told of each instance: how many it may be given, and for which models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from backend.pool.choose import Facts
+from backend.pool.health import Health
+from backend.pool.slots.base import ANY_MODEL, Row
+
+ANY = frozenset({ANY_MODEL})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A registered instance; times are seconds of the wall clock that all replicas share.
+
+    Attributes:
+        slots: Generations it serves at once.
+        models: What it is configured to serve; empty means any.
+        draining: It finishes what runs and takes no more.
+        loading: The model that is being loaded, from the decision on until it is in memory or has failed.
+        evicts: Of the models in memory, those that must go for `loading`; None: all, if there is no room.
+        models_at_once: How many it is meant to hold in memory.
+        last_loaded_at: When its latest load ended, well or not.
+        used_at: When each model was last seen in use on it; one that is missing was not lately.
+        unloadable_until: Models that it failed to load, and when that may be tried again. Nobody waits for it
+            to load them meanwhile, or a model that does not fit would let its readers wait to the end.
+    """
+
+    slots: int
+    models: frozenset[str] = frozenset()
+    draining: bool = False
+    health: Health = field(default_factory=Health)
+    facts: Facts = field(default_factory=Facts)
+    loading: str | None = None
+    evicts: frozenset[str] | None = None
+    models_at_once: int = 1
+    last_loaded_at: float | None = None
+    used_at: Mapping[str, float] = field(default_factory=dict)
+    unloadable_until: Mapping[str, float] = field(default_factory=dict)
+
+    def healthy(self, now: float) -> bool:
+        """Whether it is given work."""
+        return not self.draining and self.health.state(now) == "closed"
+
+
+def rows(known: Mapping[str, Known], now: float) -> dict[str, Row]:
+    """A row for each instance: all its slots while it is healthy, otherwise none.
+
+    Unless nobody else is left: a model that no healthy instance could answer is tried, one request at a time, on
+    those that are avoided because they refused. One that hangs is never tried blindly; the probe does that.
+    """
+    offers = {name: _offer(k, now) for name, k in known.items()}
+    covered = _covered(known, offers, now)
+    told = {}
+    for name, k in known.items():
+        if k.healthy(now):
+            told[name] = Row(k.slots, *offers[name])
+        elif k.draining or k.health.hangs:
+            told[name] = Row(0, *offers[name])
+        else:
+            told[name] = _last_resort(*offers[name], covered)
+    return told
+
+
+def offered(known: Known) -> frozenset[str]:
+    """Models it has and may serve; `ANY_MODEL` if that is not known."""
+    if known.facts.models is None:
+        return known.models or ANY
+    return frozenset(known.facts.models) & (known.models or frozenset(known.facts.models))
+
+
+def held(known: Known) -> frozenset[str]:
+    """Models it has in memory and may serve; of no meaning where `facts.loaded` is None."""
+    loaded = known.facts.loaded or frozenset()
+    return loaded & known.models if known.models else loaded
+
+
+def leaving(known: Known) -> frozenset[str]:
+    """Models in memory that are to go for the one that is being loaded; they get no new work."""
+    loaded = known.facts.loaded or frozenset()
+    if known.loading is None or known.loading in loaded:
+        return frozenset()
+    if known.evicts is not None:
+        return known.evicts
+    return loaded if len(loaded) >= known.models_at_once else frozenset()
+
+
+def _offer(known: Known, now: float) -> tuple[frozenset[str], frozenset[str]]:
+    """Models that are ready and models that are cold."""
+    if known.facts.loaded is None:
+        return offered(known), frozenset()
+    ready = held(known) - leaving(known)
+    failing = {model for model, until in known.unloadable_until.items() if now < until}
+    return ready, offered(known) - ready - failing - ANY
+
+
+def _covered(
+    known: Mapping[str, Known], offers: Mapping[str, tuple[frozenset[str], frozenset[str]]], now: float
+) -> frozenset[str]:
+    """Models that a healthy instance answers, perhaps after loading."""
+    return frozenset[str]().union(*(ready | cold for n, (ready, cold) in offers.items() if known[n].healthy(now)))
+
+
+def _last_resort(ready: frozenset[str], cold: frozenset[str], covered: frozenset[str]) -> Row:
+    """One slot for what nobody else answers; none if there is no such model."""
+    if ANY_MODEL in covered or (ANY_MODEL in ready | cold and covered):
+        return Row(0, ready, cold)
+    if ready | cold <= covered:
+        return Row(0, ready, cold)
+    return Row(1, ready - covered, cold - covered)

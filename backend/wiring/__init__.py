@@ -1,0 +1,1 @@
+"""Settings to services: the only package that names adapters, and that opens and closes them."""

@@ -1,0 +1,77 @@
+"""A pool over scripted engines, in one process, whose keeper makes a round when it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+
+from backend.core.clock import Clock
+from backend.pool.base import Instance, InstanceState
+from backend.pool.board.memory import MemoryBoard
+from backend.pool.dispatch import Dispatcher
+from backend.pool.eta import Waits
+from backend.pool.keeper import Keeper, Pace
+from backend.pool.operating import PoolOperator
+from backend.pool.retries import RetryBudget
+from backend.pool.roster import Roster
+from backend.pool.slots.memory import MemorySlots
+from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.manual_clock import ManualClock
+
+
+@dataclass(frozen=True, slots=True)
+class APool:
+    """A pool and what it is made of."""
+
+    pool: Dispatcher
+    keeper: Keeper
+    slots: MemorySlots
+    operator: PoolOperator
+    clock: Clock
+
+    def ask(self, name: str = "g", *, model: str = "m", **more):
+        """The events of one request."""
+        return self.pool.generate(an_ask(name, **more), a_request(model=model))
+
+    async def events(self, name: str = "g", **more) -> list:
+        return [event async for event in self.ask(name, **more)]
+
+    async def instance(self, name: str) -> InstanceState:
+        return next(one for one in (await self.pool.state()).instances if one.id == name)
+
+    async def in_flight(self) -> list[int]:
+        return [one.in_flight for one in (await self.pool.state()).instances]
+
+    async def health(self) -> list[str]:
+        return [one.health for one in (await self.pool.state()).instances]
+
+    async def waiting(self) -> int:
+        return sum((await self.pool.state()).waiting.values())
+
+
+@asynccontextmanager
+async def a_pool(
+    *instances: Instance,
+    clock: Clock | None = None,
+    queue_limit: int = 512,
+    refresh_s: float = 0.001,
+    retries: RetryBudget | None = None,
+    pace: Pace | None = None,
+) -> AsyncIterator[APool]:
+    """A pool that has looked at its instances once."""
+    clock = clock or ManualClock()
+    slots, board = MemorySlots(clock, queue_limit=queue_limit, rng=Random(0)), MemoryBoard()
+
+    def make(id: str, engine: str, url: str, many: int) -> Instance:
+        return an_instance(instances[0].engine, id, slots=many, url=url)
+
+    roster = Roster(instances, board, make)
+    keeper = Keeper(roster, slots, board, clock, pace=pace)
+    await keeper.open()
+    pool = Dispatcher(keeper, slots, clock, waits=Waits(Random(0)), retries=retries, refresh_s=refresh_s)
+    try:
+        yield APool(pool, keeper, slots, PoolOperator(roster, keeper), clock)
+    finally:
+        await keeper.close()
