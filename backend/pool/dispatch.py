@@ -34,7 +34,7 @@ from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper
 from backend.pool.looking import offered
 from backend.pool.offered import merged
-from backend.pool.retries import RetryBudget
+from backend.pool.retries import Phase, Retried, RetryBudget
 from backend.pool.slots.base import Granted, Place, Slots, Ticket
 from backend.pool.standing import standing
 
@@ -51,6 +51,7 @@ class _Request:
         text: Of the answer, as the engines sent it; what another instance goes on from.
         thought: Reasoning was shown, and no answer yet.
         tag: Its turn in the queue, once it had one.
+        failed_in: When the attempt before this one failed.
     """
 
     ask: Ask
@@ -61,6 +62,7 @@ class _Request:
     tried: frozenset[str] = frozenset()
     tag: float | None = None
     instance: str = ""
+    failed_in: Phase | None = None
 
     def next(self) -> GenerationRequest:
         """What the next instance is asked: to begin, or to go on within what was allowed at first."""
@@ -77,6 +79,7 @@ class Dispatcher:
     Args:
         keeper: Has been opened, and its `run` is at work.
         refresh_s: Longest time between two looks of a waiter at its place.
+        retried: Told of every attempt after the first.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Dispatcher:
         waits: Waits,
         retries: RetryBudget | None = None,
         refresh_s: float = 0.5,
+        retried: Retried = lambda _: None,
     ) -> None:
         self._keeper = keeper
         self._slots = slots
@@ -95,6 +99,7 @@ class Dispatcher:
         self._waits = waits
         self._retries = retries or RetryBudget()
         self._refresh_s = refresh_s
+        self._retried = retried
         self._tickets: dict[str, str] = {}
 
     async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
@@ -115,6 +120,8 @@ class Dispatcher:
                 if instance is None:  # removed in this very moment
                     failure = EngineError("the model server was taken out of service")
                 else:
+                    if work.failed_in:
+                        self._retried(work.failed_in)
                     yield Assigned(instance.id, request.model, instance.engine.name)
                     async with aclosing(self._attempt(work, instance)) as events:
                         try:
@@ -129,6 +136,7 @@ class Dispatcher:
             finally:
                 held_s = self._clock.monotonic() - began if whole and began is not None else None
                 await self._leave(work, held_s)
+            work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
                 work.thought = False
                 yield Restarted(_BEGINS_ANEW)
