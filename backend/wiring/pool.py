@@ -32,6 +32,7 @@ from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper, Pace
 from backend.pool.link import Link, LinkedBoard, LinkedSlots
 from backend.pool.operating import PoolOperator
+from backend.pool.retries import Retried
 from backend.pool.roster import Roster
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
@@ -49,6 +50,7 @@ async def open_pool(
     clock: Clock,
     instances: Sequence[Instance] | None,
     background: Background,
+    retried: Retried,
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
@@ -65,7 +67,8 @@ async def open_pool(
     stack.push_async_callback(keeper.close)
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")
-    return Dispatcher(keeper, slots, clock, waits=Waits(Random())), PoolOperator(roster, keeper)  # noqa: S311
+    pool = Dispatcher(keeper, slots, clock, waits=Waits(Random()), retried=retried)  # noqa: S311
+    return pool, PoolOperator(roster, keeper)
 
 
 async def _open_slots(
