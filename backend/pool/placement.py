@@ -44,7 +44,9 @@ def loads(
             evicted to make a further copy of another.
     """
     scene = _Scene(dict(known), view, now, settle_s)
-    wanted = sorted((m for m in view.waiting if view.waiting[m]), key=lambda m: (-view.oldest_s.get(m, 0.0), m))
+    wanted = sorted(
+        (m for m in view.waiting if view.waiting[m]), key=lambda m: (-view.oldest_s.get(m, 0.0), m)
+    )
     missing = [model for model in wanted if not scene.ready_at(model)]
     scarce = [m for m in wanted if m not in missing and view.oldest_s.get(m, 0.0) > spread_after_s]
     chosen = [scene.place(model, random, further=False) for model in missing]
@@ -96,7 +98,9 @@ class _Scene:
         """What has to go for one more model: what is missed least."""
         known = self.known[name]
         loaded = known.facts.loaded or frozenset()
-        missed = sorted(loaded, key=lambda m: (self._is_last(name, m), self._waiting(m), known.used_at.get(m, 0.0), m))
+        missed = sorted(
+            loaded, key=lambda m: (self._is_last(name, m), self._waiting(m), known.used_at.get(m, 0.0), m)
+        )
         return frozenset(missed[: max(0, len(loaded) + 1 - known.models_at_once)])
 
     def _may_leave(self, name: str, victims: frozenset[str]) -> bool:

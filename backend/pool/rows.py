@@ -101,7 +101,9 @@ def _covered(
     known: Mapping[str, Known], offers: Mapping[str, tuple[frozenset[str], frozenset[str]]], now: float
 ) -> frozenset[str]:
     """Models that a healthy instance answers, perhaps after loading."""
-    return frozenset[str]().union(*(ready | cold for n, (ready, cold) in offers.items() if known[n].healthy(now)))
+    return frozenset[str]().union(
+        *(ready | cold for n, (ready, cold) in offers.items() if known[n].healthy(now))
+    )
 
 
 def _last_resort(ready: frozenset[str], cold: frozenset[str], covered: frozenset[str]) -> Row:
