@@ -40,7 +40,7 @@ class Pace:
     """How often the keeper does what, in seconds.
 
     Attributes:
-        tick_s: Between two rounds; `beat_s` while somebody waits.
+        tick_s: Between two rounds.
         look_s: Between two looks at an instance, by whichever process.
         look_timeout_s: Longest look.
         quarantine_s: First time that an instance which failed is avoided.
@@ -48,7 +48,7 @@ class Pace:
         probe: How long a probe may take; it is one token.
     """
 
-    tick_s: float = 1.0
+    tick_s: float = 0.5
     look_s: float = 5.0
     look_timeout_s: float = 2.0
     quarantine_s: float = 30.0
@@ -210,13 +210,16 @@ class Keeper:
         self._published = wanted
 
     async def _start_due(self, id: str, one: Instance) -> None:
-        state = self._health.get(id, Health()).state(self._clock.now())
+        """Look at what is well, and at what refused; probe what may be well again. One process does it for all."""
+        health = self._health.get(id, Health())
+        state = health.state(self._clock.now())
         if state == "half_open" and await self._board.lead(f"probe:{id}", self._pace.probe.first_token_s):
             self._start(f"probe:{id}", self._probe(id, one))
-        elif (
-            state == "closed" and self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s)
-        ):
-            self._start(f"look:{id}", self._look(one))
+        elif self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s):
+            if state == "closed":
+                self._start(f"look:{id}", self._look(one))
+            elif not health.hangs:
+                self._start(f"probe:{id}", self._knock(id, one))
 
     def _is_due(self, id: str) -> bool:
         return self._clock.monotonic() >= self._looked.get(id, -self._pace.look_s) + self._pace.look_s
@@ -237,6 +240,12 @@ class Keeper:
             return
         self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
         await self._publish()
+
+    async def _knock(self, id: str, one: Instance) -> None:
+        """See whether a server that refused is back, without waiting for its time: asking costs nothing."""
+        self._looked[id] = self._clock.monotonic()
+        if (await look(one, self._pace.look_timeout_s)).models is not None:
+            await self._probe(id, one)
 
     async def _probe(self, id: str, one: Instance) -> None:
         """One token, from whatever it holds; the only thing that proves an instance well again."""
