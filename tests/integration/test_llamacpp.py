@@ -61,6 +61,8 @@ async def test_an_answer_streams_to_its_end(engine, reciter):
     assert pieces[-1].finish_reason == "stop"
     assert pieces[-1].usage.completion_tokens >= 10
     assert pieces[-1].usage.prompt_tokens > len(request.question)
+    assert 0 < pieces[-1].usage.prompt_s < 60
+    assert 0 < pieces[-1].usage.completion_s < 60
 
 
 async def test_a_bounded_answer_ends_with_length(engine, babbler):

@@ -13,14 +13,15 @@ from backend.core.errors import (
     EngineTimeout,
     EngineTruncated,
     EngineUnreachable,
+    ModelMissing,
 )
 from backend.core.types import Sampling, Usage
-from backend.engines.base import Bounds, End, Endpoint, Text, Thought
-from backend.engines.dialects import LLAMA_CPP, MLX, TRANSFORMERS, VLLM
+from backend.engines.base import Bounds, End, Endpoint, Resumed, Text, Thought
+from backend.engines.dialects import COMMON, LLAMA_CPP, MLX, TRANSFORMERS, VLLM
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.infra.http import open_session
 from tests.support.asks import a_request
-from tests.support.wire import CHUNKED, DONE, OK, chunk, chunked, refusal, usage, wire_server
+from tests.support.wire import CHUNKED, DONE, HTTP10, OK, chunk, chunked, refusal, usage, wire_server
 
 QUICK = Bounds(connect_s=1.0, first_token_s=0.2, gap_s=0.1)
 
@@ -63,12 +64,126 @@ async def test_it_always_asks_for_a_stream():
 
 
 @pytest.mark.parametrize(
+    ("dialect", "asks"),
+    [
+        (LLAMA_CPP, {"continue_final_message": True, "add_generation_prompt": False}),
+        (VLLM, {"continue_final_message": True, "add_generation_prompt": False}),
+        (COMMON, {"continue_final_message": True, "add_generation_prompt": False}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+async def test_going_on_is_asked_for_by_an_open_last_message_without_thinking(dialect, asks):
+    request = a_request(
+        partial="It opens at", sampling=Sampling(temperature=0.0, max_tokens=9, thinking=True), bounds=QUICK
+    )
+    said = (OK, chunk(" at"), chunk(" nine", finish="stop"), DONE)
+    pieces, server = await answer(*said, request=request, dialect=dialect)
+    assert pieces[:-1] == [Resumed(True), Text(" nine")]
+    (body,) = server.requests
+    assert body["messages"][-1] == {"role": "assistant", "content": "It opens"}
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    assert {key: body[key] for key in asks} == asks
+
+
+@pytest.mark.parametrize("dialect", [MLX, TRANSFORMERS], ids=lambda dialect: dialect.name)
+async def test_a_server_that_closes_the_last_message_is_asked_anew_at_once(dialect):
+    request = a_request(partial="It opens at", bounds=QUICK)
+    said = (OK, chunk("It opens"), chunk(" at nine", finish="stop"), DONE)
+    pieces, server = await answer(*said, request=request, dialect=dialect)
+    assert pieces[:-1] == [Resumed(True), Text(" nine")]
+    (body,) = server.requests
+    assert [message["role"] for message in body["messages"]] == ["user"]
+    assert "continue_final_message" not in body
+
+
+async def test_a_server_that_knows_no_open_last_message_is_asked_anew():
+    request = a_request(partial="It opens at", bounds=QUICK)
+    refused = refusal(422, {"detail": "Unexpected fields in the request: {'continue_final_message'}"})
+    async with wire_server(refused) as server, open_session() as session:
+        with pytest.raises(EngineRejected):
+            await anext(OpenAICompatEngine(session).generate(Endpoint(server.url), request))
+    assert [len(body["messages"]) for body in server.requests] == [2, 1]
+
+
+async def test_the_length_of_every_request_is_told_in_advance():
+    _, server = await answer(OK, chunk("a", finish="stop"), DONE)
+    assert "transfer-encoding" not in server.headers[0]
+    assert int(server.headers[0]["content-length"]) > 0
+
+
+@pytest.mark.parametrize(
     ("dialect", "field"), [(LLAMA_CPP, "reasoning_content"), (VLLM, "reasoning"), (MLX, "reasoning")]
 )
 async def test_reasoning_is_told_apart(dialect, field):
     said = (OK, chunk(delta={field: "hm"}), chunk("yes"), chunk(finish="stop"), DONE)
     pieces, _ = await answer(*said, dialect=dialect)
     assert pieces[:-1] == [Thought("hm"), Text("yes")]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_of_an_unknown_server_every_spelling_of_reasoning_is_understood(field):
+    said = (OK, chunk(delta={field: "hm"}), chunk("yes", delta={field: None}), chunk(finish="stop"), DONE)
+    pieces, _ = await answer(*said)
+    assert pieces[:-1] == [Thought("hm"), Text("yes")]
+
+
+@pytest.mark.parametrize("dialect", [VLLM, COMMON], ids=lambda dialect: dialect.name)
+async def test_reasoning_under_two_names_is_said_once(dialect):
+    said = (
+        OK,
+        chunk(delta={"reasoning": "hm", "reasoning_content": "hm"}),
+        chunk("yes", finish="stop"),
+        DONE,
+    )
+    pieces, _ = await answer(*said, dialect=dialect)
+    assert pieces[:-1] == [Thought("hm"), Text("yes")]
+
+
+async def test_what_llama_cpp_sends_is_understood_to_the_last_figure():
+    timings = {"cache_n": 10, "prompt_n": 4, "prompt_ms": 250.0, "predicted_n": 2, "predicted_ms": 40.5}
+    counts = {"prompt_tokens": 14, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 10}}
+    said = (
+        *(OK, b'data: {"choices":[{"finish_reason":null,"delta":{"role":"assistant","content":null}}]}\n\n'),
+        *(chunk("It opens."), b": ping\n\n", chunk(finish="stop")),
+        *(
+            b"data: " + json.dumps({"choices": [], "usage": counts, "timings": timings}).encode(),
+            b"\n\n",
+            DONE,
+        ),
+    )
+    pieces, _ = await answer(*said, dialect=LLAMA_CPP)
+    assert pieces == [Text("It opens."), End("stop", Usage(14, 2, prompt_s=0.25, completion_s=0.0405))]
+
+
+async def test_durations_without_counts_are_kept():
+    timings = {"prompt_ms": 250.0, "predicted_ms": 40.5}
+    pieces, _ = await answer(OK, chunk("a", finish="stop", timings=timings), usage(7, 2), DONE)
+    assert pieces[-1] == End("stop", Usage(7, 2, prompt_s=0.25, completion_s=0.0405))
+
+
+async def test_what_vllm_sends_is_understood():
+    said = (
+        *(OK, chunk("", delta={"role": "assistant"}, usage=None), chunk("It opens.", usage=None)),
+        b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n',
+        *(usage(14, 2), DONE),
+    )
+    pieces, _ = await answer(*said, dialect=VLLM)
+    assert pieces == [Text("It opens."), End("stop", Usage(14, 2))]
+
+
+async def test_what_mlx_sends_is_understood_to_the_end_of_its_connection():
+    said = (
+        *(
+            HTTP10,
+            b": keepalive 0/900\n\n",
+            0.01,
+            b": keepalive 512/900\n\n",
+            chunk(delta={"reasoning": "hm"}),
+        ),
+        *(chunk("It opens."), chunk("", finish="length"), usage(900, 3), DONE),
+    )
+    pieces, _ = await answer(*said, dialect=MLX)
+    assert pieces == [Thought("hm"), Text("It opens."), End("length", Usage(900, 3))]
 
 
 async def test_tags_at_the_start_are_reasoning_even_when_cut():
@@ -105,6 +220,9 @@ FAILURES = {
     "an end without a finish reason": ((OK, chunk("a")), "eof", EngineTruncated),
     "done without a finish reason": ((OK, chunk("a"), DONE), "eof", EngineTruncated),
     "an abort": ((OK, chunk("a", finish="abort"), DONE), "eof", EngineTruncated),
+    "an error for a finish": ((OK, chunk("a", finish="error"), DONE), "eof", EngineError),
+    "the end of a connection without a length": ((HTTP10, chunk("a")), "eof", EngineTruncated),
+    "comments on a connection without a length": ((HTTP10, b": keepalive 1/2\n\n"), "eof", EngineTruncated),
     "a tool call": ((OK, chunk(finish="tool_calls"), DONE), "eof", EngineError),
     "a reset in the middle": ((OK, chunk("a"), 0.05), "reset", EngineTruncated),
     "a reset of a chunked body": ((CHUNKED, *chunked(chunk("a")), 0.05), "reset", EngineTruncated),
@@ -115,6 +233,13 @@ FAILURES = {
         (OK, b'data: {"error":{"message":"x","code":500}}\n\n', DONE),
         "eof",
         EngineError,
+    ),
+    "an error of one word in the stream": ((OK, b'data: {"error": "CUDA"}\n\n'), "eof", EngineError),
+    "an error in a field of its own": ((OK, b'error: {"code":500,"message":"x"}\n\n'), "eof", EngineError),
+    "an overflow in the stream": (
+        (OK, b'data: {"error":{"type":"exceed_context_size_error","code":400}}\n\n', DONE),
+        "eof",
+        ContextOverflow,
     ),
     "an error object": ((OK, b'data: {"object":"error","message":"x"}\n\n'), "eof", EngineError),
     "no JSON": ((OK, b"data: {oops\n\n"), "eof", EngineError),
@@ -137,6 +262,22 @@ FAILURES = {
     "a wrong key": ((refusal(401, {"error": {"code": 401}}),), "eof", EngineRejected),
     "a redirect": ((refusal(302, b""),), "eof", EngineRejected),
     "a bad request": ((refusal(400, {"error": "nope"}),), "eof", EngineRejected),
+    "a model that cannot be loaded on MLX": (
+        (HTTP10.replace(b"200 OK", b"404 Not Found"), b'{"error": "Repository Not Found"}'),
+        "eof",
+        ModelMissing,
+    ),
+    "a model that is not there on vLLM": (
+        (refusal(404, {"error": {"message": "The model `x` does not exist.", "type": "NotFoundError"}}),),
+        "eof",
+        ModelMissing,
+    ),
+    "a missing length on MLX": ((refusal(411, b""),), "eof", EngineRejected),
+    "a long prompt that vLLM compares to another length": (
+        (refusal(400, {"error": {"message": "The prompt is longer than the maximum model length of 9."}}),),
+        "eof",
+        ContextOverflow,
+    ),
     "a long prompt on llama.cpp": (
         (refusal(400, {"error": {"code": 400, "type": "exceed_context_size_error", "n_ctx": 9}}),),
         "eof",

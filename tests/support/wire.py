@@ -11,6 +11,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
+HTTP10 = b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+"""Its end is the end of the connection."""
+
 
 @dataclass
 class WireServer:
