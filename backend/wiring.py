@@ -29,6 +29,7 @@ from backend.embedding.fetch import from_hub
 from backend.embedding.local_onnx import OnnxEncoder
 from backend.embedding.models import Model, find, local_folder
 from backend.engines.base import Endpoint, Engine
+from backend.engines.dialects import DIALECTS
 from backend.engines.extractive import ExtractiveEngine
 from backend.engines.ollama import OllamaEngine
 from backend.engines.openai_compat import OpenAICompatEngine
@@ -261,7 +262,7 @@ def _instances(settings: Settings, session: aiohttp.ClientSession) -> Sequence[I
     key = section.openai_api_key.get_secret_value()
     served: list[tuple[Engine, Endpoint]] = []
     if section.backend in ("auto", "openai"):
-        openai = OpenAICompatEngine(session)
+        openai = OpenAICompatEngine(session, dialect=DIALECTS[section.openai_dialect])
         served += [(openai, Endpoint(url, key)) for url in section.openai_urls]
     if section.backend in ("auto", "ollama"):
         ollama = OllamaEngine(
