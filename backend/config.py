@@ -159,6 +159,9 @@ class Engine(Section):
     openai_urls: Urls = Field(
         (), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`."
     )
+    openai_dialect: Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"] = Field(
+        "openai", description="What those servers are; `openai`: llama.cpp, vLLM and MLX in any mixture."
+    )
     openai_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of those servers.")
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
     slots: int = Field(1, ge=1, description="Generations an instance serves at once.")

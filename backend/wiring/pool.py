@@ -16,6 +16,7 @@ from backend.core.aio import Background
 from backend.core.clock import Clock
 from backend.core.errors import InvalidRequest
 from backend.engines.base import Endpoint, Engine
+from backend.engines.dialects import DIALECTS
 from backend.engines.ollama import OllamaEngine
 from backend.engines.ollama_control import ControlBounds, OllamaControl
 from backend.engines.openai_compat import OpenAICompatEngine
@@ -88,7 +89,7 @@ async def _open_slots(
 def _engines(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Engine]:
     section = settings.engine
     return {
-        "openai": OpenAICompatEngine(session),
+        "openai": OpenAICompatEngine(session, dialect=DIALECTS[section.openai_dialect]),
         "ollama": OllamaEngine(
             session,
             context_tokens=section.context_tokens,
