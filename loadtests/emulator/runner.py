@@ -244,7 +244,6 @@ class Runner:
             if generation.freeze is not None and not generation.freeze[0]:
                 generation.frozen_until_s = now_s + generation.freeze[1]
                 return
-            self._truth.event("first_token", generation.record.id, model=self.model.name)
             self._token(generation, now_s)
 
     def _token(self, generation: Generation, now_s: float) -> None:
@@ -255,6 +254,9 @@ class Runner:
         if generation.cancelled:
             generation.record.tokens += 1
             return
+        is_first = not generation.output
         end = generation.next_token(now_s)
+        if is_first and generation.output:
+            self._truth.event("first_token", generation.record.id, model=self.model.name)
         if end is not None:
             self._free_slot(generation, end)

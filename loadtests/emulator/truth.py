@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ class Record:
     Attributes:
         tokens: Generated, whether or not somebody read them.
         tokens_after_gone: Of those, after the client had gone: the proof that cancelling works.
+        options: As the model server got them, or as OpenAI's dialect was translated.
         outcome: open, done, error, refused, gone, or the kind of the fault that ended it.
     """
 
@@ -36,6 +38,7 @@ class Record:
     tokens: int = 0
     tokens_after_gone: int = 0
     objects: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
     outcome: str = "open"
 
 
@@ -70,9 +73,10 @@ class Truth:
         return record
 
     def event(self, kind: str, request: int | None = None, **more: Any) -> None:
-        """Something happened."""
+        """Something happened: `at_s` in emulated time, `mono_s` on the clock all processes here share."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         about = {"id": next(self._event_ids), "at_s": round(self.now(), 6), "event": kind}
+        about["mono_s"] = round(time.monotonic(), 6)
         if request is not None:
             about["request"] = request
         self.events.append(about | more)
