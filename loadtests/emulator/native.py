@@ -16,6 +16,7 @@ from loadtests.emulator.models import Model
 from loadtests.emulator.options import BadOption, checked, runner_options
 from loadtests.emulator.replies import Prompted
 from loadtests.emulator.tokens import message_tokens, tokenise
+from loadtests.emulator.truth import QUESTION_KEPT
 from loadtests.emulator.wire import JSON, Outcome
 
 LEVELS = ("low", "medium", "high", "max")
@@ -65,6 +66,7 @@ def chat_job(call: Call, model: Model, body: Mapping[str, Any], messages: Sequen
     last = messages[-1] if messages else {}
     prefill = str(last.get("content") or "") if last.get("role") == "assistant" else ""
     question = next((str(m.get("content") or "") for m in reversed(messages) if m.get("role") == "user"), "")
+    call.record.question = question[:QUESTION_KEPT]
     told = messages[:-1] if prefill else messages
     asked = Prompted(
         model.name,

@@ -12,7 +12,7 @@ import orjson
 
 from loadtests.emulator.tokens import tokenise
 
-Mode = Literal["words", "echo", "script", "recite", "endless"]
+Mode = Literal["words", "echo", "script", "recite", "count", "endless"]
 
 _WORDS = re.findall(
     r"\w+",
@@ -28,6 +28,7 @@ _THOUGHT = (
     "The question asks for facts. The extracts are numbered, so I look for those that bear on it first."
 )
 _EXTRACT = re.compile(r'<extract n="(\d+)">\n[^\n]*\n(.*?)\n</extract>', re.DOTALL)
+_COUNT = re.compile(r"\bcount to (\d+)\b")
 _NUMBERED = re.compile(r"^\s*\[(\d+)\][:.]?\s+(.+?)(?=\n\s*\[\d+\]|\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -136,6 +137,9 @@ class ReplySource:
             return Script('{"answer": "yes"}', thought)
         if self.mode == "echo":
             return Script(asked.question, thought)
+        if self.mode == "count":
+            found = _COUNT.search(asked.question)
+            return Script(" ".join(map(str, range(1, int(found[1]) + 1 if found else 11))), thought)
         if self.mode == "recite":
             return Script(_recital(asked.prompt), thought)
         if self.mode == "endless":

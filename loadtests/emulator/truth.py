@@ -11,6 +11,7 @@ from typing import Any
 
 EVENTS_KEPT = 100_000
 REQUESTS_KEPT = 20_000
+QUESTION_KEPT = 80
 
 
 @dataclass(slots=True)
@@ -20,6 +21,7 @@ class Record:
     Attributes:
         tokens: Generated, whether or not somebody read them.
         tokens_after_gone: Of those, after the client had gone: the proof that cancelling works.
+        question: How the last message of the user begins: tells whose request it is.
         options: As the model server got them, or as OpenAI's dialect was translated.
         outcome: open, done, error, refused, gone, or the kind of the fault that ended it.
     """
@@ -38,6 +40,7 @@ class Record:
     tokens: int = 0
     tokens_after_gone: int = 0
     objects: int = 0
+    question: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     outcome: str = "open"
 

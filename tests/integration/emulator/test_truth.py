@@ -77,6 +77,14 @@ async def test_a_record_holds_the_options_that_the_engine_was_given():
     assert openai["options"] == {"temperature": 1.0, "top_p": 1.0}
 
 
+async def test_a_record_tells_whose_request_it_was():
+    async with emulator(time_scale=0, reply="Nine.") as server:
+        turns = [{"role": "user", "content": "17 count to 3"}, {"role": "assistant", "content": "1"}]
+        await answer(server.url, "/api/chat", chat(stream=False, messages=turns))
+        (record,) = await server.requests()
+    assert record["question"] == "17 count to 3"
+
+
 async def test_openais_dialect_keeps_a_temperature_that_was_named():
     async with emulator(time_scale=0, reply="Nine.") as server:
         await answer(server.url, "/v1/chat/completions", chat(temperature=0.2, max_tokens=5))

@@ -164,6 +164,15 @@ def test_a_reply_goes_on_where_the_prefill_ends(behaviour, cut_at):
     assert begun + rest in (whole, whole.replace(begun + " ", begun, 1))
 
 
+@pytest.mark.parametrize("begun", ["", "1 2 3", "1 2 3 4 5 6"])
+def test_a_count_has_as_many_tokens_as_it_is_asked_for_and_goes_on_where_it_was(begun):
+    asked = Prompted("m", "17 count to 250 please", "", prefill=begun)
+    tokens = ReplySource("count").reply(asked, "continue", 0).tokens
+    numbers = (begun + "".join(tokens)).split()
+    assert numbers == [str(n) for n in range(1, 251)]
+    assert len(tokens) == 250 - len(begun.split())
+
+
 def test_a_script_is_chosen_by_the_question():
     source = ReplySource().updated({"scripts": [{"when": "hall", "content": "nine"}, "what?"]})
     assert "".join(source.reply(Prompted("m", "the hall?", "x"), "continue", 0).tokens) == "nine"
