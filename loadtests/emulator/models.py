@@ -117,9 +117,10 @@ def _read(entry: Mapping[str, Any]) -> Model:
     if "name" not in entry:
         raise ValueError("a model has a name")
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
-    if "speeds" in changes:
-        changes["speeds"] = Speeds.read(changes["speeds"])
-    return model(changes.pop("name"), **changes)
+    if "speeds" in entry:
+        changes["speeds"] = Speeds.read(entry["speeds"])
+    del changes["name"]
+    return model(str(entry["name"]), **changes)
 
 
 class ModelTable:

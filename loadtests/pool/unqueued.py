@@ -1,0 +1,71 @@
+"""Balancers as they are in the field: each process chooses by what it knows itself, and sends at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from backend.core.clock import Clock
+from backend.core.errors import DeadlineExceeded, NoInstance
+from backend.engines.base import GenerationRequest
+from backend.pool.base import Ask, Assigned, Instance, PoolEvent
+
+Choice = Callable[[Sequence[Instance], Counter[str]], Instance]
+"""Picks one of the instances that serve the model; the counter holds this process's own requests on each."""
+
+
+def least_loaded(rng: random.Random) -> Choice:
+    """The one with the fewest of this process's requests per slot, drawn among equals."""
+
+    def choose(instances: Sequence[Instance], mine: Counter[str]) -> Instance:
+        return min(instances, key=lambda i: (mine[i.id] / i.slots, rng.random()))
+
+    return choose
+
+
+def in_turns() -> Choice:
+    """One after the other."""
+    turns = itertools.count()
+    return lambda instances, _: instances[next(turns) % len(instances)]
+
+
+def at_random(rng: random.Random) -> Choice:
+    return lambda instances, _: rng.choice(instances)
+
+
+class Unqueued:
+    """A pool without a queue and without slots: what does not fit waits inside the instance."""
+
+    def __init__(self, instances: Sequence[Instance], choose: Choice, clock: Clock) -> None:
+        self._instances = instances
+        self._choose = choose
+        self._clock = clock
+        self._mine: Counter[str] = Counter()
+
+    async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
+        """The events of one attempt.
+
+        Raises:
+            NoInstance: None serves the model.
+            DeadlineExceeded: `ask.deadline` passed.
+            EngineError: The instance failed.
+        """
+        able = [i for i in self._instances if not i.models or request.model in i.models]
+        if not able:
+            raise NoInstance("no instance serves this model")
+        instance = self._choose(able, self._mine)
+        self._mine[instance.id] += 1
+        try:
+            async with asyncio.timeout(ask.deadline - self._clock.monotonic()):
+                yield Assigned(instance.id, request.model, instance.engine.name)
+                async with aclosing(instance.engine.generate(instance.endpoint, request)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+        except TimeoutError as exc:
+            raise DeadlineExceeded("the answer took too long") from exc
+        finally:
+            self._mine[instance.id] -= 1
