@@ -138,8 +138,7 @@ class ReplySource:
         if self.mode == "echo":
             return Script(asked.question, thought)
         if self.mode == "count":
-            found = _COUNT.search(asked.question)
-            return Script(" ".join(map(str, range(1, int(found[1]) + 1 if found else 11))), thought)
+            return Script(_counted(asked.question), thought)
         if self.mode == "recite":
             return Script(_recital(asked.prompt), thought)
         if self.mode == "endless":
@@ -165,6 +164,11 @@ def _sentences(words: int, rng: random.Random) -> str:
         sentences.append(sentence[0].upper() + sentence[1:] + ".")
         words -= take
     return " ".join(sentences)
+
+
+def _counted(question: str) -> str:
+    wanted = _COUNT.search(question)
+    return " ".join(map(str, range(1, int(wanted[1]) + 1 if wanted else 11)))
 
 
 def _recital(prompt: str) -> str:

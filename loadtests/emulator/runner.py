@@ -195,13 +195,12 @@ class Runner:
         """When this step ends.
 
         Counted from when the last one should have ended, so that a late timer costs no throughput: the GPU
-        this stands for would not have waited for our event loop.
+        this stands for would not have waited for our event loop. What can not be caught up is noted as lost.
         """
-        begun = (
-            self._ideal_s
-            if self._ideal_s is not None and now_s - self._ideal_s < self._clock.lag_s
-            else now_s
-        )
+        begun = now_s if self._ideal_s is None else self._ideal_s
+        if now_s - begun >= self._clock.lag_s:
+            self._truth.lost_s += now_s - begun
+            begun = now_s
         self._ideal_s = begun + self._step_s(prompt_tokens, busy)
         return self._ideal_s
 

@@ -56,13 +56,19 @@ class Peaks:
 
 @dataclass(slots=True)
 class Truth:
-    """Written by every part, read by the control port and by tests."""
+    """Written by every part, read by the control port and by tests.
+
+    Attributes:
+        lost_s: Emulated time in which a runner stood still because this process did not get to run. A load
+            test with much of it has measured its own machine.
+    """
 
     now: Callable[[], float]
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     records: dict[int, Record] = field(default_factory=dict)
     peaks: dict[str, Peaks] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    lost_s: float = 0.0
     _event_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _request_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -102,6 +108,7 @@ class Truth:
             "open": sum(r.outcome == "open" for r in records),
             "peaks": {name: asdict(peaks) for name, peaks in self.peaks.items()},
             "events": dict(self.counts),
+            "lost_s": self.lost_s,
         }
 
     def reset(self) -> None:
@@ -110,3 +117,4 @@ class Truth:
         self.records = {i: r for i, r in self.records.items() if r.outcome == "open"}
         self.peaks.clear()
         self.counts.clear()
+        self.lost_s = 0.0

@@ -16,7 +16,8 @@ from backend.core.clock import SystemClock
 from backend.engines.base import Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance, PoolEvent
 from backend.pool.memory import MemoryPool
-from loadtests.pool.unqueued import Unqueued, at_random, in_turns, least_loaded
+from loadtests.pool.choices import AtRandom, InTurns, LeastLoaded
+from loadtests.pool.unqueued import Unqueued
 
 
 class Contender(Protocol):
@@ -55,24 +56,24 @@ def factory(name: str) -> Factory:
 @asynccontextmanager
 async def naive(site: Site) -> AsyncIterator[Contender]:
     """Least loaded by this process's own count."""
-    yield Unqueued(site.instances, least_loaded(random.Random(site.process)), SystemClock())
+    yield Unqueued(site.instances, LeastLoaded(random.Random(site.process)), SystemClock())
 
 
 @asynccontextmanager
 async def round_robin(site: Site) -> AsyncIterator[Contender]:
-    yield Unqueued(site.instances, in_turns(), SystemClock())
+    yield Unqueued(site.instances, InTurns(), SystemClock())
 
 
 @asynccontextmanager
 async def random_choice(site: Site) -> AsyncIterator[Contender]:
-    yield Unqueued(site.instances, at_random(random.Random(site.process)), SystemClock())
+    yield Unqueued(site.instances, AtRandom(random.Random(site.process)), SystemClock())
 
 
 @asynccontextmanager
 async def nginx(site: Site) -> AsyncIterator[Contender]:
     """All goes to the proxy, which chooses."""
     front = replace(site.instances[0], id="nginx", endpoint=Endpoint(site.front_url), models=frozenset())
-    yield Unqueued((front,), in_turns(), SystemClock())
+    yield Unqueued((front,), InTurns(), SystemClock())
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from loadtests.pool.attempts import Attempt, attempts_of
@@ -26,24 +26,23 @@ class Running:
     url: str
     control: str
     pid: int
-    _seen: dict[str, int] = field(default_factory=lambda: {"events": 0, "requests": 0})
 
-    def load(self) -> None:
-        """Have all its models in memory, with the options that every request will have."""
+    def begin_anew(self) -> None:
+        """No faults, no past, and no prompt in its slots' memory: the same ones come again in every run.
+
+        All its models are in memory then, with the options that every request will have.
+        """
+        _ask(f"{self.control}/__emu/reset", {})
         for model in self.machine.models:
             options = {"num_ctx": CONTEXT_TOKENS}
             _ask(
                 f"{self.url}/api/chat", {"model": model, "messages": [], "keep_alive": -1, "options": options}
             )
 
-    def forget(self) -> None:
-        """What was before does not count."""
-        self._since("events")
-        self._since("requests")
-
     def attempts(self) -> list[Attempt]:
-        """The requests since `forget`, and no longer new after this."""
-        return attempts_of(self.machine.id, self._since("events"), self._since("requests"))
+        """The requests since `begin_anew`."""
+        events = _ask(f"{self.control}/__emu/events")["events"]
+        return attempts_of(self.machine.id, events, _ask(f"{self.control}/__emu/requests")["requests"])
 
     def fault(self, kind: str, **params: Any) -> None:
         """Switch a fault on."""
@@ -57,15 +56,18 @@ class Running:
         """Requests it still works on."""
         return int(_ask(f"{self.control}/__emu/state")["totals"]["open"])
 
-    def _since(self, what: str) -> list[dict[str, Any]]:
-        found = _ask(f"{self.control}/__emu/{what}?since={self._seen[what]}")[what]
-        self._seen[what] = max((row["id"] for row in found), default=self._seen[what])
-        return list(found)
+    def cached_tokens(self) -> int:
+        """Prompt tokens since `begin_anew` that a slot knew already."""
+        return sum(r["cached_tokens"] for r in _ask(f"{self.control}/__emu/requests")["requests"])
+
+    def lost_s(self) -> float:
+        """Time that it lost since `begin_anew`, because this machine was too busy to emulate it."""
+        return float(_ask(f"{self.control}/__emu/state")["totals"]["lost_s"])
 
 
 @contextmanager
 def fleet(machines: Sequence[Machine]) -> Iterator[list[Running]]:
-    """An emulator for each machine, its models loaded; ended at the end."""
+    """An emulator for each machine, ready to serve; ended at the end."""
     with ExitStack() as stack:
         children = [stack.enter_context(_emulator(machine)) for machine in machines]
         running = []
@@ -73,7 +75,7 @@ def fleet(machines: Sequence[Machine]) -> Iterator[list[Running]]:
             assert child.stdout is not None
             running.append(Running(machine, **json.loads(child.stdout.readline())))
         for instance in running:
-            instance.load()
+            instance.begin_anew()
         yield running
 
 

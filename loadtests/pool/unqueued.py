@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from backend.core.clock import Clock
 from backend.core.errors import DeadlineExceeded, NoInstance
 from backend.engines.base import GenerationRequest
 from backend.pool.base import Ask, Assigned, Instance, PoolEvent
-
-Choice = Callable[[Sequence[Instance], Counter[str]], Instance]
-"""Picks one of the instances that serve the model; the counter holds this process's own requests on each."""
-
-
-def least_loaded(rng: random.Random) -> Choice:
-    """The one with the fewest of this process's requests per slot, drawn among equals."""
-
-    def choose(instances: Sequence[Instance], mine: Counter[str]) -> Instance:
-        return min(instances, key=lambda i: (mine[i.id] / i.slots, rng.random()))
-
-    return choose
-
-
-def in_turns() -> Choice:
-    """One after the other."""
-    turns = itertools.count()
-    return lambda instances, _: instances[next(turns) % len(instances)]
-
-
-def at_random(rng: random.Random) -> Choice:
-    return lambda instances, _: rng.choice(instances)
+from loadtests.pool.choices import Choice
 
 
 class Unqueued:
@@ -55,9 +32,9 @@ class Unqueued:
             EngineError: The instance failed.
         """
         able = [i for i in self._instances if not i.models or request.model in i.models]
-        if not able:
+        instance = self._choose(able, self._mine) if able else None
+        if instance is None:
             raise NoInstance("no instance serves this model")
-        instance = self._choose(able, self._mine)
         self._mine[instance.id] += 1
         try:
             async with asyncio.timeout(ask.deadline - self._clock.monotonic()):

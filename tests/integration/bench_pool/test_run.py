@@ -21,7 +21,7 @@ def running():
 
 def played(running, contender, *, processes=2, front_url="", within_s=60.0):
     for instance in running:
-        instance.forget()
+        instance.begin_anew()
     job = Job(f"loadtests.pool.contenders:{contender}", 0, addresses(running), (), "", front_url=front_url)
     with crew(job, ARRIVALS, processes) as clients:
         start_s = clients.begin()
@@ -36,6 +36,7 @@ def test_every_request_is_answered_whole_and_known_to_both_sides(running, conten
     assert {r.outcome for r in records} == {"done"}
     assert [(r.lost, r.twice) for r in records] == [(0, 0)] * 12
     assert {r.process for r in records} == set(range(processes))
+    assert sum(instance.cached_tokens() for instance in running) < 2 * len(ARRIVALS)
     where = {a.arrival: a for a in attempts}
     assert len(attempts) == len(where) == 12
     for r in records:

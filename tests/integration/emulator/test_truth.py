@@ -77,6 +77,17 @@ async def test_a_record_holds_the_options_that_the_engine_was_given():
     assert openai["options"] == {"temperature": 1.0, "top_p": 1.0}
 
 
+async def test_time_that_the_emulator_itself_lost_is_confessed():
+    async with emulator(time_scale=1, reply={"mode": "endless"}) as server:
+        async with raw(server.url, "/api/chat", chat()) as it:
+            await it.read_head()
+            time.sleep(1.0)  # the whole process stands still, as on a machine that is too busy
+            await it.chunk()
+            assert 0.5 < (await server.state())["totals"]["lost_s"] < 5.0
+        await server.reset()
+        assert (await server.state())["totals"]["lost_s"] == 0.0
+
+
 async def test_a_record_tells_whose_request_it_was():
     async with emulator(time_scale=0, reply="Nine.") as server:
         turns = [{"role": "user", "content": "17 count to 3"}, {"role": "assistant", "content": "1"}]
