@@ -23,6 +23,7 @@ class Knobs:
         context_length: 0: automatic, 4096.
         vram_bytes: 0: no limit is emulated.
         vram_recovery_s: Wait after an unload, 0 to 5.
+        one_gpu: Models busy at the same time slow each other down; otherwise each has a GPU to itself.
         host_cache_mib: Room for sequences taken out of their slots; 0: none.
         time_scale: Real seconds to an emulated one; 0: a simulation, instant and deterministic.
         pull_bytes_per_s: How fast `/api/pull` seems to be.
@@ -38,6 +39,7 @@ class Knobs:
     context_length: int = 0
     vram_bytes: int = 0
     vram_recovery_s: float = 0.0
+    one_gpu: bool = False
     host_cache_mib: int = 8192
     version: str = "0.33.0"
     seed: int = 0
@@ -66,6 +68,8 @@ class Knobs:
                 known[name] = self.reply.updated(value)
             elif name == "models":
                 known[name] = read_models(value)
+            elif kinds[name] is bool:
+                known[name] = str(value).lower() in ("1", "true", "yes")
             else:
                 known[name] = kinds[name](value)
         return replace(self, **known)

@@ -243,6 +243,8 @@ class Scheduler:
         runner = Runner(
             ask.model, ask.wanted, self._place(ask.model, num_ctx), self._clock, self._faults, self._truth
         )
+        if self.knobs.one_gpu:
+            runner.rivals = lambda: sum(bool(other.active) for other in self.loaded.values())
         runner.keep_alive_s = self.knobs.keep_alive_s
         if runner.keep_alive_s < 0:
             runner.keep_alive_s = FOR_EVER_S

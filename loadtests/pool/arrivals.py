@@ -114,6 +114,14 @@ def asked(
     ]
 
 
+def all_at_once(rows: Sequence[Row], model: str, *, subjects: int, each: int) -> list[Arrival]:
+    """So many equal subjects that each send so many requests at the same moment, in alternating order."""
+    return [
+        Arrival(number, 0.0, row.prompt_tokens, row.output_tokens, model, f"equal-{number % subjects}")
+        for number, row in enumerate(rows[: subjects * each], start=1)
+    ]
+
+
 def one_greedy(
     rows: Sequence[Row], model: str, *, at_once: int, others: int, every_s: float, seconds: float
 ) -> list[Arrival]:

@@ -18,7 +18,7 @@ class Figures:
 
     Attributes:
         asked: Requests that arrived in the window; `outcomes` is how those ended.
-        tokens_per_s: Tokens of whole answers that ended in the window.
+        answers_per_s: Whole answers that ended in the window; `tokens_per_s` is their tokens.
         good_per_s: Requests of the window answered whole, their first token within the patience of a reader.
         first_s: 50th, 95th and 99th percentile of the time to the first token.
         refused_s: 99th percentile of the time until a refusal; NaN without any.
@@ -30,6 +30,7 @@ class Figures:
 
     asked: int
     outcomes: Mapping[str, int]
+    answers_per_s: float
     tokens_per_s: float
     good_per_s: float
     first_s: tuple[float, float, float]
@@ -62,6 +63,7 @@ def figures(
     return Figures(
         asked=len(asked),
         outcomes=Counter(r.outcome for r in asked),
+        answers_per_s=len(ended) / seconds,
         tokens_per_s=sum(r.output_tokens for r in ended) / seconds,
         good_per_s=sum(_is_good(r, patience_s) for r in asked) / seconds,
         first_s=(percentile(firsts, 50), percentile(firsts, 95), percentile(firsts, 99)),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from loadtests.emulator.presets import PRESETS
 from loadtests.emulator.speeds import Speeds
+from loadtests.pool.flow import most_served
 
 MODEL = "llama3.1:8b"
 
@@ -53,6 +54,7 @@ class Machine:
             "num_parallel": self.slots,
             "max_loaded": len(self.models),
             "keep_alive_s": -1,
+            "one_gpu": True,
             "reply": {"mode": "count"},
             "preset": "paced-5ms",
         }
@@ -65,3 +67,12 @@ def seconds_of(machines: Iterable[Machine], prompt_tokens: float, output_tokens:
 
 def slots_of(machines: Sequence[Machine]) -> dict[str, int]:
     return {machine.id: machine.slots for machine in machines}
+
+
+def most_per_s(
+    machines: Sequence[Machine], asked_per_s: Mapping[str, float], prompt_tokens: float, output_tokens: float
+) -> float:
+    """The fluid optimum: most requests a second of those `asked_per_s` (by model), all of one mean length."""
+    room = {machine.id: 1 / machine.request_s(prompt_tokens, output_tokens) for machine in machines}
+    models = {machine.id: machine.models for machine in machines}
+    return most_served(asked_per_s, room, lambda model, machine: model in models[machine])

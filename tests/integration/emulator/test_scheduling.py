@@ -204,6 +204,15 @@ async def test_a_model_larger_than_the_gpu_spills_and_slows():
     assert slow["eval_duration"] / (slow["eval_count"] - 1) == pytest.approx(1e9 / (130 * 0.08), rel=0.01)
 
 
+@pytest.mark.parametrize(("one_gpu", "factor"), [(False, 1), (True, 2)])
+async def test_two_busy_models_share_one_gpu_if_they_are_told_so(one_gpu, factor):
+    async with emulator(time_scale=0, models=(TWO, OTHER), reply="word " * 100, one_gpu=one_gpu) as server:
+        for name in ("two", "other"):
+            await whole(server, chat(model=name, messages=[]))
+        got = await asyncio.gather(*(whole(server, chat(model=name)) for name in ("two", "other")))
+    assert got[0]["eval_duration"] == pytest.approx(factor * 100 / 100 * 1e9, rel=0.1)
+
+
 async def test_embeddings_are_read_one_by_one_whatever_the_slots():
     async with emulator(time_scale=0, num_parallel=8) as server:
         body = {"model": "nomic-embed-text", "input": ["word " * 100] * 16}

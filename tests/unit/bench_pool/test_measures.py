@@ -8,6 +8,7 @@ from loadtests.pool.figures import figures
 from loadtests.pool.honesty import kept, naive_kept
 from loadtests.pool.idle import Idleness, idleness
 from loadtests.pool.records import Record, Told, read_records, to_line
+from loadtests.pool.shares import jain_of_backlogged, waits_beside_ideal
 
 SLOTS = {"a": 2, "b": 1}
 
@@ -131,6 +132,22 @@ def test_the_naive_estimate_is_place_times_mean_over_slots():
 def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed():
     assert [percentile([1, 6], q) for q in (0, 50, 51, 100)] == [1, 1, 6, 6]
     assert [percentile(range(1, 101), q) for q in (1, 50, 95, 99, 100)] == [1, 50, 95, 99, 100]
+
+
+def test_the_modest_wait_as_long_as_under_an_ideal_scheduler_or_longer():
+    subjects = ["greedy", "greedy", "greedy", "modest"]
+    records = [record(n, float(n == 4), 9, subject=s) for n, s in enumerate(subjects, start=1)]
+    in_order = [attempt(n, "b", 0, 2 * (n - 1), 2 * n) for n in (1, 2, 3, 4)]
+    found = waits_beside_ideal(records, in_order, 1, lambda s: s == "modest")
+    assert (found.real_s, found.ideal_s) == (5, 1)
+
+
+def test_shares_of_equals_are_counted_until_the_first_has_nobody_waiting():
+    records = [record(n, 0, 9, subject=s) for n, s in enumerate("aabb", start=1)]
+    in_turns = [attempt(n, "b", 0, at, at + 2) for n, at in ((1, 0), (3, 2), (2, 4), (4, 6))]
+    one_first = [attempt(n, "b", 0, at, at + 2) for n, at in ((1, 0), (2, 2), (3, 4), (4, 6))]
+    assert jain_of_backlogged(records, in_turns) == 1.0
+    assert jain_of_backlogged(records, one_first) == 0.5
 
 
 def test_figures_count_the_window_and_call_good_what_began_in_time():

@@ -11,6 +11,7 @@ from loadtests.emulator.tokens import message_tokens
 from loadtests.pool.arrivals import (
     Arrival,
     Row,
+    all_at_once,
     arrival_id,
     asked,
     filled,
@@ -20,7 +21,7 @@ from loadtests.pool.arrivals import (
 )
 from loadtests.pool.fairness import Job, fair_waits_s, fifo_waits_s, jain
 from loadtests.pool.flow import most_served
-from loadtests.pool.machines import Machine, seconds_of
+from loadtests.pool.machines import Machine, most_per_s, seconds_of
 
 ROWS = [Row(float(n * n), 100 + n, 10 + n) for n in range(200)]
 
@@ -90,6 +91,19 @@ def test_a_slower_machine_takes_longer_in_proportion():
     assert slow == pytest.approx(5 * fast)
     assert seconds_of([Machine("a"), Machine("b")], 1000, 200) == pytest.approx(fast / 2)
     assert Machine("c", slots=1).request_s(1000, 200) > fast
+
+
+def test_equal_subjects_alternate():
+    found = all_at_once(ROWS, "m", subjects=3, each=2)
+    assert [a.subject for a in found] == ["equal-1", "equal-2", "equal-0"] * 2
+
+
+def test_the_fluid_optimum_is_what_is_asked_or_what_there_is_room_for():
+    machines = [Machine("a", models=("x", "y")), Machine("b", slots=1, models=("x",))]
+    alone, one_slot = (1 / machine.request_s(100, 100) for machine in machines)
+    assert most_per_s(machines, {"x": 0.5, "y": 0.5}, 100, 100) == pytest.approx(1.0)
+    assert most_per_s(machines, {"x": 99, "y": 99}, 100, 100) == pytest.approx(alone + one_slot)
+    assert most_per_s(machines, {"x": 0, "y": 99}, 100, 100) == pytest.approx(alone)
 
 
 # -- flow ---------------------------------------------------------------------------------------------------
