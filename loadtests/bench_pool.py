@@ -75,13 +75,12 @@ def even(bench: Bench, load: float) -> None:
 
 def unequal(bench: Bench) -> None:
     """Scenario 2: speeds 1 : 1 : 0.2, one machine with one slot, two models; more than can be served."""
-    both = (MODEL, OTHER_MODEL)
     machines = [
-        Machine("a", slots=4, speed=bench.speed, models=both),
-        Machine("b", slots=1, speed=bench.speed, models=(MODEL,)),
+        Machine("wide", slots=4, speed=bench.speed, models=(MODEL,)),
+        Machine("narrow", slots=1, speed=bench.speed, models=(MODEL, OTHER_MODEL)),
         Machine("slow", slots=4, speed=0.2 * bench.speed, models=(OTHER_MODEL,)),
     ]
-    arrivals = arrivals_for(bench, machines, 1.2)
+    arrivals = arrivals_for(bench, machines, 1.2, models=(MODEL, MODEL, MODEL, OTHER_MODEL))
     optimum = fluid_optimum(machines, arrivals, bench.seconds)
     bench.report.say(f"Fluid optimum: {optimum:.2f} answers/s")
     bench.report.record("unequal optimum answers/s", optimum)
@@ -172,13 +171,14 @@ def slots_row(name: str, run: Run) -> tuple[object, ...]:
     return name, *shares, found.over_admitted, found.inner_wait_s, found.late_s, 100 * run.lost
 
 
-def arrivals_for(bench: Bench, machines: Sequence[Machine], load: float) -> list[Arrival]:
-    """The trace at `load` of what the machines can do together, for their models in equal parts."""
+def arrivals_for(
+    bench: Bench, machines: Sequence[Machine], load: float, *, models: Sequence[str] = (MODEL,)
+) -> list[Arrival]:
+    """The trace at `load` of what the machines can do together; each request's model is drawn from `models`."""
 
     def cost_s(row: Row) -> float:
         return seconds_of(machines, row.prompt_tokens, row.output_tokens)
 
-    models = sorted({model for machine in machines for model in machine.models})
     rows = filled(bench.rows, cost_s, load, bench.seconds, skip=SKIPPED_ROWS)
     return asked(rows, random.Random(1), models=models)
 
