@@ -174,7 +174,7 @@ def slots_row(name: str, run: Run) -> tuple[object, ...]:
 def arrivals_for(
     bench: Bench, machines: Sequence[Machine], load: float, *, models: Sequence[str] = (MODEL,)
 ) -> list[Arrival]:
-    """The trace at `load` of what the machines can do together; each request's model is drawn from `models`."""
+    """The trace at `load` of what the machines can do together; each model is drawn from `models`."""
 
     def cost_s(row: Row) -> float:
         return seconds_of(machines, row.prompt_tokens, row.output_tokens)
