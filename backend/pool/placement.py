@@ -1,12 +1,13 @@
-"""Which model is to be loaded where, so that everybody who waits is served and models do not evict each other in turns."""
+"""Which model is loaded where: all who wait are served, and models do not evict each other in turns."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from backend.pool.choose import weights
-from backend.pool.rows import Known, held, leaving, offered
+from backend.pool.rows import Known, held, leaving, models_of, offered
 from backend.pool.slots.base import ANY_MODEL, View
 
 SLOW = 0.5
@@ -33,18 +34,19 @@ def loads(
 ) -> list[Load]:
     """What to load now; each instance and each model comes at most once.
 
-    First the models that somebody waits for and no instance holds: at once, unless the only places are taken by
-    models that are in use and held nowhere else; those stay for `settle_s`, and until then leave only when nobody
-    uses them. Then, where the first in the queue has waited for `spread_after_s` although the model is held
-    somewhere, a further instance that has nothing better to do.
+    First the models that somebody waits for and no instance holds: at once, where what has to go is missed
+    least, unless that is everywhere the last copy of a model in use. Such a copy stays for `settle_s` after
+    its load, or until it has been idle for as long as a load takes: before that a load would cost more than
+    it gains (the rule of ski rental).
 
-    Args:
-        random: In [0, 1); decides between equals.
-        settle_s: For so long after a load, and after its latest use where it is the last copy, a model is not
-            evicted to make a further copy of another.
+    Then, where the first in the queue has waited for `spread_after_s` although the model is held somewhere, a
+    further instance that has nothing better to do. For `settle_s` after a load there, or after the latest use
+    of a last copy, nothing is evicted for that. `random`, in [0, 1), decides between equals.
     """
     scene = _Scene(dict(known), view, now, settle_s)
-    wanted = sorted((m for m in view.waiting if view.waiting[m]), key=lambda m: (-view.oldest_s.get(m, 0.0), m))
+    wanted = sorted(
+        (m for m in view.waiting if view.waiting[m]), key=lambda m: (-view.oldest_s.get(m, 0.0), m)
+    )
     missing = [model for model in wanted if not scene.ready_at(model)]
     scarce = [m for m in wanted if m not in missing and view.oldest_s.get(m, 0.0) > spread_after_s]
     chosen = [scene.place(model, random, further=False) for model in missing]
@@ -95,13 +97,22 @@ class _Scene:
     def _victims(self, name: str) -> frozenset[str]:
         """What has to go for one more model: what is missed least."""
         known = self.known[name]
-        loaded = known.facts.loaded or frozenset()
-        missed = sorted(loaded, key=lambda m: (self._is_last(name, m), self._waiting(m), known.used_at.get(m, 0.0), m))
-        return frozenset(missed[: max(0, len(loaded) + 1 - known.models_at_once)])
+        loaded = sorted(
+            models_of(known.facts.loaded or frozenset()), key=lambda names: self._missed(name, names)
+        )
+        return frozenset[str]().union(*loaded[: max(0, len(loaded) + 1 - known.models_at_once)])
+
+    def _missed(self, name: str, model: frozenset[str]) -> tuple[float, ...]:
+        used_at = self.known[name].used_at
+        return (
+            any(self._is_last(name, m) for m in model),
+            sum(map(self._waiting, model)),
+            max(used_at.get(m, 0.0) for m in model),
+        )
 
     def _may_leave(self, name: str, victims: frozenset[str]) -> bool:
-        """Whether it has not just loaded what is in use and held nowhere else."""
-        return self._is_settled(name) or not any(self._is_last_in_use(name, m) for m in victims)
+        """Whether the victims had their time on it, or are not needed there."""
+        return self._is_settled(name) or not self._any_needed(name, victims, self.known[name].load_s)
 
     def _is_spare(self, name: str, victims: frozenset[str]) -> bool:
         """Whether it has nothing better to do than to hold a further copy of another model."""
@@ -109,13 +120,13 @@ class _Scene:
             return False
         if victims and not self._is_settled(name):
             return False
-        return not any(self._is_last_in_use(name, m) or self._is_last_used_lately(name, m) for m in victims)
+        return not self._any_needed(name, victims, self.settle_s)
 
     def _cost(self, name: str, victims: frozenset[str]) -> tuple[float, ...]:
         """What speaks against an instance, the worst first."""
         busy, used_at = self._busy(name), self.known[name].used_at
         return (
-            sum(self._is_last_in_use(name, m) for m in victims),
+            self._any_needed(name, victims, 0.0),
             sum(self._waiting(m) > 0 for m in victims),
             bool(victims) and busy > 0,  # the load waits until what runs has ended
             self._speed[name] < SLOW,
@@ -127,12 +138,15 @@ class _Scene:
     def _is_last(self, name: str, model: str) -> bool:
         return self.ready_at(model) <= {name}
 
-    def _is_last_in_use(self, name: str, model: str) -> bool:
-        return self._is_last(name, model) and (self._waiting(model) > 0 or self._busy(name) > 0)
+    def _any_needed(self, name: str, models: frozenset[str], idle_s: float) -> bool:
+        """Whether one of them is held nowhere else, and is in use or was within `idle_s`."""
+        return any(self._is_last(name, m) and self._idle_s(name, m) <= idle_s for m in models)
 
-    def _is_last_used_lately(self, name: str, model: str) -> bool:
-        used_at = self.known[name].used_at.get(model)
-        return self._is_last(name, model) and used_at is not None and self.now - used_at < self.settle_s
+    def _idle_s(self, name: str, model: str) -> float:
+        """Seconds since it was last in use; which model a slot is used for is not known."""
+        if self._waiting(model) or self._busy(name):
+            return 0.0
+        return self.now - self.known[name].used_at.get(model, -math.inf)
 
     def _is_settled(self, name: str) -> bool:
         last = self.known[name].last_loaded_at

@@ -25,7 +25,12 @@ def home(facts, key):
 
 
 def test_preference_is_proportional_to_speed_and_the_unknown_are_as_the_median():
-    facts = {"a": Facts(tokens_per_s=100), "b": Facts(tokens_per_s=50), "c": Facts(tokens_per_s=20), "d": Facts()}
+    facts = {
+        "a": Facts(tokens_per_s=100),
+        "b": Facts(tokens_per_s=50),
+        "c": Facts(tokens_per_s=20),
+        "d": Facts(),
+    }
     assert weights(facts, "") == {"a": 1.0, "b": 0.5, "c": 0.2, "d": 0.5}
 
 

@@ -137,4 +137,7 @@ def test_the_record_survives_json(health):
 def test_a_record_of_another_release_is_understood(health, missing):
     record = {name: value for name, value in to_json(health).items() if name not in missing}
     read = from_json({**record, "invented_later": 1})
-    assert all(getattr(read, name) == getattr(Health() if name in missing else health, name) for name in to_json(health))
+    assert all(
+        getattr(read, name) == getattr(Health() if name in missing else health, name)
+        for name in to_json(health)
+    )

@@ -26,7 +26,7 @@ def view(waiting=None, busy=None, oldest_s=None):
     return View(
         held_s={name: [1.0] * taken for name, taken in (busy or {}).items()},
         waiting=waiting,
-        oldest_s={model: 1.0 for model in waiting} | (oldest_s or {}),
+        oldest_s=dict.fromkeys(waiting, 1.0) | (oldest_s or {}),
     )
 
 
@@ -96,13 +96,28 @@ def test_what_was_used_longest_ago_is_evicted_where_several_are_held():
     assert loads({"a": one}, view({"o": 1}), NOW, random=0.0) == [Load("a", "o", frozenset("n"))]
 
 
+def test_two_names_of_one_model_take_the_room_of_one_and_go_together():
+    two = holds("m", "m:latest", "n", models_at_once=2, used_at={"m": 800.0, "n": 900.0})
+    assert loads({"a": two}, view({"o": 1}), NOW, random=0.0) == [
+        Load("a", "o", frozenset({"m", "m:latest"}))
+    ]
+    roomy = replace(two, models_at_once=3)
+    assert loads({"a": roomy}, view({"o": 1}), NOW, random=0.0) == [Load("a", "o")]
+
+
 def test_the_last_copy_of_what_is_in_use_stays_a_minimum():
     just = holds("n", last_loaded_at=NOW - 59)
     assert decided({"a": just}, view({"m": 1, "n": 1})) == []
     assert decided({"a": just}, view({"m": 1}, {"a": 1})) == []
-    assert decided({"a": just}, view({"m": 1})) == [("a", "m")]
     assert decided({"a": just, "b": just}, view({"m": 1, "n": 1})) == [("a", "m")]
     assert decided({"a": replace(just, last_loaded_at=NOW - 60)}, view({"m": 1, "n": 1})) == [("a", "m")]
+
+
+def test_a_last_copy_that_is_idle_gives_way_after_as_long_as_a_load_takes():
+    just = holds("n", last_loaded_at=NOW - 59, load_s=7.0)
+    assert decided({"a": replace(just, used_at={"n": NOW - 6.9})}, view({"m": 1})) == []
+    assert decided({"a": replace(just, used_at={"n": NOW - 7.1})}, view({"m": 1})) == [("a", "m")]
+    assert decided({"a": just}, view({"m": 1})) == [("a", "m")]
 
 
 def test_who_waits_longest_is_served_first():
@@ -144,7 +159,9 @@ class TestAFurtherCopy:
     def test_does_not_evict_the_last_copy_of_what_is_in_use_or_was_just_now(self):
         used = holds("n", used_at={"n": NOW - 59})
         assert decided({"a": holds("m"), "b": used}, self.waits) == []
-        assert decided({"a": holds("m"), "b": holds("n")}, view({"m": 3}, {"a": 2, "b": 1}, {"m": 11.0})) == []
+        assert (
+            decided({"a": holds("m"), "b": holds("n")}, view({"m": 3}, {"a": 2, "b": 1}, {"m": 11.0})) == []
+        )
         assert decided({"a": holds("m"), "b": used, "c": used}, self.waits) == [("b", "m")]
 
 
@@ -155,7 +172,9 @@ instances = st.builds(
     models=names,
     draining=st.booleans(),
     health=st.sampled_from([Health(), Health(), OPEN]),
-    facts=st.builds(Facts, models=st.none() | names.map(lambda m: tuple(sorted(m))), loaded=st.none() | names),
+    facts=st.builds(
+        Facts, models=st.none() | names.map(lambda m: tuple(sorted(m))), loaded=st.none() | names
+    ),
     loading=st.none() | st.sampled_from(MODELS),
     models_at_once=st.integers(1, 3),
     last_loaded_at=st.none() | st.sampled_from([NOW - 1, NOW - 99]),
@@ -174,7 +193,9 @@ randoms = st.floats(0, 1, exclude_max=True)
 @given(pools, views, randoms)
 def test_every_load_is_asked_for_possible_and_new(known, seen, random):
     chosen = loads(known, seen, NOW, random=random)
-    assert all(n == 1 for n in (Counter(c.instance for c in chosen) + Counter(c.model for c in chosen)).values())
+    assert all(
+        n == 1 for n in (Counter(c.instance for c in chosen) + Counter(c.model for c in chosen)).values()
+    )
     assert chosen == loads(dict(reversed(known.items())), seen, NOW, random=random)
     for load in chosen:
         one = known[load.instance]

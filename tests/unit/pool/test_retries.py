@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from backend.pool.retries import RetryBudget
 
 SHARE, FLOOR, WINDOW_S = 0.2, 3, 10.0
-steps = st.lists(st.tuples(st.sampled_from([0.0, 0.125, 1.0, 4.0, 11.0]), st.integers(0, 12), st.integers(0, 6)))
+steps = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.125, 1.0, 4.0, 11.0]), st.integers(0, 12), st.integers(0, 6))
+)
 
 
 def played(steps):

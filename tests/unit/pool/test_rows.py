@@ -17,7 +17,9 @@ MODELS = ("m", "n", "o")
 
 
 def known(has=("m",), loaded=None, **more):
-    return Known(slots=4, facts=Facts(models=has, loaded=None if loaded is None else frozenset(loaded)), **more)
+    return Known(
+        slots=4, facts=Facts(models=has, loaded=None if loaded is None else frozenset(loaded)), **more
+    )
 
 
 def row(one, **others):
@@ -32,7 +34,9 @@ instances = st.builds(
     models=names,
     draining=st.booleans(),
     health=healths,
-    facts=st.builds(Facts, models=st.none() | names.map(lambda m: tuple(sorted(m))), loaded=st.none() | names),
+    facts=st.builds(
+        Facts, models=st.none() | names.map(lambda m: tuple(sorted(m))), loaded=st.none() | names
+    ),
     loading=st.none() | st.sampled_from(MODELS),
     models_at_once=st.integers(1, 3),
     unloadable_until=st.dictionaries(st.sampled_from(MODELS), st.sampled_from([90.0, 110.0])),
@@ -88,7 +92,9 @@ def test_what_has_to_go_for_a_load_gets_no_new_work():
     full = known(("m", "n"), ["m"], loading="n")
     assert row(full) == Row(4, frozenset(), frozenset({"m", "n"}))
     assert row(replace(full, models_at_once=2)).ready == {"m"}
-    assert row(known(("m", "n", "o"), ["m", "n"], loading="o", models_at_once=2, evicts=frozenset("n"))).ready == {"m"}
+    assert row(
+        known(("m", "n", "o"), ["m", "n"], loading="o", models_at_once=2, evicts=frozenset("n"))
+    ).ready == {"m"}
     assert row(replace(full, facts=Facts(models=("m", "n"), loaded=frozenset("n")))).ready == {"n"}
 
 
@@ -126,3 +132,7 @@ def test_an_avoided_instance_takes_no_reader_from_a_healthy_one(pool, model):
     healthy = {name for name, k in pool.items() if k.healthy(NOW)}
     if any(told[name].could_answer(model) for name in healthy):
         assert not any(told[name].could_answer(model) for name in set(pool) - healthy)
+
+
+def test_two_names_of_one_model_take_the_room_of_one():
+    assert row(known(("m", "n"), ["m", "m:latest"], loading="n", models_at_once=2)).ready == {"m", "m:latest"}
