@@ -137,7 +137,7 @@ def test_where_every_model_has_its_instance_nothing_is_reloaded(seed, m, n):
 @few
 @given(seeds, load_times, st.integers(4, 9), st.integers(4, 9))
 def test_two_models_in_steady_demand_share_one_instance_in_turns(seed, load_s, m, n):
-    world = World(1, {"m": m, "n": n}, seed=seed, pause_s=2.0, load_s=load_s).run(900)
+    world = World(1, {"m": m, "n": n}, seed=seed, pause_s=0.1, load_s=load_s).run(900)
     models = [load.model for _, load in world.begun]
     assert all(one != other for one, other in itertools.pairwise(models))
     turns = [later[0] - earlier[0] for earlier, later in itertools.pairwise(world.begun)]
