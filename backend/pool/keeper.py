@@ -263,6 +263,7 @@ class Keeper:
             return
         log.info("an instance is well again", extra={"instance": id})
         await self._change_health(id, succeeded)
+        await self._publish()
         await self._look(one)
 
     async def _one_token(self, one: Instance, model: str) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Protocol
 
+from backend.pool.memory import MemoryPool
+
 from backend.core.clock import SystemClock
 from backend.engines.base import Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance, PoolEvent
-from backend.pool.memory import MemoryPool
 from loadtests.pool.choices import AtRandom, InTurns, LeastLoaded
 from loadtests.pool.unqueued import Unqueued
 

@@ -127,7 +127,6 @@ async def test_what_a_reader_sees_of_each_fault_and_that_the_slot_is_freed(
         if case.kind in ("load_fail", "oom_load", "slow_load"):
             await server.reset()
         await server.fault(case.kind, **dict(case.params))
-        print(case.name, flush=True)
         began = time.monotonic()
         happened = await app.ask(f"When does the library open in the morning, question {number}?")
         took_s = time.monotonic() - began
