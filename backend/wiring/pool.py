@@ -31,6 +31,7 @@ from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper, Pace
 from backend.pool.link import Link, LinkedBoard, LinkedSlots
 from backend.pool.operating import PoolOperator
+from backend.pool.retries import RetryBudget
 from backend.pool.roster import Roster
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
@@ -49,7 +50,7 @@ async def open_pool(
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
-    `instances` take the place of those that the settings name; `background` owns the tasks that look after it.
+    `instances` take the place of those that the settings name; `background` owns the tasks of the pool.
     """
     section = settings.engine
     engines = _engines(settings, await stack.enter_async_context(open_session()))
@@ -62,7 +63,9 @@ async def open_pool(
     stack.push_async_callback(keeper.close)
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")
-    return Dispatcher(keeper, slots, clock, waits=Waits(Random())), PoolOperator(roster, keeper)  # noqa: S311
+    retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
+    pool = Dispatcher(keeper, slots, clock, waits=Waits(Random()), retries=retries)  # noqa: S311
+    return pool, PoolOperator(roster, keeper)
 
 
 async def _open_slots(
