@@ -95,7 +95,7 @@ class Embedding(Section):
     precision: Literal["fp32", "int8"] = Field("int8", description="Of the weights; `int8` needs `onnx`.")
     batch_size: int = Field(8, ge=1, description="Passages embedded before other callers have a turn.")
     queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")
-    cache_size: int = Field(4096, ge=0, description="Question vectors kept in memory.")
+    cache_size: int = Field(4096, ge=0, description="Question vectors, and token counts, kept in memory.")
 
 
 class Chunking(Section):
@@ -158,6 +158,9 @@ class Engine(Section):
     ollama_keep_alive: str = Field("30m", description="How long Ollama keeps a model loaded.")
     openai_urls: Urls = Field(
         (), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`."
+    )
+    openai_dialect: Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"] = Field(
+        "openai", description="What those servers are; `openai`: llama.cpp, vLLM and MLX in any mixture."
     )
     openai_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of those servers.")
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")

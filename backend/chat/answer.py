@@ -91,7 +91,10 @@ class Answerer:
         return prompt
 
     def _ask(self, record: RequestRecord) -> Ask:
-        return Ask(record.generation, record.owner.tenant, record.owner.subject, record.deadline)
+        first = record.history[0].content if record.history else record.question
+        return Ask(
+            record.generation, record.owner.tenant, record.owner.subject, record.deadline, affinity=first
+        )
 
     def _request(self, record: RequestRecord, prompt: Prompt) -> GenerationRequest:
         return GenerationRequest(

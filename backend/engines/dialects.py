@@ -52,3 +52,6 @@ TRANSFORMERS = Dialect(
 )
 COMMON = Dialect("openai")
 """What llama.cpp, vLLM and MLX all accept: for a server of which nothing is known."""
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in (COMMON, LLAMA_CPP, VLLM, MLX, TRANSFORMERS)}
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,7 +22,12 @@ from backend.engines.thinking import ThinkTags
 
 _DONE = b"[DONE]"
 _FINISHED: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
-_OVERFLOW = ("exceed_context_size", "context_length_exceeded", "maximum context length")
+_OVERFLOW = (
+    "exceed_context_size",
+    "context_length_exceeded",
+    "maximum context length",
+    "maximum model length",
+)
 _NOT_FOUND = 404
 _PASSING = (408, 425, 429)
 
@@ -58,7 +64,7 @@ class ChunkReader:
         chunk = _object(data)
         if chunk.get("error") or chunk.get("object") == "error":
             raise reported(chunk)
-        self._count(chunk.get("usage"))
+        self._count(chunk)
         pieces: list[Text | Thought] = []
         try:
             for choice in chunk.get("choices") or ():
@@ -99,9 +105,15 @@ class ChunkReader:
         self._finish = _FINISHED[str(reason)]
         self.done = not (self._dialect.sends_done or self._dialect.include_usage)
 
-    def _count(self, usage: object) -> None:
+    def _count(self, chunk: dict[str, Any]) -> None:
+        """Counts come in a chunk of their own, or with the last; llama.cpp tells how long it took as well."""
+        usage, timings = chunk.get("usage"), chunk.get("timings")
         if isinstance(usage, dict):
-            self._usage = Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+            counted = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+            self._usage = replace(self._usage, prompt_tokens=counted[0], completion_tokens=counted[1])
+        if isinstance(timings, dict):
+            took_s = _seconds(timings.get("prompt_ms")), _seconds(timings.get("predicted_ms"))
+            self._usage = replace(self._usage, prompt_s=took_s[0], completion_s=took_s[1])
 
 
 def reported(body: dict[str, Any]) -> EngineError:
@@ -143,3 +155,7 @@ def _string(value: object) -> str:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) else None
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None

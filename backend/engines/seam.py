@@ -12,7 +12,7 @@ from typing import Literal
 
 _BLANKS = re.compile(r"(?<=[\w,])[^\S\n]+(?=\S)")
 """Between two words of one line, in mid-sentence: after a full stop the answer might as well begin anew."""
-_CLOSING = frozenset(",;:.!?)»")
+_CLOSING = frozenset(",;.?)»")
 _Match = Literal["open", "whole", "off"]
 
 

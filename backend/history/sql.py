@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, insert, select, update
@@ -17,9 +16,12 @@ from backend.core.events import Source
 from backend.history.base import Conversation, Owner, Rating, Turn, TurnState
 from backend.history.tables import conversations, turns
 from backend.history.titles import title_of
+from backend.history.writes import GroupCommit
 from backend.infra.sql import storable, transaction
 
 _NO_CONVERSATION = "no such conversation"
+# Made once: SQLAlchemy takes longer to build and compare a statement than SQLite to run it.
+_NEW_CONVERSATION, _NEW_TURN = insert(conversations), insert(turns)
 
 
 class SqlHistory:
@@ -32,7 +34,12 @@ class SqlHistory:
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
+        self._writes = GroupCommit(engine)
         self._clock = clock
+
+    async def close(self) -> None:
+        """Give up writes that are under way."""
+        await self._writes.close()
 
     async def begin(self, owner: Owner, conversation: str | None, run: str, question: str) -> str:
         """Open a turn, in a new conversation if `conversation` is None.
@@ -44,16 +51,19 @@ class SqlHistory:
         """
         now = self._clock.now()
         question = storable(question)
+
+        async def opened(connection: AsyncConnection) -> str:
+            if conversation is None:
+                here = await _create(connection, owner, title_of(question), now)
+            else:
+                here = await _touch(connection, owner, conversation, now)
+            await connection.execute(_NEW_TURN, _opened(here, run, question, now))
+            return here
+
         try:
-            async with transaction(self._engine) as connection:
-                if conversation is None:
-                    conversation = await _create(connection, owner, title_of(question), now)
-                else:
-                    await _touch(connection, owner, conversation, now)
-                await connection.execute(insert(turns).values(_opened(conversation, run, question, now)))
+            return await self._writes.write(opened)
         except IntegrityError as exc:
             raise Conflict("this run has a turn already") from exc
-        return conversation
 
     async def finish(
         self,
@@ -71,13 +81,17 @@ class SqlHistory:
         values = {
             "answer": storable(answer),
             "state": state,
-            "sources": [asdict(source) for source in sources],
+            "sources": [_row_of(source) for source in sources],
             "citations": list(citations),
             "degraded": list(degraded),
         }
         open_turns = and_(turns.c.run.in_(list(runs)), turns.c.state.in_(("running", "failed")))
-        async with transaction(self._engine) as connection:
-            await connection.execute(update(turns).where(open_turns).values(values))
+        change = update(turns).where(open_turns).values(values)
+
+        async def closed(connection: AsyncConnection) -> None:
+            await connection.execute(change)
+
+        await self._writes.write(closed)
 
     async def abandon(self, older_than: float) -> int:
         """Mark as failed the turns begun before `older_than` that still run; returns how many."""
@@ -140,20 +154,25 @@ def _owned(owner: Owner, conversation: str) -> Select[tuple[str]]:
 async def _create(connection: AsyncConnection, owner: Owner, title: str, now: float) -> str:
     new = secrets.token_urlsafe(16)
     row = {"id": new, "tenant": owner.tenant, "subject": owner.subject, "title": title}
-    await connection.execute(insert(conversations).values(row | {"created": now, "updated": now}))
+    await connection.execute(_NEW_CONVERSATION, row | {"created": now, "updated": now})
     return new
 
 
-async def _touch(connection: AsyncConnection, owner: Owner, conversation: str, now: float) -> None:
+async def _touch(connection: AsyncConnection, owner: Owner, conversation: str, now: float) -> str:
     mine = and_(_owner_is(owner), conversations.c.id == storable(conversation))
     if not (await connection.execute(update(conversations).where(mine).values(updated=now))).rowcount:
         raise NotFound(_NO_CONVERSATION)
+    return conversation
 
 
 def _opened(conversation: str, run: str, question: str, now: float) -> dict[str, Any]:
     empty: dict[str, Any] = {"answer": "", "sources": [], "citations": [], "degraded": []}
     turn = {"conversation": conversation, "run": run, "question": question, "created": now}
     return empty | turn | {"state": "running"}
+
+
+def _row_of(source: Source) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in Source.__slots__}  # `asdict` takes five times as long
 
 
 def _turn(row: Row[Any]) -> Turn:

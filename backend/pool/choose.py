@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 AFFINITY_BONUS = 1.3
-"""Worth less than a quarter of the slots: of two equal instances, the idle one beats the known one that is 3/4 free."""
+"""Worth less than a quarter of the slots: an idle instance beats an equal one that is 3/4 free."""
 CPU_SHARE = 0.1
 """What a model on the CPU is taken to be worth until its speed is measured."""
 SLOWEST = 0.01

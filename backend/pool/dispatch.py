@@ -22,7 +22,6 @@ from backend.engines.base import End, GenerationRequest, Piece, Resumed, Text, T
 from backend.pool.base import (
     Ask,
     Assigned,
-    Instance,
     OfferedModel,
     PoolEvent,
     PoolState,
@@ -50,6 +49,8 @@ class _Request:
     Attributes:
         text: Of the answer, as the engines sent it; what another instance goes on from.
         thought: Reasoning was shown, and no answer yet.
+        whole: It came to its end.
+        failure: Of the latest attempt.
         tag: Its turn in the queue, once it had one.
         failed_in: When the attempt before this one failed.
     """
@@ -59,6 +60,8 @@ class _Request:
     ticket: Ticket
     text: list[str] = field(default_factory=list)
     thought: bool = False
+    whole: bool = False
+    failure: EngineError | None = None
     tried: frozenset[str] = frozenset()
     tag: float | None = None
     instance: str = ""
@@ -106,41 +109,18 @@ class Dispatcher:
         """See `Pool.generate`."""
         self._retries.admitted(self._clock.monotonic())
         work = _Request(ask, request, self._ticket(ask, request.model))
-        failure: EngineError | None = None
         while True:
-            began: float | None = None
-            began_at = self._clock.now()
-            whole = False
-            place = await self._join(work, failure)
-            try:
-                async for waiting in self._wait(work, place, failure):
-                    yield waiting
-                began, began_at = self._clock.monotonic(), self._clock.now()
-                instance = self._keeper.instances().get(work.instance)
-                if instance is None:  # removed in this very moment
-                    failure = EngineError("the model server was taken out of service")
-                else:
-                    if work.failed_in:
-                        self._retried(work.failed_in)
-                    yield Assigned(instance.id, request.model, instance.engine.name)
-                    async with aclosing(self._attempt(work, instance)) as events:
-                        try:
-                            async for event in events:
-                                whole = isinstance(event, End)
-                                yield event
-                            return
-                        except EngineError as error:
-                            failure = error
-                            await self._keeper.failed(instance.id, error, began=began_at)
-                self._check_retry(work, failure)
-            finally:
-                held_s = self._clock.monotonic() - began if whole and began is not None else None
-                await self._leave(work, held_s)
+            async with aclosing(self._turn(work)) as events:
+                async for event in events:
+                    yield event
+            if work.failure is None:
+                return
+            if isinstance(work.failure, EngineRejected) or not self._retries.take(self._clock.monotonic()):
+                raise work.failure
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
                 work.thought = False
                 yield Restarted(_BEGINS_ANEW)
-            work.tried |= {work.instance}
 
     async def promote(self, generation: str) -> None:
         """See `Pool.promote`."""
@@ -164,8 +144,24 @@ class Dispatcher:
     def _ticket(self, ask: Ask, model: str) -> Ticket:
         return Ticket(uuid4().hex, model, f"{ask.tenant}\x1f{ask.subject}", 0.0, ask.priority)
 
-    async def _join(self, work: _Request, failure: EngineError | None) -> Granted | Place:
-        """A slot or a place; the failure before this attempt, if nothing else could be tried."""
+    async def _turn(self, work: _Request) -> AsyncGenerator[PoolEvent, None]:
+        """One slot and what is generated on it; `work.failure` tells how it ended."""
+        place = await self._join(work)
+        began: float | None = None
+        try:
+            async for waiting in self._wait(work, place):
+                yield waiting
+            began = self._clock.monotonic()
+            async with aclosing(self._generation(work)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            held_s = self._clock.monotonic() - began if work.whole and began is not None else None
+            self._tickets.pop(work.ask.generation, None)
+            await to_the_end(self._slots.leave(work.ticket.id, held_s=held_s))
+
+    async def _join(self, work: _Request) -> Granted | Place:
+        """A slot or a place; the failure before this attempt is raised if nothing else can be tried."""
         work.ticket = replace(
             work.ticket, id=uuid4().hex, patience_s=self._left_s(work), tried=work.tried, tag=work.tag
         )
@@ -176,18 +172,12 @@ class Dispatcher:
             retry_after_s = self._interval_s(work, sum(self._keeper.view.waiting.values()) + 1)[1]
             raise PoolFull(exc.message, retry_after_s=max(1.0, retry_after_s)) from exc
         except NoInstance as exc:
-            raise failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
+            raise work.failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
         self._tickets[work.ask.generation] = work.ticket.id
         work.tag = place.tag
         return place
 
-    async def _leave(self, work: _Request, held_s: float | None) -> None:
-        self._tickets.pop(work.ask.generation, None)
-        await to_the_end(self._slots.leave(work.ticket.id, held_s=held_s))
-
-    async def _wait(
-        self, work: _Request, place: Granted | Place, failure: EngineError | None
-    ) -> AsyncGenerator[Waiting, None]:
+    async def _wait(self, work: _Request, place: Granted | Place) -> AsyncGenerator[Waiting, None]:
         """`Waiting` events until the slot is there: one at first, then when what it says has changed."""
         joined, first, told = self._clock.monotonic(), None, None
         while isinstance(place, Place):
@@ -201,7 +191,7 @@ class Dispatcher:
             try:
                 place = await self._slots.wait(work.ticket.id, self._refresh_s)
             except NoInstance as exc:
-                raise failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
+                raise work.failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
         if first is not None:
             self._waits.waited(first, self._clock.monotonic() - joined)
         work.instance = place.instance
@@ -220,29 +210,50 @@ class Dispatcher:
             raise DeadlineExceeded("no slot came free in time")
         return left_s
 
-    async def _attempt(self, work: _Request, instance: Instance) -> AsyncGenerator[PoolEvent, None]:
-        """The pieces of one instance, with what is known of them noted."""
-        asked_at, began = self._clock.now(), None
-        async with aclosing(instance.engine.generate(instance.endpoint, work.next())) as pieces:
-            while True:
-                piece = await self._next(pieces, work)
-                began = began or self._clock.monotonic()
-                match piece:
-                    case Resumed(continued):
-                        if not continued:
-                            work.text.clear()
-                            yield Restarted(_BEGINS_ANEW)
-                        continue
-                    case Text(text):
-                        work.text.append(text)
-                    case Thought():
-                        work.thought = True
-                    case End():
-                        speed = _speed(piece, self._clock.monotonic() - began)
-                        await self._keeper.succeeded(instance.id, work.request.model, speed, began=asked_at)
-                yield piece
-                if isinstance(piece, End):
+    async def _generation(self, work: _Request) -> AsyncGenerator[PoolEvent, None]:
+        """The pieces of the instance whose slot it has; how that ended is told to everybody."""
+        instance = self._keeper.instances().get(work.instance)
+        if instance is None:  # removed in this very moment
+            work.failure = EngineError("the model server was taken out of service")
+            return
+        if work.failed_in:
+            self._retried(work.failed_in)
+        yield Assigned(instance.id, work.request.model, instance.engine.name)
+        asked_at, began = self._clock.now(), self._clock.monotonic()
+        try:
+            with self._keeper.using(instance.id, work.request.model):
+                pieces = instance.engine.generate(instance.endpoint, work.next())
+                async with aclosing(pieces), aclosing(self._noted(work, pieces)) as events:
+                    async for event in events:
+                        if work.whole and isinstance(event, End):
+                            speed = _speed(event, self._clock.monotonic() - began)
+                            await self._keeper.succeeded(instance.id, speed, began=asked_at)
+                        yield event
+        except EngineError as error:
+            work.failure, work.tried = error, work.tried | {instance.id}
+            await self._keeper.failed(instance.id, error, began=asked_at)
+
+    async def _noted(
+        self, work: _Request, pieces: AsyncGenerator[Piece, None]
+    ) -> AsyncGenerator[PoolEvent, None]:
+        """The pieces as events, up to the end; what another instance would have to know is kept."""
+        while True:
+            piece = await self._next(pieces, work)
+            match piece:
+                case Resumed(continued):
+                    if not continued:
+                        work.text.clear()
+                        yield Restarted(_BEGINS_ANEW)
+                    continue
+                case Text(text):
+                    work.text.append(text)
+                case Thought():
+                    work.thought = True
+                case End():
+                    work.failure, work.whole = None, True
+                    yield piece
                     return
+            yield piece
 
     async def _next(self, pieces: AsyncGenerator[Piece, None], work: _Request) -> Piece:
         """The next piece, before the deadline."""
@@ -258,11 +269,6 @@ class Dispatcher:
             if limit.expired():
                 raise DeadlineExceeded("the answer took too long") from exc
             raise
-
-    def _check_retry(self, work: _Request, failure: EngineError) -> None:
-        """Whether another instance is to be tried; the failure is raised if not."""
-        if isinstance(failure, EngineRejected) or not self._retries.take(self._clock.monotonic()):
-            raise failure
 
     def _retry_after_s(self) -> float | None:
         """Seconds until the first avoided instance is looked at again."""

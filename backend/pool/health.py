@@ -29,7 +29,7 @@ class Health:
         open_until: None while it is closed.
         reason: For the operator: the code of the latest error, or what else is wrong.
         hangs: It failed by silence, not by refusing: a blind try costs a reader the whole bound for silence.
-        since: When it opened, or when the request began that closed it. What began before tells of an earlier state.
+        since: When it opened, or when the request began that closed it; what began before is out of date.
         lengthened: A failure came while it was open, and was counted; further ones do not move `open_until`.
     """
 
@@ -57,17 +57,16 @@ def failed(
     random: float,
     began: float | None = None,
 ) -> Health:
-    """The health after a generation, a probe or a load failed.
+    """The health after a generation or a probe failed.
 
     A refused connection, a 5xx or silence opens at once, and so does any failure of a probe; other failures
     when it is the third in a row. A refusal of the request itself shows that the server lives, which is all
     there is to show unless it hangs: a server whose model hangs still refuses what is wrong.
 
-    Args:
-        quarantine_s: Length of the first opening; each further one is twice as long, up to `LONGEST` times.
-        random: In [0, 1); spreads the length by a fifth, so that the probes of many instances do not coincide.
-        began: When the request began; None: just now. One that is older than the state it would change moves
-            nothing, but for an opening, which it may lengthen once: its slots fail one by one for one cause.
+    The first opening lasts `quarantine_s`, each further one twice as long, up to `LONGEST` times; `random`,
+    in [0, 1), spreads that by a fifth, so that the probes of many instances do not coincide. `began` is when
+    the request began (None: just now). One that is older than the state it would change moves nothing, but
+    for an opening, which it may lengthen once: its slots fail one by one for one cause.
     """
     if isinstance(error, EngineRejected | ModelMissing):
         return health if health.hangs else succeeded(health, began=began)
@@ -93,13 +92,10 @@ def failed(
 def succeeded(health: Health, *, began: float | None = None) -> Health:
     """The health after a generation or a probe came to its end: closed and cleared.
 
-    What began before the opening does not close it. It got in while the instance still took requests; a server
-    that is being stopped ends what runs and refuses the rest, and one whose scheduler hangs goes on with the
-    models it has loaded. Closing by mistake gives every slot to readers who wait the whole bound for silence;
-    not closing costs a probe.
-
-    Args:
-        began: When the request began; None: after the opening.
+    What began before the opening does not close it (`began`; None: it began after). It got in while the
+    instance still took requests: a server that is being stopped ends what runs and refuses the rest, and one
+    whose scheduler hangs goes on with what it has loaded. Closing by mistake gives every slot to readers who
+    wait the whole bound for silence; not closing costs a probe.
     """
     if health.open_until is None:
         return Health(since=health.since)

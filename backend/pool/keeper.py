@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -14,14 +14,14 @@ from typing import Any
 
 from backend.core.aio import Background, to_the_end
 from backend.core.clock import Clock
-from backend.core.errors import EngineError, EngineRejected, ModelMissing, SlotsUnavailable
+from backend.core.errors import EngineError, SlotsUnavailable
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, GenerationRequest
 from backend.pool.base import Instance
 from backend.pool.board.base import Board, Note
 from backend.pool.choose import Facts
 from backend.pool.health import Health, failed, from_json, succeeded, to_json
-from backend.pool.looking import facts, look, measured, noted
+from backend.pool.looking import facts, look, measured, noted, used
 from backend.pool.placement import Load, loads
 from backend.pool.roster import Roster
 from backend.pool.rows import Known, rows
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 HEALTH, SEEN, LOADING = "health", "seen", "loading"
 _SPEED_EVERY_S = 5.0
+_LOAD_S = 5.0
+"""How long a load is thought to take before one was seen."""
 _DECIDES_S = 5.0
 """How long one process decides what is loaded; then another may."""
 
@@ -40,7 +42,7 @@ class Pace:
     """How often the keeper does what, in seconds.
 
     Attributes:
-        tick_s: Between two rounds; `beat_s` while somebody waits.
+        tick_s: Between two rounds.
         look_s: Between two looks at an instance, by whichever process.
         look_timeout_s: Longest look.
         quarantine_s: First time that an instance which failed is avoided.
@@ -48,7 +50,7 @@ class Pace:
         probe: How long a probe may take; it is one token.
     """
 
-    tick_s: float = 1.0
+    tick_s: float = 0.5
     look_s: float = 5.0
     look_timeout_s: float = 2.0
     quarantine_s: float = 30.0
@@ -81,6 +83,8 @@ class Keeper:
         self._published: Mapping[str, Row] = {}
         self._speed_told: dict[str, float] = {}
         self._looked: dict[str, float] = {}
+        self._using: dict[tuple[str, str], float] = {}
+        self._in_use: Counter[tuple[str, str]] = Counter()
         self._work = Background()
         self._busy: set[str] = set()
 
@@ -119,6 +123,7 @@ class Keeper:
         self._published = self.view.rows
         for id, one in self._instances().items():
             await self._start_due(id, one)
+        await self._note_use()
         if any(self.view.waiting.values()) and await self._board.lead("placement", _DECIDES_S):
             for load in loads(self.known(), self.view, self._clock.now(), random=self._rng.random()):
                 self._start(f"load:{load.instance}", self._load(load))
@@ -158,7 +163,17 @@ class Keeper:
         log.warning("an instance failed", extra={"instance": id, "code": error.code, "state": state})
         await self._publish()
 
-    async def succeeded(self, id: str, model: str, tokens_per_s: float | None, *, began: float) -> None:
+    @contextmanager
+    def using(self, id: str, model: str) -> Iterator[None]:
+        """A generation of `model` runs there while inside."""
+        self._using.setdefault((id, model), -_SPEED_EVERY_S)
+        self._in_use[id, model] += 1
+        try:
+            yield
+        finally:
+            self._in_use[id, model] -= 1
+
+    async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float) -> None:
         """A generation that began at `began` came to its end there, at this speed of its stream."""
         health = self._health.get(id, Health())
         if health.failures or health.open_until is not None:
@@ -167,8 +182,7 @@ class Keeper:
         now = self._clock.monotonic()
         if tokens_per_s and now - self._speed_told.get(id, -_SPEED_EVERY_S) >= _SPEED_EVERY_S:
             self._speed_told[id] = now
-            at = self._clock.now()
-            note = await self._board.change(SEEN, id, lambda note: measured(note, model, tokens_per_s, at))
+            note = await self._board.change(SEEN, id, lambda note: measured(note, tokens_per_s))
             self._seen[id] = note or {}
 
     async def refresh(self) -> None:
@@ -191,6 +205,7 @@ class Keeper:
             evicts=frozenset(loading.get("evicts", ())),
             models_at_once=one.models_at_once,
             last_loaded_at=loading.get("ended_at"),
+            load_s=loading.get("took_s", _LOAD_S),
             used_at=(seen or {}).get("used_at", {}),
             unloadable_until=loading.get("failed", {}),
         )
@@ -205,8 +220,8 @@ class Keeper:
     async def _forget_lost_loads(self) -> None:
         """A process that died while it had a model loaded leaves its note behind."""
         for id, note in list(self._loading.items()):
-            if note.get("until", math.inf) < self._clock.now():
-                await self._note_load(id, {"ended_at": note["until"]})
+            if (until := note.get("until")) is not None and until < self._clock.now():
+                await self._note_load(id, model=None, until=None, ended_at=until)
 
     async def _publish(self) -> None:
         """Tell the slots what has changed."""
@@ -219,13 +234,16 @@ class Keeper:
         self._published = wanted
 
     async def _start_due(self, id: str, one: Instance) -> None:
-        state = self._health.get(id, Health()).state(self._clock.now())
+        """Look at what is well, and at what refused; probe what may be well again. One process does it."""
+        health = self._health.get(id, Health())
+        state = health.state(self._clock.now())
         if state == "half_open" and await self._board.lead(f"probe:{id}", self._pace.probe.first_token_s):
             self._start(f"probe:{id}", self._probe(id, one))
-        elif (
-            state == "closed" and self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s)
-        ):
-            self._start(f"look:{id}", self._look(one))
+        elif self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s):
+            if state == "closed":
+                self._start(f"look:{id}", self._look(one))
+            elif not health.hangs:
+                self._start(f"probe:{id}", self._knock(id, one))
 
     def _is_due(self, id: str) -> bool:
         return self._clock.monotonic() >= self._looked.get(id, -self._pace.look_s) + self._pace.look_s
@@ -247,23 +265,30 @@ class Keeper:
         self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
         await self._publish()
 
+    async def _knock(self, id: str, one: Instance) -> None:
+        """See whether a server that refused is back, without waiting for its time: asking costs nothing."""
+        self._looked[id] = self._clock.monotonic()
+        if (await look(one, self._pace.look_timeout_s)).models is not None:
+            await self._probe(id, one)
+
     async def _probe(self, id: str, one: Instance) -> None:
-        """One token, from whatever it holds; the only thing that proves an instance well again."""
+        """One token, from what it holds if it can be; the only thing that proves an instance well again."""
         known = facts(self._seen.get(id))
-        names = sorted(one.models) or sorted(known.loaded or ()) or list(known.models or ())
+        names = sorted(one.models) or list(known.models or ())
+        held = [name for name in names if name in (known.loaded or ())]
         try:
             if names:
-                await self._one_token(one, names[0])
+                await self._one_token(one, (held or names)[0])
             else:
                 await one.engine.models(one.endpoint)
-        except (EngineRejected, ModelMissing):
-            pass  # it answers
         except EngineError as exc:
             await self.failed(id, exc)
-            return
-        log.info("an instance is well again", extra={"instance": id})
-        await self._change_health(id, succeeded)
-        await self._look(one)
+        else:
+            await self._change_health(id, succeeded)
+            await self._publish()
+        if self._health.get(id, Health()).open_until is None:
+            log.info("an instance is well again", extra={"instance": id})
+            await self._look(one)
 
     async def _one_token(self, one: Instance, model: str) -> None:
         request = GenerationRequest(
@@ -282,26 +307,35 @@ class Keeper:
 
     async def _load(self, load: Load) -> None:
         """Load a model by a request of its own: a reader who leaves would abort the load."""
-        one = self._instances()[load.instance]
-        log.info("a model is loaded", extra={"instance": load.instance, "model": load.model})
-        until = self._clock.now() + self._pace.load_s
-        await self._note_load(
-            load.instance, {"model": load.model, "evicts": sorted(load.evicts), "until": until}
-        )
-        failed_until: dict[str, float] = {}
+        id, one, began = load.instance, self._instances()[load.instance], self._clock.now()
+        log.info("a model is loaded", extra={"instance": id, "model": load.model})
+        until = began + self._pace.load_s
+        await self._note_load(id, model=load.model, evicts=sorted(load.evicts), until=until)
+        ended: dict[str, Any] = {"model": None, "until": None}
         try:
             await one.engine.load(one.endpoint, load.model, within_s=self._pace.load_s)
-        except EngineError as exc:
-            failed_until[load.model] = self._clock.now() + self._pace.quarantine_s
-            await self.failed(load.instance, exc)
+            ended["took_s"] = self._clock.now() - began
+        except EngineError as exc:  # which says nothing of its other models: a look tells whether it is dead
+            log.warning("a model could not be loaded", extra={"instance": id, "code": exc.code})
+            failed_until = self._clock.now() + self._pace.quarantine_s
+            ended["failed"] = {**self._loading.get(id, {}).get("failed", {}), load.model: failed_until}
         finally:
             await self._look(one)
-            ended = {"ended_at": self._clock.now(), "failed": failed_until}
-            await to_the_end(self._note_load(load.instance, ended))
+            await to_the_end(self._note_load(id, **ended, ended_at=self._clock.now()))
 
-    async def _note_load(self, id: str, note: Note) -> None:
-        self._loading[id] = await self._board.change(LOADING, id, lambda _: note) or {}
+    async def _note_load(self, id: str, **changes: Any) -> None:
+        note = await self._board.change(LOADING, id, lambda note: {**(note or {}), **changes})
+        self._loading[id] = note or {}
         await self._publish()
+
+    async def _note_use(self) -> None:
+        """Keep on the board which models are in use where, every few seconds."""
+        now = self._clock.monotonic()
+        for (id, model), told in list(self._using.items()):
+            if now - told >= _SPEED_EVERY_S and self._in_use[id, model]:
+                self._using[id, model] = now
+                at = self._clock.now()
+                self._seen[id] = await self._board.change(SEEN, id, partial(used, model=model, now=at)) or {}
 
     async def _change_health(self, id: str, change: Callable[[Health], Health]) -> Health:
         def changed(note: Note | None) -> Note | None:

@@ -57,10 +57,15 @@ def noted(note: Note | None, seen: Seen) -> Note:
     return changed
 
 
-def measured(note: Note | None, model: str, tokens_per_s: float, now: float) -> Note:
-    """A note with one more measurement: of the speed of one stream, in tokens a second, and of who is in use."""
+def used(note: Note | None, model: str, now: float) -> Note:
+    """A note with `model` in use at `now`, in seconds of the wall clock."""
+    known = note or {}
+    return {**known, "used_at": {**known.get("used_at", {}), model: now}}
+
+
+def measured(note: Note | None, tokens_per_s: float) -> Note:
+    """A note with one more measurement of the speed of one stream, in tokens a second."""
     changed: dict[str, Any] = dict(note or {})
-    changed["used_at"] = {**changed.get("used_at", {}), model: now}
     was = changed.get("tokens_per_s")
     now = tokens_per_s if was is None else was + _SPEED_STEP * (tokens_per_s - was)
     changed["tokens_per_s"] = now

@@ -1,4 +1,4 @@
-"""How often requests may be tried again, so that a broken pool is not asked many times as much as a well one."""
+"""How often requests may be tried again: a broken pool must not be asked many times as much as a well one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ Retried = Callable[[Phase], None]
 class RetryBudget:
     """The retries of one process: a share of its requests, and a floor so that a quiet one may retry as well.
 
-    In the window that ends with a retry there are at most `share` times its requests plus `floor` retries; over any
-    longer time, therefore, that share of all requests and one floor for each window.
+    In the window that ends with a retry there are at most `share` times its requests plus `floor` retries;
+    over any longer time, therefore, that share of all requests and one floor for each window.
 
-    Args:
-        window_s: Should not be much shorter than a generation: what fails now was admitted that long ago.
+    A window should not be much shorter than a generation, since what fails now was admitted that long ago.
     """
 
     def __init__(self, *, share: float = 0.2, floor: int = 10, window_s: float = 10.0) -> None:

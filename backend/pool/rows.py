@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from backend.pool.choose import Facts
@@ -10,6 +10,7 @@ from backend.pool.health import Health
 from backend.pool.slots.base import ANY_MODEL, Row
 
 ANY = frozenset({ANY_MODEL})
+LATEST = ":latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Known:
         loading: The model that is being loaded, from the decision on until it is in memory or has failed.
         evicts: Of the models in memory, those that must go for `loading`; None: all, if there is no room.
         models_at_once: How many it is meant to hold in memory.
-        last_loaded_at: When its latest load ended, well or not.
+        last_loaded_at: When its latest load ended, well or not; `load_s`: how long it took.
         used_at: When each model was last seen in use on it; one that is missing was not lately.
         unloadable_until: Models that it failed to load, and when that may be tried again. Nobody waits for it
             to load them meanwhile, or a model that does not fit would let its readers wait to the end.
@@ -38,6 +39,7 @@ class Known:
     evicts: frozenset[str] | None = None
     models_at_once: int = 1
     last_loaded_at: float | None = None
+    load_s: float = 5.0
     used_at: Mapping[str, float] = field(default_factory=dict)
     unloadable_until: Mapping[str, float] = field(default_factory=dict)
 
@@ -49,8 +51,8 @@ class Known:
 def rows(known: Mapping[str, Known], now: float) -> dict[str, Row]:
     """A row for each instance: all its slots while it is healthy, otherwise none.
 
-    Unless nobody else is left: a model that no healthy instance could answer is tried, one request at a time, on
-    those that are avoided because they refused. One that hangs is never tried blindly; the probe does that.
+    Unless nobody else is left: a model that no healthy instance could answer is tried, one request at a time,
+    on those that are avoided because they refused. One that hangs is left to the probe.
     """
     offers = {name: _offer(k, now) for name, k in known.items()}
     covered = _covered(known, offers, now)
@@ -85,7 +87,16 @@ def leaving(known: Known) -> frozenset[str]:
         return frozenset()
     if known.evicts is not None:
         return known.evicts
-    return loaded if len(loaded) >= known.models_at_once else frozenset()
+    return loaded if len(models_of(loaded)) >= known.models_at_once else frozenset()
+
+
+def models_of(names: Iterable[str]) -> list[frozenset[str]]:
+    """The models that go by these names, in a stable order; `m` and `m:latest` are one."""
+    models: dict[str, frozenset[str]] = {}
+    for name in sorted(names):
+        short = name.removesuffix(LATEST)
+        models[short] = models.get(short, frozenset()) | {name}
+    return list(models.values())
 
 
 def _offer(known: Known, now: float) -> tuple[frozenset[str], frozenset[str]]:
@@ -101,13 +112,12 @@ def _covered(
     known: Mapping[str, Known], offers: Mapping[str, tuple[frozenset[str], frozenset[str]]], now: float
 ) -> frozenset[str]:
     """Models that a healthy instance answers, perhaps after loading."""
-    return frozenset[str]().union(*(ready | cold for n, (ready, cold) in offers.items() if known[n].healthy(now)))
+    healthy = (offers[name] for name, k in known.items() if k.healthy(now))
+    return frozenset(model for ready, cold in healthy for model in ready | cold)
 
 
 def _last_resort(ready: frozenset[str], cold: frozenset[str], covered: frozenset[str]) -> Row:
-    """One slot for what nobody else answers; none if there is no such model."""
-    if ANY_MODEL in covered or (ANY_MODEL in ready | cold and covered):
+    """One slot for what it holds and nobody else answers; nothing is loaded there for a try."""
+    if ANY_MODEL in covered or (ANY_MODEL in ready and covered) or ready <= covered:
         return Row(0, ready, cold)
-    if ready | cold <= covered:
-        return Row(0, ready, cold)
-    return Row(1, ready - covered, cold - covered)
+    return Row(1, ready - covered)

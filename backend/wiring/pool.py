@@ -18,6 +18,7 @@ from backend.core.aio import Background
 from backend.core.clock import Clock
 from backend.core.errors import InvalidRequest
 from backend.engines.base import Endpoint, Engine
+from backend.engines.dialects import DIALECTS
 from backend.engines.ollama import OllamaEngine
 from backend.engines.ollama_control import ControlBounds, OllamaControl
 from backend.engines.openai_compat import OpenAICompatEngine
@@ -32,7 +33,7 @@ from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper, Pace
 from backend.pool.link import Link, LinkedBoard, LinkedSlots
 from backend.pool.operating import PoolOperator
-from backend.pool.retries import Retried
+from backend.pool.retries import Retried, RetryBudget
 from backend.pool.roster import Roster
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
@@ -54,7 +55,7 @@ async def open_pool(
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
-    `instances` take the place of those that the settings name; `background` owns the tasks that look after it.
+    `instances` take the place of those that the settings name; `background` owns the tasks of the pool.
     """
     section = settings.engine
     engines = _engines(settings, await stack.enter_async_context(open_session()))
@@ -67,7 +68,9 @@ async def open_pool(
     stack.push_async_callback(keeper.close)
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")
-    pool = Dispatcher(keeper, slots, clock, waits=Waits(Random()), retried=retried)  # noqa: S311
+    retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
+    waits = Waits(Random())  # noqa: S311  a spread, not a secret
+    pool = Dispatcher(keeper, slots, clock, waits=waits, retries=retries, retried=retried)
     return pool, PoolOperator(roster, keeper)
 
 
@@ -95,7 +98,7 @@ async def _open_slots(
 def _engines(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Engine]:
     section = settings.engine
     return {
-        "openai": OpenAICompatEngine(session),
+        "openai": OpenAICompatEngine(session, dialect=DIALECTS[section.openai_dialect]),
         "ollama": OllamaEngine(
             session,
             context_tokens=section.context_tokens,

@@ -33,9 +33,9 @@ from backend.generations.memory import MemoryLog
 from backend.health import health_checks
 from backend.history.base import History
 from backend.history.sql import SqlHistory
+from backend.infra import language
 from backend.infra.folder_lock import FolderBusy, hold
 from backend.infra.http import open_session
-from backend.infra.language import detect
 from backend.infra.migrate import migrate
 from backend.infra.sql import open_engine
 from backend.ingest.chunk import chunk
@@ -105,11 +105,12 @@ async def open_services(
         dense, lexical = _open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = _open_ingestion(
-            stack, settings, clock, engine, catalogue, embedder, (dense, lexical), metrics
+            stack, settings, clock, engine, catalogue, model, (dense, lexical), metrics
         )
         background = Background()
         pool, operator = await open_pool(stack, settings, clock, instances, background, metrics.retried)
         history = SqlHistory(engine, clock)
+        stack.push_async_callback(history.close)
         retriever = HybridRetriever(
             embedder=embedder,
             dense=dense,
@@ -123,6 +124,7 @@ async def open_services(
         stack.push_async_callback(producer.close, 0)
         await _warm(embedder)
         if serving:
+            language.load()
             await history.abandon(clock.now())
             background.start(ingestion.run_worker(), name="ingest worker")
             background.start(producer.sweep(), name="abandoned generations")
@@ -300,7 +302,7 @@ def _read_path(
         pool=pool,
         metrics=metrics,
         clock=clock,
-        detect=detect,
+        detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
         settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),

@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--num-parallel", type=int, default=None, help="slots of each model")
     parser.add_argument("--seed", type=int, default=None)
-    modes = ("words", "echo", "script", "recite", "endless")
+    modes = ("words", "echo", "script", "recite", "count", "endless")
     parser.add_argument("--reply", choices=modes, default=None, help="what models say")
     parser.add_argument("--knobs", default="{}", metavar="JSON", help="any knobs, as an object")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one knob")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from loadtests.emulator.scheduler import FOR_EVER_S
-
+FOR_EVER_S = 292 * 365.25 * 86_400.0
+"""A negative keep_alive, as the real server shows it."""
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
 
@@ -25,6 +25,19 @@ def keep_alive(value: Any) -> float | None:
         raise ValueError(f"Unsupported type: '{type(value).__name__}'")
     seconds = _parsed(value)
     return FOR_EVER_S if seconds < 0 else seconds
+
+
+def from_text(text: str) -> float:
+    """Seconds from a setting: a bare number is seconds.
+
+    Raises:
+        ValueError: Neither a number nor a duration.
+    """
+    try:
+        value: Any = float(text)
+    except ValueError:
+        value = text
+    return keep_alive(value) or 0.0
 
 
 def _parsed(text: str) -> float:

@@ -106,7 +106,7 @@ def _inputs(value: Any) -> Sequence[str]:
 def _model(call: Call, name: Any) -> Model:
     found = call.instance.table.find(name) if isinstance(name, str) else None
     if found is None:
-        raise Refused(404, f'model "{name}" not found, try pulling it first')
+        raise Refused(404, f'model "{name or ""}" not found, try pulling it first')
     call.record.model = found.name
     return found
 

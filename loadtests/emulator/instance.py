@@ -81,7 +81,7 @@ class Instance:
         control_port: int = 0,
     ) -> None:
         preset = PRESETS[knobs.preset]
-        table = models or models_of(preset)
+        table = models or knobs.models or models_of(preset)
         self.knobs = replace(knobs, vram_bytes=knobs.vram_bytes or preset.vram_bytes)
         self.clock = make_clock(knobs.time_scale)
         self.stamps = Stamps(self.clock)

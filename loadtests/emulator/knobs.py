@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
+from loadtests.emulator.durations import from_text
+from loadtests.emulator.models import Model, read_models
 from loadtests.emulator.replies import ReplySource
 
 
@@ -21,11 +23,12 @@ class Knobs:
         context_length: 0: automatic, 4096.
         vram_bytes: 0: no limit is emulated.
         vram_recovery_s: Wait after an unload, 0 to 5.
+        one_gpu: Models busy at the same time slow each other down; otherwise each has a GPU to itself.
         host_cache_mib: Room for sequences taken out of their slots; 0: none.
         time_scale: Real seconds to an emulated one; 0: a simulation, instant and deterministic.
-        tools_early: Rendered models send tool calls before their last object (native ones within it).
         pull_bytes_per_s: How fast `/api/pull` seems to be.
         reply: What models say.
+        models: The table of models; empty: that of the preset.
     """
 
     num_parallel: int = 1
@@ -36,6 +39,7 @@ class Knobs:
     context_length: int = 0
     vram_bytes: int = 0
     vram_recovery_s: float = 0.0
+    one_gpu: bool = False
     host_cache_mib: int = 8192
     version: str = "0.33.0"
     seed: int = 0
@@ -43,6 +47,7 @@ class Knobs:
     preset: str = "7b-4090"
     pull_bytes_per_s: float = 200e6
     reply: ReplySource = field(default_factory=ReplySource)
+    models: tuple[Model, ...] = ()
 
     @property
     def auto_context(self) -> int:
@@ -59,7 +64,14 @@ class Knobs:
         for name, value in changes.items():
             if name not in kinds:
                 raise ValueError(f"unknown knob {name!r}; known: {', '.join(sorted(kinds))}")
-            known[name] = self.reply.updated(value) if name == "reply" else kinds[name](value)
+            if name == "reply":
+                known[name] = self.reply.updated(value)
+            elif name == "models":
+                known[name] = read_models(value)
+            elif kinds[name] is bool:
+                known[name] = str(value).lower() in ("1", "true", "yes")
+            else:
+                known[name] = kinds[name](value)
         return replace(self, **known)
 
 
@@ -68,16 +80,17 @@ _ENV_ALIASES = {
     "load_timeout_s": "LOAD_TIMEOUT",
     "max_loaded": "MAX_LOADED_MODELS",
 }
+_DURATIONS = frozenset(["keep_alive_s", "load_timeout_s", "vram_recovery_s"])
 
 
 def from_environment(environ: Mapping[str, str]) -> Knobs:
     """Defaults, changed by the variables operators already know (`OLLAMA_NUM_PARALLEL`, …)."""
     found: dict[str, Any] = {}
     for spec in fields(Knobs):
-        if spec.name == "reply":
+        if spec.name in ("reply", "models"):
             continue
         for name in (spec.name.upper(), _ENV_ALIASES.get(spec.name, spec.name.upper())):
             for prefix in ("OLLAMA_", "EMU_"):
                 if value := environ.get(prefix + name):
-                    found[spec.name] = value.removesuffix("s") if spec.name.endswith("_s") else value
+                    found[spec.name] = from_text(value) if spec.name in _DURATIONS else value
     return Knobs().updated(found)

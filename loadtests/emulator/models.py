@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from loadtests.emulator.speeds import Speeds
@@ -98,6 +98,29 @@ def model(name: str, **changes: Any) -> Model:
     changes.setdefault("digest", digest(f"manifest {name}"))
     changes.setdefault("blob", f"sha256-{digest(f'blob {name}')}")
     return Model(name, **changes)
+
+
+def read_models(table: Sequence[Mapping[str, Any] | Model]) -> tuple[Model, ...]:
+    """Models from JSON: objects with `name` and any other field of `Model`; `speeds` is an object too.
+
+    Raises:
+        ValueError: No name, or a field that a model does not have.
+    """
+    return tuple(entry if isinstance(entry, Model) else _read(entry) for entry in table)
+
+
+def _read(entry: Mapping[str, Any]) -> Model:
+    known = {spec.name for spec in fields(Model)}
+    for name in entry:
+        if name not in known:
+            raise ValueError(f"unknown field {name!r} of a model; known: {', '.join(sorted(known))}")
+    if "name" not in entry:
+        raise ValueError("a model has a name")
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    if "speeds" in entry:
+        changes["speeds"] = Speeds.read(entry["speeds"])
+    del changes["name"]
+    return model(str(entry["name"]), **changes)
 
 
 class ModelTable:

@@ -16,6 +16,7 @@ from loadtests.emulator.models import Model
 from loadtests.emulator.options import BadOption, checked, runner_options
 from loadtests.emulator.replies import Prompted
 from loadtests.emulator.tokens import message_tokens, tokenise
+from loadtests.emulator.truth import QUESTION_KEPT
 from loadtests.emulator.wire import JSON, Outcome
 
 LEVELS = ("low", "medium", "high", "max")
@@ -61,10 +62,11 @@ def chat_job(call: Call, model: Model, body: Mapping[str, Any], messages: Sequen
     tools = body.get("tools") or []
     if tools and "tools" not in model.capabilities:
         raise Refused(400, f"registry.ollama.ai/library/{model.name} does not support tools")
-    options = _options(body)
+    options = _options(call, body)
     last = messages[-1] if messages else {}
     prefill = str(last.get("content") or "") if last.get("role") == "assistant" else ""
     question = next((str(m.get("content") or "") for m in reversed(messages) if m.get("role") == "user"), "")
+    call.record.question = question[:QUESTION_KEPT]
     told = messages[:-1] if prefill else messages
     asked = Prompted(
         model.name,
@@ -86,7 +88,7 @@ def generate_job(call: Call, model: Model, body: Mapping[str, Any], prompt: str)
     Raises:
         Refused: The model cannot do it, or an option is wrong.
     """
-    options = _options(body)
+    options = _options(call, body)
     vocabulary = call.instance.vocabulary
     if body.get("raw"):
         tokens = tokenise(prompt)
@@ -147,11 +149,12 @@ def requested_keep_alive(body: Mapping[str, Any]) -> float | None:
         raise Refused(400, str(exc)) from exc
 
 
-def _options(body: Mapping[str, Any]) -> dict[str, Any]:
+def _options(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return checked(body.get("options") or {})
+        options = call.record.options = checked(body.get("options") or {})
     except BadOption as exc:
         raise Refused(500, str(exc)) from exc
+    return options
 
 
 def _messages(value: Any) -> list[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ import orjson
 
 from loadtests.emulator.tokens import tokenise
 
-Mode = Literal["words", "echo", "script", "recite", "endless"]
+Mode = Literal["words", "echo", "script", "recite", "count", "endless"]
 
 _WORDS = re.findall(
     r"\w+",
@@ -28,6 +28,7 @@ _THOUGHT = (
     "The question asks for facts. The extracts are numbered, so I look for those that bear on it first."
 )
 _EXTRACT = re.compile(r'<extract n="(\d+)">\n[^\n]*\n(.*?)\n</extract>', re.DOTALL)
+_COUNT = re.compile(r"\bcount to (\d+)\b")
 _NUMBERED = re.compile(r"^\s*\[(\d+)\][:.]?\s+(.+?)(?=\n\s*\[\d+\]|\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -136,6 +137,8 @@ class ReplySource:
             return Script('{"answer": "yes"}', thought)
         if self.mode == "echo":
             return Script(asked.question, thought)
+        if self.mode == "count":
+            return Script(_counted(asked.question), thought)
         if self.mode == "recite":
             return Script(_recital(asked.prompt), thought)
         if self.mode == "endless":
@@ -161,6 +164,11 @@ def _sentences(words: int, rng: random.Random) -> str:
         sentences.append(sentence[0].upper() + sentence[1:] + ".")
         words -= take
     return " ".join(sentences)
+
+
+def _counted(question: str) -> str:
+    wanted = _COUNT.search(question)
+    return " ".join(map(str, range(1, int(wanted[1]) + 1 if wanted else 11)))
 
 
 def _recital(prompt: str) -> str:

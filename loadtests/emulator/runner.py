@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from loadtests.emulator.clock import Clock
@@ -42,6 +43,7 @@ class Runner:
         keep_alive_s: Of the last request that named one.
         expires_s: Set each time it becomes idle; None until then.
         unloaded: Set once it is gone.
+        rivals: How many runners, this one included, share the machine now.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Runner:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._work = asyncio.Event()
         self._ideal_s: float | None = None
+        self.rivals: Callable[[], int] = lambda: 1
         self._dice = random.Random(model.name)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -195,26 +198,26 @@ class Runner:
         """When this step ends.
 
         Counted from when the last one should have ended, so that a late timer costs no throughput: the GPU
-        this stands for would not have waited for our event loop.
+        this stands for would not have waited for our event loop. What can not be caught up is noted as lost.
         """
-        begun = (
-            self._ideal_s
-            if self._ideal_s is not None and now_s - self._ideal_s < self._clock.lag_s
-            else now_s
-        )
+        begun = now_s if self._ideal_s is None else self._ideal_s
+        if now_s - begun >= self._clock.lag_s:
+            self._truth.lost_s += now_s - begun
+            begun = now_s
         self._ideal_s = begun + self._step_s(prompt_tokens, busy)
         return self._ideal_s
 
     def _step_s(self, prompt_tokens: int, busy: int) -> float:
         speeds, name = self.model.speeds, self.model.name
-        prefill_factor = decode_factor = slow = 1.0
+        prefill_factor = decode_factor = 1.0
+        slow = float(max(1, self.rivals()))
         if self.place.vram_bytes < self.place.bytes:
             decode_factor = self.model.cpu_factor
         if lost := self._faults.peek("gpu_lost", name):
             decode_factor = lost.number("factor", self.model.cpu_factor)
             prefill_factor = lost.number("prefill_factor", 1.0)
         if throttle := self._faults.peek("throttle", name):
-            slow = throttle.number("factor", 2.0)
+            slow *= throttle.number("factor", 2.0)
         if jitter := self._faults.peek("jitter", name):
             slow *= self._dice.lognormvariate(0.0, jitter.number("sigma", 0.5))
         reading = prompt_tokens / (speeds.prefill_tps * prefill_factor)
@@ -244,7 +247,6 @@ class Runner:
             if generation.freeze is not None and not generation.freeze[0]:
                 generation.frozen_until_s = now_s + generation.freeze[1]
                 return
-            self._truth.event("first_token", generation.record.id, model=self.model.name)
             self._token(generation, now_s)
 
     def _token(self, generation: Generation, now_s: float) -> None:
@@ -255,6 +257,9 @@ class Runner:
         if generation.cancelled:
             generation.record.tokens += 1
             return
+        is_first = not generation.output
         end = generation.next_token(now_s)
+        if is_first and generation.output:
+            self._truth.event("first_token", generation.record.id, model=self.model.name)
         if end is not None:
             self._free_slot(generation, end)

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from loadtests.emulator.clock import Clock, Timer, sleep
+from loadtests.emulator.durations import FOR_EVER_S
 from loadtests.emulator.faults import FaultBook
 from loadtests.emulator.knobs import Knobs
 from loadtests.emulator.models import Model
@@ -18,8 +19,6 @@ from loadtests.emulator.options import RunnerOptions
 from loadtests.emulator.runner import Place, Runner
 from loadtests.emulator.truth import Truth
 
-FOR_EVER_S = 292 * 365.25 * 86_400.0
-"""A negative keep_alive, as the real server shows it."""
 _KILLED = "llama-server process has terminated: signal: killed"
 _OOM = "cudaMalloc failed: out of memory"
 
@@ -244,6 +243,8 @@ class Scheduler:
         runner = Runner(
             ask.model, ask.wanted, self._place(ask.model, num_ctx), self._clock, self._faults, self._truth
         )
+        if self.knobs.one_gpu:
+            runner.rivals = lambda: sum(bool(other.active) for other in self.loaded.values())
         runner.keep_alive_s = self.knobs.keep_alive_s
         if runner.keep_alive_s < 0:
             runner.keep_alive_s = FOR_EVER_S

@@ -40,7 +40,14 @@ class Speeds:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Speeds:
-        """From JSON, whose keys are strings."""
+        """From JSON, whose keys are strings; what is not named keeps its default.
+
+        Raises:
+            ValueError: A figure that is none of these.
+        """
         decode = data.get("decode")
         changed = {**data, "decode": {int(b): float(v) for b, v in decode.items()}} if decode else dict(data)
-        return cls(**changed)
+        try:
+            return cls(**changed)
+        except TypeError as exc:
+            raise ValueError(str(exc)) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 EVENTS_KEPT = 100_000
 REQUESTS_KEPT = 20_000
+QUESTION_KEPT = 80
 
 
 @dataclass(slots=True)
@@ -19,6 +21,8 @@ class Record:
     Attributes:
         tokens: Generated, whether or not somebody read them.
         tokens_after_gone: Of those, after the client had gone: the proof that cancelling works.
+        question: How the last message of the user begins: tells whose request it is.
+        options: As the model server got them, or as OpenAI's dialect was translated.
         outcome: open, done, error, refused, gone, or the kind of the fault that ended it.
     """
 
@@ -36,6 +40,8 @@ class Record:
     tokens: int = 0
     tokens_after_gone: int = 0
     objects: int = 0
+    question: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
     outcome: str = "open"
 
 
@@ -50,13 +56,19 @@ class Peaks:
 
 @dataclass(slots=True)
 class Truth:
-    """Written by every part, read by the control port and by tests."""
+    """Written by every part, read by the control port and by tests.
+
+    Attributes:
+        lost_s: Emulated time in which a runner stood still because this process did not get to run. A load
+            test with much of it has measured its own machine.
+    """
 
     now: Callable[[], float]
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     records: dict[int, Record] = field(default_factory=dict)
     peaks: dict[str, Peaks] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    lost_s: float = 0.0
     _event_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _request_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -70,9 +82,10 @@ class Truth:
         return record
 
     def event(self, kind: str, request: int | None = None, **more: Any) -> None:
-        """Something happened."""
+        """Something happened: `at_s` in emulated time, `mono_s` on the clock all processes here share."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         about = {"id": next(self._event_ids), "at_s": round(self.now(), 6), "event": kind}
+        about["mono_s"] = round(time.monotonic(), 6)
         if request is not None:
             about["request"] = request
         self.events.append(about | more)
@@ -95,6 +108,7 @@ class Truth:
             "open": sum(r.outcome == "open" for r in records),
             "peaks": {name: asdict(peaks) for name, peaks in self.peaks.items()},
             "events": dict(self.counts),
+            "lost_s": self.lost_s,
         }
 
     def reset(self) -> None:
@@ -103,3 +117,4 @@ class Truth:
         self.records = {i: r for i, r in self.records.items() if r.outcome == "open"}
         self.peaks.clear()
         self.counts.clear()
+        self.lost_s = 0.0

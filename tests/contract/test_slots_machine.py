@@ -77,7 +77,8 @@ class SlotsMachine(RuleBasedStateMachine):
             self.join(flow, "m", False, 0, frozenset(), 1.0)
 
     @rule(
-        flow=st.sampled_from(FLOWS), model=st.sampled_from(MODELS), batch=st.booleans(), process=st.integers(0, 1),
+        flow=st.sampled_from(FLOWS), model=st.sampled_from(MODELS), batch=st.booleans(),
+        process=st.integers(0, 1),
         tried=st.sets(st.sampled_from(NAMES), max_size=1), weight=st.sampled_from([0.5, 1.0, 2.0]),
     )  # fmt: skip
     def join(self, flow, model, batch, process, tried, weight) -> None:

@@ -1,6 +1,7 @@
 """The native Ollama engine against the emulator: what it says, and every way in which it can fail."""
 
 import asyncio
+import json
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
@@ -15,13 +16,14 @@ from backend.core.errors import (
     EngineUnreachable,
     ModelMissing,
 )
-from backend.core.types import Message, Sampling
+from backend.core.types import Message, Sampling, Usage
 from backend.engines.base import Bounds, End, Endpoint, Resumed, Text, Thought
 from backend.engines.ollama import OllamaEngine
 from backend.infra.http import open_session
 from loadtests.emulator.models import model
 from tests.support.asks import a_request
 from tests.support.emulator import emulator
+from tests.support.wire import OK, wire_server
 
 ANSWER = "The library opens at nine [1] and closes at six [2]."
 BOUNDS = Bounds(connect_s=1, first_token_s=0.5, gap_s=0.3)
@@ -36,6 +38,15 @@ async def ollama(**knobs):
 
 
 PATIENT = replace(REQUEST, bounds=Bounds())
+NDJSON = (OK.replace(b"text/event-stream", b"application/x-ndjson"),)
+
+
+def line(content="", *, done=False, **more):
+    message = {"role": "assistant", "content": content}
+    return json.dumps({"model": "m", "message": message, "done": done, **more}).encode() + b"\n"
+
+
+DONE = line(done=True, done_reason="stop")
 
 
 async def collect(engine, endpoint, request=PATIENT):
@@ -95,6 +106,85 @@ async def test_a_prompt_that_does_not_fit_is_refused_and_never_cut():
     async with ollama() as (engine, endpoint, _):
         with pytest.raises(ContextOverflow):
             await collect(engine, endpoint, request)
+
+
+async def test_an_answer_that_outgrows_the_context_ends_there_instead_of_pushing_the_prompt_out():
+    request = replace(PATIENT, sampling=Sampling(0, 20_000))
+    async with ollama(reply="word " * 6000) as (engine, endpoint, _):
+        end = (await collect(engine, endpoint, request))[-1]
+    assert end.finish_reason == "length"
+    assert end.usage.prompt_tokens + end.usage.completion_tokens <= 4096
+
+
+async def test_a_model_that_repeats_itself_until_the_server_gives_up_has_not_answered():
+    request = replace(PATIENT, model="qwen3:8b")
+    async with ollama(reply="ha " * 50) as (engine, endpoint, _):
+        with pytest.raises(EngineTruncated):
+            await collect(engine, endpoint, request)
+
+
+async def test_every_request_says_all_that_would_make_the_server_reload_or_cut():
+    async with wire_server(*NDJSON, line("a"), DONE) as server, open_session() as session:
+        engine = OllamaEngine(session, context_tokens=4096, keep_alive="7m")
+        for maximum in (64, 512):
+            await collect(engine, Endpoint(server.url), replace(PATIENT, sampling=Sampling(0.5, maximum)))
+    assert server.requests[1] == {
+        "model": "llama3.1:8b",
+        "messages": [{"role": "user", "content": "When?"}],
+        "stream": True,
+        "think": False,
+        "truncate": False,
+        "shift": False,
+        "keep_alive": "7m",
+        "options": {"num_ctx": 4096, "num_predict": 512, "temperature": 0.5},
+    }
+    fixed = ("truncate", "shift", "keep_alive")
+    assert [server.requests[0][name] for name in fixed] == [server.requests[1][name] for name in fixed]
+    assert server.requests[0]["options"]["num_ctx"] == server.requests[1]["options"]["num_ctx"]
+
+
+TOOL = {"function": {"name": "look", "arguments": {}}}
+ODD = {
+    "a model that was only loaded": (line(done=True, done_reason="load"), EngineTruncated),
+    "a model that was unloaded": (line(done=True, done_reason="unload"), EngineTruncated),
+    "an end without a reason": (line(done=True), EngineTruncated),
+    "a tool call in the last object": (
+        line(done=True, done_reason="stop", message={"content": "", "tool_calls": [TOOL]}),
+        EngineError,
+    ),
+    "a tool call of its own": (line(message={"content": "", "tool_calls": [TOOL]}) + DONE, EngineError),
+    "content that is no text": (line(message={"content": [1]}) + DONE, EngineError),
+    "thinking that is no text": (line(message={"content": "", "thinking": 7}) + DONE, EngineError),
+    "a message that is none": (line(message="a") + DONE, EngineError),
+    "a list": (b"[1]\n", EngineError),
+    "bad UTF-8": (b'{"message":{"content":"\xff"},"done":false}\n', EngineError),
+    "an end cut off before its line end": (DONE[:-1], EngineTruncated),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_what_is_odd_and_no_answer_is_an_error(name):
+    said, expected = ODD[name]
+    async with wire_server(*NDJSON, said) as server, open_session() as session:
+        engine = OllamaEngine(session, context_tokens=4096)
+        with pytest.raises(EngineError) as caught:
+            await collect(engine, Endpoint(server.url))
+    assert type(caught.value) is expected
+
+
+async def test_a_tool_call_beside_an_answer_is_left_out():
+    last = line(done=True, done_reason="stop", message={"content": ".", "tool_calls": [TOOL]})
+    async with wire_server(*NDJSON, line("At nine"), last) as server, open_session() as session:
+        pieces = await collect(OllamaEngine(session, context_tokens=4096), Endpoint(server.url))
+    assert text(pieces) == "At nine."
+    assert pieces[-1].finish_reason == "stop"
+
+
+async def test_figures_that_are_none_are_left_out():
+    end = line(done=True, done_reason="stop", eval_count="7", prompt_eval_count=5, eval_duration=None)
+    async with wire_server(*NDJSON, line("a"), end) as server, open_session() as session:
+        pieces = await collect(OllamaEngine(session, context_tokens=4096), Endpoint(server.url))
+    assert pieces[-1].usage == Usage(prompt_tokens=5)
 
 
 async def test_models_are_listed_with_what_they_can_do_and_those_that_only_embed_are_not():

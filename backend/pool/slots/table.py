@@ -4,7 +4,7 @@
 
 Source: P. Goyal, H. Vin, H. Cheng, "Start-time Fair Queueing", SIGCOMM 1996: a ticket's tag is the virtual
 time at which its flow may be served again. Virtual time follows the tags served, and at the end of each
-generation advances by its cost over the number of active flows, so that newcomers without end pass nobody for ever.
+generation advances by its cost over the number of active flows: newcomers without end pass nobody for ever.
 """
 
 from __future__ import annotations

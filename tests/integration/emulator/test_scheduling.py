@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from contextlib import AsyncExitStack
 from datetime import datetime
 from itertools import pairwise
@@ -28,12 +29,11 @@ def when(stamp: str) -> float:
 
 
 async def test_a_loaded_model_queues_six_hundred_without_refusing_one():
-    async with emulator(time_scale=0, reply=SHORT, max_queue=4) as server:
+    async with emulator(process=True, time_scale=0, reply=SHORT, max_queue=4) as server:
         await whole(server, chat(messages=[]))
-        got = await asyncio.gather(*(whole(server, chat(f"{i}")) for i in range(400)))
-        got += await asyncio.gather(*(whole(server, chat(f"{i}")) for i in range(200)))
+        got = await asyncio.gather(*(whole(server, chat(f"{i}")) for i in range(600)))
         state = await server.state()
-    assert {g["status"] for g in got} == {200}
+    assert [g["status"] for g in got] == [200] * 600
     assert state["totals"]["peaks"]["llama3.1:8b"]["slots"] == 1
     assert state["totals"]["peaks"]["llama3.1:8b"]["waiting"] > 300
 
@@ -204,6 +204,15 @@ async def test_a_model_larger_than_the_gpu_spills_and_slows():
     assert slow["eval_duration"] / (slow["eval_count"] - 1) == pytest.approx(1e9 / (130 * 0.08), rel=0.01)
 
 
+@pytest.mark.parametrize(("one_gpu", "factor"), [(False, 1), (True, 2)])
+async def test_two_busy_models_share_one_gpu_if_they_are_told_so(one_gpu, factor):
+    async with emulator(time_scale=0, models=(TWO, OTHER), reply="word " * 100, one_gpu=one_gpu) as server:
+        for name in ("two", "other"):
+            await whole(server, chat(model=name, messages=[]))
+        got = await asyncio.gather(*(whole(server, chat(model=name)) for name in ("two", "other")))
+    assert got[0]["eval_duration"] == pytest.approx(factor * 100 / 100 * 1e9, rel=0.1)
+
+
 async def test_embeddings_are_read_one_by_one_whatever_the_slots():
     async with emulator(time_scale=0, num_parallel=8) as server:
         body = {"model": "nomic-embed-text", "input": ["word " * 100] * 16}
@@ -273,20 +282,21 @@ async def test_a_reset_answers_those_who_wait():
 STREAMS = [chat("a"), chat("b", model="qwen3:8b"), chat("c", options={"num_predict": 10}), chat("a")]
 
 
+TIMES = re.compile(rb'"created_at":"[^"]*"|,"[a-z_]+_duration":\d+')
+
+
+async def streams_of_a_new_process(seed: int) -> list[bytes]:
+    async with emulator(process=True, time_scale=0, seed=seed, num_parallel=2) as server:
+
+        async def stream(body) -> bytes:
+            async with raw(server.url, "/api/chat", body) as it:
+                return TIMES.sub(b"", b"".join([data async for _, data in it.chunks()]))
+
+        return await asyncio.gather(*map(stream, STREAMS))
+
+
 async def test_a_seed_fixes_every_byte_but_times():
-    async def run() -> list:
-        async with emulator(time_scale=0, seed=7, num_parallel=2) as server:
-
-            async def objects(body):
-                async with raw(server.url, "/api/chat", body) as it:
-                    return [
-                        {k: v for k, v in o.items() if k != "created_at" and "duration" not in k}
-                        for o in await it.objects()
-                    ]
-
-            return await asyncio.gather(*map(objects, STREAMS))
-
-    one = await run()
-    assert one == await run()
+    one, two, other = [await streams_of_a_new_process(seed) for seed in (7, 7, 8)]
+    assert one == two
     assert one[0] == one[3]
-    assert one[0] != one[1]
+    assert len({*one, *other}) == 6

@@ -1,6 +1,7 @@
 """Sections B and C: the bytes, the order of keys, and every error before the first object."""
 
 import json
+import re
 
 import pytest
 
@@ -97,6 +98,9 @@ async def test_an_empty_chat_loads_and_with_keep_alive_nought_unloads(server):
     assert list(json.loads(body)) == ["model", "created_at", "message", "done", "done_reason"]
     assert json.loads(body)["done_reason"] == "load"
     assert (await server.state())["loaded"]
+    status, headers, body = await answer(server.url, "/api/generate", {"model": "llama3.1:8b"})
+    assert (status, headers["content-type"]) == (200, "application/json; charset=utf-8")
+    assert json.loads(body)["done_reason"] == "load"
     _, _, body = await answer(server.url, "/api/generate", {"model": "llama3.1:8b", "keep_alive": 0})
     assert list(json.loads(body)) == ["model", "created_at", "response", "done", "done_reason"]
     assert json.loads(body)["done_reason"] == "unload"
@@ -119,6 +123,10 @@ REFUSALS = {
     "an unknown embedder": (
         *("/api/embed", {"model": "x", "input": "a"}, 404),
         'model "x" not found, try pulling it first',
+    ),
+    "an embedding without a model": (
+        *("/api/embed", {"input": "a"}, 404),
+        'model "" not found, try pulling it first',
     ),
     "chat with an embedder": (
         *("/api/chat", chat(model="nomic-embed-text"), 400),
@@ -155,6 +163,10 @@ REFUSALS = {
     "a duration that is none": (
         *("/api/chat", chat(keep_alive="soon"), 400),
         'time: invalid duration "soon"',
+    ),
+    "an infill without the capability": (
+        *("/api/generate", {"model": "llama3.1:8b", "prompt": "x", "suffix": "y"}, 400),
+        "registry.ollama.ai/library/llama3.1:8b does not support insert",
     ),
     "raw with a system": (
         *("/api/generate", {"model": "llama3.1:8b", "prompt": "x", "raw": True, "system": "y"}, 400),
@@ -221,6 +233,21 @@ async def test_stop_strings_and_num_predict(server):
     _, _, body = await answer(server.url, "/api/chat", chat(stream=False, options={"num_predict": 2}))
     whole = json.loads(body)
     assert (whole["eval_count"], whole["done_reason"]) == (2, "length")
+
+
+async def test_a_scripted_reply_can_be_cut_by_eos(server):
+    await server.knobs(reply={"scripts": ["alpha beta gamma delta"], "eos_after": 2})
+    whole = json.loads((await answer(server.url, "/api/chat", chat(stream=False)))[2])
+    assert (whole["eval_count"], whole["done_reason"]) == (2, "stop")
+
+
+async def test_a_tool_call_has_an_id_of_eight_characters(server):
+    await server.knobs(reply={"scripts": [{"tool_calls": [{"name": "find", "arguments": {"q": 1}}]}]})
+    body = chat(stream=False, tools=[{"type": "function", "function": {"name": "find"}}])
+    message = json.loads((await answer(server.url, "/api/chat", body))[2])["message"]
+    (call,) = message["tool_calls"]
+    assert re.fullmatch(r"call_\w{8}", call["id"])
+    assert (message["content"], call["function"]) == ("", {"index": 0, "name": "find", "arguments": {"q": 1}})
 
 
 async def test_a_context_that_may_not_shift_ends_with_length(server):

@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 
 from backend.__main__ import main
-from backend.config import KNOWN_NAMES, Section, Settings
+from backend.config import KNOWN_NAMES, Engine, Section, Settings
+from backend.engines.dialects import DIALECTS
 
 
 def test_every_setting_says_what_it_means() -> None:
@@ -23,6 +26,10 @@ def test_names_that_operators_know_reach_their_setting(name: str, monkeypatch: p
     monkeypatch.setenv(name, values.get(name, "given"))
     found = getattr(getattr(Settings(), section), field)
     assert found != Settings.model_fields[section].default.model_dump()[field]
+
+
+def test_every_dialect_that_can_be_set_is_spoken() -> None:
+    assert get_args(Engine.model_fields["openai_dialect"].annotation) == tuple(DIALECTS)
 
 
 def test_the_prefixed_name_wins(monkeypatch: pytest.MonkeyPatch) -> None:

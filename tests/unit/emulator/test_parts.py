@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loadtests.emulator.clock import Stamps, VirtualClock, sleep
 from loadtests.emulator.dialogue import Chat, Text, TooLong, cut
-from loadtests.emulator.durations import keep_alive
+from loadtests.emulator.durations import FOR_EVER_S, keep_alive
 from loadtests.emulator.faults import KINDS, FaultBook
 from loadtests.emulator.generation import Generation
 from loadtests.emulator.knobs import Knobs, from_environment
@@ -164,6 +164,15 @@ def test_a_reply_goes_on_where_the_prefill_ends(behaviour, cut_at):
     assert begun + rest in (whole, whole.replace(begun + " ", begun, 1))
 
 
+@pytest.mark.parametrize("begun", ["", "1 2 3", "1 2 3 4 5 6"])
+def test_a_count_has_as_many_tokens_as_it_is_asked_for_and_goes_on_where_it_was(begun):
+    asked = Prompted("m", "17 count to 250 please", "", prefill=begun)
+    tokens = ReplySource("count").reply(asked, "continue", 0).tokens
+    numbers = (begun + "".join(tokens)).split()
+    assert numbers == [str(n) for n in range(1, 251)]
+    assert len(tokens) == 250 - len(begun.split())
+
+
 def test_a_script_is_chosen_by_the_question():
     source = ReplySource().updated({"scripts": [{"when": "hall", "content": "nine"}, "what?"]})
     assert "".join(source.reply(Prompted("m", "the hall?", "x"), "continue", 0).tokens) == "nine"
@@ -175,6 +184,27 @@ def test_knobs_come_from_the_environment_and_refuse_what_they_do_not_know():
     assert (knobs.num_parallel, knobs.keep_alive_s, knobs.seed) == (4, 60.0, 3)
     with pytest.raises(ValueError, match="unknown knob"):
         Knobs().updated({"slots": 3})
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("5m", 300.0), ("24h", 86_400.0), ("-1", FOR_EVER_S), ("0", 0.0), ("60", 60.0)]
+)
+def test_keep_alive_is_named_as_operators_name_it(value, seconds):
+    assert from_environment({"OLLAMA_KEEP_ALIVE": value}).keep_alive_s == seconds
+
+
+def test_models_come_as_json_and_what_is_not_named_keeps_its_default():
+    speeds = {"load_s": 0.5, "decode": {"1": 50, "4": 100}}
+    table = [{"name": "Fast", "speeds": speeds}, {"name": "tuned", "adapters": ["a"]}]
+    fast, tuned = Knobs().updated({"models": table}).models
+    assert (fast.name, fast.speeds.decode_tps(4), fast.speeds.prefill_tps) == ("fast:latest", 100, 6500)
+    assert (tuned.adapters, tuned.speeds) == (("a",), Speeds())
+
+
+@pytest.mark.parametrize("wrong", [{"name": "x", "warp": 9}, {}, {"name": "x", "speeds": {"warp": 9}}])
+def test_what_is_no_model_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"warp|a model has a name"):
+        Knobs().updated({"models": [wrong]})
 
 
 def test_a_curve_is_straight_between_its_points_and_flat_beyond():

@@ -1,11 +1,14 @@
 """Every way in which a model may answer when it is shown the beginning of its answer."""
 
-from itertools import pairwise
+import re
+from itertools import pairwise, permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+import backend
 from backend.engines.seam import Joined, Joint, Unclear, seam
 
 WORDS = (
@@ -133,7 +136,7 @@ def test_a_continuation_in_other_words_loses_nothing_that_came_before(case, word
     verdict, text = read(partial, stem, reply, cuts)
     if isinstance(verdict, Joined):
         assert not verdict.continued
-        assert text.replace(" ", "") == (stem + reply).replace(" ", "")
+        assert "".join(text.split()) == "".join((stem + reply).split())
 
 
 @given(broken())
@@ -156,6 +159,29 @@ def test_a_seam_is_a_blank_in_mid_sentence_and_nothing_is_lost(case):
     if stem:
         assert tail[0].isspace()
         assert not partial.lstrip().startswith(tail.lstrip())
+
+
+@pytest.fixture(scope="module")
+def paragraphs():
+    """Of the documents that come with the product, French and English."""
+    files = sorted((Path(backend.__file__).parent / "sample").rglob("*.md"))
+    blocks = [block.strip() for file in files for block in re.split(r"\n\s*\n", file.read_text())]
+    return [block for block in blocks if len(block) > 120 and block[0].isupper()]
+
+
+def test_in_real_text_nearly_every_place_has_a_seam_and_its_last_words_are_few(paragraphs):
+    seams = [seam(text[:cut]) for text in paragraphs for cut in range(1, len(text) + 1)]
+    lengths = sorted(len(tail) for stem, tail in seams if stem)
+    assert len(lengths) > 0.95 * len(seams)
+    assert lengths[len(lengths) // 2] <= 6
+    assert lengths[int(0.99 * len(lengths))] <= 40
+
+
+def test_no_real_text_is_taken_for_the_continuation_of_another(paragraphs):
+    for text, other in permutations(paragraphs, 2):
+        partial = text[: len(text) * 2 // 3]
+        verdict, said = read(partial, seam(partial)[0], other, range(0, 400, 5))
+        assert isinstance(verdict, Unclear) or (verdict.continued, said) == (False, other)
 
 
 SEAMS = {

@@ -150,7 +150,7 @@ def twins(*scripts, **more):
 
 
 async def test_a_failure_before_the_first_token_moves_on_silently():
-    both, pool = twins((EngineUnreachable(),), recite("hi"))
+    _, pool = twins((EngineUnreachable(),), recite("hi"))
     async with pool as it:
         events = await it.events()
         assert sorted(assigned(events)) == ["a", "b"]
@@ -190,7 +190,7 @@ async def test_an_answer_that_broke_off_in_mid_thought_is_thought_anew():
 
 async def test_a_continuation_waits_before_those_who_came_later():
     release = asyncio.Event()
-    both, pool = twins(
+    _, pool = twins(
         (Hold(release), Text("The library "), EngineTruncated()),
         recite("The library opens."),
     )
@@ -330,8 +330,7 @@ async def test_who_waits_for_an_instance_that_dies_is_told():
         with pytest.raises(EngineTimeout):
             await anext(running)
         with pytest.raises(NoInstance):
-            while True:
-                await anext(queued)
+            _ = [event async for event in queued]
 
 
 async def test_a_model_nobody_serves_is_refused():
@@ -424,5 +423,5 @@ async def test_a_slow_or_fallen_gpu_is_told_to_the_operator():
     async with a_pool(an_instance(engine(recite("hi")))) as it:
         for speed in (100.0, *[10.0] * 20):
             it.clock.advance(10)
-            await it.keeper.succeeded("one", "m", speed, began=it.clock.now())
+            await it.keeper.succeeded("one", speed, began=it.clock.now())
         assert "was 100" in (await it.instance("one")).reason

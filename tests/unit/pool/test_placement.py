@@ -96,13 +96,28 @@ def test_what_was_used_longest_ago_is_evicted_where_several_are_held():
     assert loads({"a": one}, view({"o": 1}), NOW, random=0.0) == [Load("a", "o", frozenset("n"))]
 
 
+def test_two_names_of_one_model_take_the_room_of_one_and_go_together():
+    two = holds("m", "m:latest", "n", models_at_once=2, used_at={"m": 800.0, "n": 900.0})
+    assert loads({"a": two}, view({"o": 1}), NOW, random=0.0) == [
+        Load("a", "o", frozenset({"m", "m:latest"}))
+    ]
+    roomy = replace(two, models_at_once=3)
+    assert loads({"a": roomy}, view({"o": 1}), NOW, random=0.0) == [Load("a", "o")]
+
+
 def test_the_last_copy_of_what_is_in_use_stays_a_minimum():
     just = holds("n", last_loaded_at=NOW - 59)
     assert decided({"a": just}, view({"m": 1, "n": 1})) == []
     assert decided({"a": just}, view({"m": 1}, {"a": 1})) == []
-    assert decided({"a": just}, view({"m": 1})) == [("a", "m")]
     assert decided({"a": just, "b": just}, view({"m": 1, "n": 1})) == [("a", "m")]
     assert decided({"a": replace(just, last_loaded_at=NOW - 60)}, view({"m": 1, "n": 1})) == [("a", "m")]
+
+
+def test_a_last_copy_that_is_idle_gives_way_after_as_long_as_a_load_takes():
+    just = holds("n", last_loaded_at=NOW - 59, load_s=7.0)
+    assert decided({"a": replace(just, used_at={"n": NOW - 6.9})}, view({"m": 1})) == []
+    assert decided({"a": replace(just, used_at={"n": NOW - 7.1})}, view({"m": 1})) == [("a", "m")]
+    assert decided({"a": just}, view({"m": 1})) == [("a", "m")]
 
 
 def test_who_waits_longest_is_served_first():

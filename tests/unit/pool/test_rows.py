@@ -119,10 +119,16 @@ def test_every_instance_has_a_row_and_no_row_promises_more_than_the_instance_has
 
 
 @given(pools, st.sampled_from(MODELS))
-def test_a_model_is_refused_only_if_all_that_have_it_are_drained_or_hang(pool, model):
+def test_a_model_is_refused_only_if_all_that_have_it_are_drained_or_hang_or_would_have_to_load_it(
+    pool, model
+):
     able = [k for k in pool.values() if not k.draining and not k.health.hangs]
     alone = [rows({"one": replace(k, health=Health())}, NOW)["one"] for k in able]
-    if any(a.could_answer(model) and ANY_MODEL not in a.ready for a in alone):
+    hope = [
+        a.answers(model) or (k.healthy(NOW) and a.could_answer(model))
+        for a, k in zip(alone, able, strict=True)
+    ]
+    if any(h and ANY_MODEL not in a.ready for h, a in zip(hope, alone, strict=True)):
         assert any(r.could_answer(model) for r in rows(pool, NOW).values())
 
 
@@ -132,3 +138,7 @@ def test_an_avoided_instance_takes_no_reader_from_a_healthy_one(pool, model):
     healthy = {name for name, k in pool.items() if k.healthy(NOW)}
     if any(told[name].could_answer(model) for name in healthy):
         assert not any(told[name].could_answer(model) for name in set(pool) - healthy)
+
+
+def test_two_names_of_one_model_take_the_room_of_one():
+    assert row(known(("m", "n"), ["m", "m:latest"], loading="n", models_at_once=2)).ready == {"m", "m:latest"}

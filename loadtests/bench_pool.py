@@ -1,0 +1,230 @@
+"""How well many instances act as one, beside the balancers of the field.
+
+    python -m loadtests.bench_pool --data DIR --scenarios even,unequal,fair,honest
+
+Client processes replay a real trace of arrivals against emulated machines (a process each). What idled while
+somebody waited is read from the emulators, not from the pools. First the same arrivals are played in
+simulated time, where nothing is ever late: that is what each policy could do at best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadtests.bench import Report, arguments, data_file
+from loadtests.pool.arrivals import Arrival, Row, all_at_once, asked, filled, one_greedy, read_trace
+from loadtests.pool.choices import AtRandom, Choice, FreeSlot, InTurns, LeastLoaded
+from loadtests.pool.fleet import fleet
+from loadtests.pool.honesty import kept, naive_kept
+from loadtests.pool.machines import MODEL, Machine, most_per_s, seconds_of
+from loadtests.pool.nginx import is_installed
+from loadtests.pool.shares import jain_of_backlogged, waits_beside_ideal
+from loadtests.pool.stage import Contestant, Run, measured, simulated
+
+SKIPPED_ROWS = 5_000
+"""The trace begins with a lull and a burst; from here on its rate is steady."""
+OTHER_MODEL = "qwen2.5:14b"
+
+POOLS = (Contestant("memory, one process", "loadtests.pool.contenders:memory", processes=1),)
+"""What is ours."""
+FIELD = (
+    Contestant("naive least loaded", "loadtests.pool.contenders:naive"),
+    Contestant("round robin", "loadtests.pool.contenders:round_robin"),
+    Contestant("random", "loadtests.pool.contenders:random_choice"),
+    Contestant("nginx least_conn", "loadtests.pool.contenders:nginx", needs_front=True),
+)
+SPEED = ("pool", "asked", "done", "answers/s", "tokens/s", "good/s", "first p50", "p95", "p99")
+SLOTS = ("pool", "busy %", "could serve %", "one waits %", "over", "inner wait", "late p99", "lost %")
+"""Idle slot-time while somebody waits: as much as the waiters could have used; all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every scenario needs."""
+
+    report: Report
+    rows: Sequence[Row]
+    seconds: float
+    speed: float
+
+
+def policies() -> list[tuple[str, Choice, int]]:
+    """Name, choice and number of processes that know nothing of each other, fresh each time."""
+    return [
+        ("one queue before all", FreeSlot(), 1),
+        ("least loaded, one count", LeastLoaded(random.Random(1)), 1),
+        ("least loaded, 6 counts", LeastLoaded(random.Random(1)), 6),
+        ("round robin", InTurns(), 1),
+        ("random", AtRandom(random.Random(1)), 1),
+    ]
+
+
+def even(bench: Bench, load: float) -> None:
+    """Scenario 1: three equal machines, open loop, real lengths and arrivals."""
+    machines = [Machine(name, slots=4, speed=bench.speed) for name in "abc"]
+    arrivals = arrivals_for(bench, machines, load)
+    title = f"3 x 4 slots, {load:.0%} load, {bench.seconds:.0f} s, {len(arrivals)} requests"
+    compare(bench, title, f"even {load:.2f}", machines, arrivals)
+
+
+def unequal(bench: Bench) -> None:
+    """Scenario 2: speeds 1 : 1 : 0.2, one machine with one slot, two models; more than can be served."""
+    machines = [
+        Machine("wide", slots=4, speed=bench.speed, models=(MODEL,)),
+        Machine("narrow", slots=1, speed=bench.speed, models=(MODEL, OTHER_MODEL)),
+        Machine("slow", slots=4, speed=0.2 * bench.speed, models=(OTHER_MODEL,)),
+    ]
+    arrivals = arrivals_for(bench, machines, 1.2, models=(MODEL, MODEL, MODEL, OTHER_MODEL))
+    optimum = fluid_optimum(machines, arrivals, bench.seconds)
+    bench.report.say(f"Fluid optimum: {optimum:.2f} answers/s")
+    bench.report.record("unequal optimum answers/s", optimum)
+    title = f"Unequal machines, two models, 120% load, {bench.seconds:.0f} s, {len(arrivals)} requests"
+    compare(bench, title, "unequal", machines, arrivals, front=False)
+
+
+def fair(bench: Bench) -> None:
+    """Scenario 3: one subject sends 100 at once, nine send one every few seconds; then ten equal ones."""
+    machines = [Machine(name, slots=4, speed=bench.speed) for name in "abc"]
+    slots = sum(machine.slots for machine in machines)
+    rows = bench.rows[SKIPPED_ROWS:]
+    greedy = one_greedy(rows, MODEL, at_once=100, others=9, every_s=4.0, seconds=bench.seconds / 2)
+    equal = all_at_once(rows, MODEL, subjects=10, each=12)
+    lines = []
+    with fleet(machines) as running:
+        for contestant in POOLS:
+            run = measured(contestant, running, greedy, bench.seconds / 2)
+            waits = waits_beside_ideal(run.records, run.attempts, slots, lambda s: s.startswith("modest"))
+            at_once = measured(contestant, running, equal, bench.seconds / 2)
+            index = jain_of_backlogged(at_once.records, at_once.attempts)
+            lines.append((contestant.name, waits.real_s, waits.ideal_s, waits.real_s / waits.ideal_s, index))
+    columns = ("pool", "modest p95 wait", "ideal", "ratio", "Jain, equal subjects")
+    bench.report.table("One greedy subject and nine modest ones; ten equal ones", columns, lines, key="fair")
+
+
+def honest(bench: Bench) -> None:
+    """Scenario 4: whether those who wait, at 90 % load, wait as long as they were told."""
+    machines = [Machine(name, slots=4, speed=bench.speed) for name in "abc"]
+    slots = sum(machine.slots for machine in machines)
+    lines = []
+    with fleet(machines) as running:
+        for contestant in POOLS:
+            run = measured(contestant, running, arrivals_for(bench, machines, 0.9), bench.seconds)
+            found = kept(run.records)
+            naive = naive_kept(run.records, slots, mean_held_s(run))
+            lines.append(
+                (contestant.name, found.waiters, found.within * 100, found.late * 100, naive.late * 100)
+            )
+    columns = ("pool", "waiters", "as told %", "> 1.5 x told %", "same, naive %")
+    bench.report.table("Waits as told, 90% load", columns, lines, key="honest")
+
+
+def compare(
+    bench: Bench,
+    title: str,
+    key: str,
+    machines: Sequence[Machine],
+    arrivals: Sequence[Arrival],
+    *,
+    front: bool = True,
+) -> dict[str, Run]:
+    """The policies in simulated time, then all contestants in real time; the runs of those."""
+    ideal = {
+        name: simulated(choose, processes, machines, arrivals, bench.seconds)
+        for name, choose, processes in policies()
+    }
+    tables(bench.report, f"Simulated: {title}", f"simulated {key}", ideal)
+    runs: dict[str, Run] = {}
+    with fleet(machines) as running:
+        for contestant in (*POOLS, *FIELD):
+            if contestant.needs_front and not (front and is_installed()):
+                bench.report.say(f"{contestant.name}: left out")
+                continue
+            runs[contestant.name] = run = measured(contestant, running, arrivals, bench.seconds)
+            bench.report.say(f"{contestant.name}: {dict(run.figures.outcomes)}")
+    tables(bench.report, title, key, runs)
+    return runs
+
+
+def tables(report: Report, title: str, key: str, runs: Mapping[str, Run]) -> None:
+    """The two tables of a comparison."""
+    report.table(title, SPEED, [speed_row(*run) for run in runs.items()], key=f"{key} speed")
+    report.table("Slots", SLOTS, [slots_row(*run) for run in runs.items()], key=f"{key} slots")
+
+
+def speed_row(name: str, run: Run) -> tuple[object, ...]:
+    """What readers got."""
+    found = run.figures
+    rates = (found.answers_per_s, found.tokens_per_s, found.good_per_s)
+    return name, found.asked, found.outcomes["done"], *rates, *found.first_s
+
+
+def slots_row(name: str, run: Run) -> tuple[object, ...]:
+    """What the machines were left with, in shares of all slot-time of the window."""
+    found, idle = run.figures, run.figures.idle
+    shares = [100 * part / idle.total for part in (idle.busy, idle.usable, idle.beside_waiters)]
+    return name, *shares, found.over_admitted, found.inner_wait_s, found.late_s, 100 * run.lost
+
+
+def arrivals_for(
+    bench: Bench, machines: Sequence[Machine], load: float, *, models: Sequence[str] = (MODEL,)
+) -> list[Arrival]:
+    """The trace at `load` of what the machines can do together; each model is drawn from `models`."""
+
+    def cost_s(row: Row) -> float:
+        return seconds_of(machines, row.prompt_tokens, row.output_tokens)
+
+    rows = filled(bench.rows, cost_s, load, bench.seconds, skip=SKIPPED_ROWS)
+    return asked(rows, random.Random(1), models=models)
+
+
+def fluid_optimum(machines: Sequence[Machine], arrivals: Sequence[Arrival], seconds: float) -> float:
+    """The most answers a second, were requests a fluid and all of mean length."""
+    per_s = {model: count / seconds for model, count in Counter(a.model for a in arrivals).items()}
+    lengths = [
+        statistics.fmean(getattr(a, name) for a in arrivals) for name in ("prompt_tokens", "output_tokens")
+    ]
+    return most_per_s(machines, per_s, *lengths)
+
+
+def mean_held_s(run: Run) -> float:
+    """How long an answer holds its slot."""
+    return statistics.fmean(
+        a.free_s - a.slot_s for a in run.attempts if a.slot_s is not None and a.free_s is not None
+    )
+
+
+SCENARIOS: dict[str, Callable[[Bench], None]] = {
+    "even": lambda bench: even(bench, 0.85),
+    "full": lambda bench: even(bench, 1.0),
+    "over": lambda bench: even(bench, 1.2),
+    "unequal": unequal,
+    "fair": fair,
+    "honest": honest,
+}
+
+
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="comma-separated; default: all")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of arrivals, for each contestant")
+    parser.add_argument("--speed", type=float, default=2.0, help="of the machines, times an RTX 4090")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, check."""
+    args = arguments("How well many instances act as one.", argv, more=_more)
+    seconds = min(args.seconds, 20.0) if args.quick else args.seconds
+    report = Report("bench_pool")
+    bench = Bench(report, read_trace(data_file(args, "arrivals.csv")), seconds, args.speed)
+    for name in args.scenarios.split(","):
+        SCENARIOS[name](bench)
+    return report.finish(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
