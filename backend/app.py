@@ -10,7 +10,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from backend import __version__
-from backend.api import chat, conversations, documents, operations, session, web
+from backend.api import admin_pool, chat, conversations, documents, operations, session, web
 from backend.api.guard import guarded
 from backend.api.problems import install_problems
 from backend.config import Settings
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None, opener: Open = SERVING) -> Fast
 
     app = FastAPI(title="LibriAssist", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install_problems(app)
-    for module in (chat, conversations, documents, session, operations, web):
+    for module in (chat, conversations, documents, session, operations, admin_pool, web):
         app.include_router(module.router)
     guarded(app, settings.server)
     return app

@@ -53,11 +53,7 @@ async def config(services: ServicesDep, who: AdminDep) -> dict[str, Any]:
 @router.get("/metrics")
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus text."""
-    state = await services.pool.state()
-    services.metrics.pool(state.instances)
-    services.metrics.queue_depth("interactive", sum(state.waiting.values()) - state.batch)
-    services.metrics.queue_depth("batch", state.batch)
-    body, content_type = services.metrics.render()
+    body, content_type = services.metrics.render(await services.pool.state())
     return Response(body, headers={"content-type": content_type})
 
 

@@ -121,7 +121,7 @@ class Answerer:
                         await self._think(draft, text)
                     case Waiting(position, eta_s, eta_high_s):
                         await self._emit(draft, Queue(position, eta_s, eta_high_s))
-                    case Assigned():
+                    case Assigned() if draft.queue_s is None:
                         draft.queue_s = self.clock.monotonic() - asked
                         self.metrics.queue_wait(draft.queue_s)
                     case Restarted(reason):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from backend.core.errors import LibriError
-from backend.engines.base import Endpoint, LoadedModel, ModelInfo
+from backend.engines.base import LoadedModel, ModelInfo
 
 _FOR_GOOD_S = 10 * 365 * 86400.0
 """Ollama's "never unload" is 292 years."""
@@ -26,12 +25,6 @@ class Held:
     models: Sequence[ModelInfo] = ()
     loaded: Sequence[LoadedModel] = ()
     reason: str = ""
-
-
-def address(endpoint: Endpoint) -> str:
-    """Where a server listens, without what would let one in."""
-    parts = urlsplit(endpoint.url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def plain(text: str) -> str:

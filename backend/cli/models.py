@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.filesize import decimal
 
-from backend.cli.model_rows import Held, address, plain, reason_of, table_of
+from backend.cli.model_rows import Held, plain, reason_of, table_of
 from backend.config import Settings
 from backend.core.errors import EngineError, ModelMissing
 from backend.engines.base import Endpoint, ModelInfo
@@ -59,7 +59,7 @@ async def show(settings: Settings, name: str) -> int:
 
 
 async def _held(control: ModelControl, endpoint: Endpoint) -> Held:
-    where, turn = address(endpoint), asyncio.Semaphore(_AT_ONCE)
+    where, turn = endpoint.address, asyncio.Semaphore(_AT_ONCE)
 
     async def with_context(info: ModelInfo) -> ModelInfo:
         try:
@@ -77,7 +77,7 @@ async def _held(control: ModelControl, endpoint: Endpoint) -> Held:
 
 
 async def _told(instance: Instance) -> Held:
-    where, engine = address(instance.endpoint), instance.engine
+    where, engine = instance.endpoint.address, instance.engine
     try:
         models = await engine.models(instance.endpoint)
         return Held(where, models, await engine.loaded(instance.endpoint))
@@ -104,7 +104,7 @@ async def _found(servers: ModelServers, name: str) -> dict[str, ModelDetails | E
 
     endpoints = [*servers.managed, *(instance.endpoint for instance in servers.others)]
     answers = await asyncio.gather(*map(managed, servers.managed), *map(told, servers.others))
-    return dict(zip(map(address, endpoints), answers, strict=True))
+    return dict(zip((endpoint.address for endpoint in endpoints), answers, strict=True))
 
 
 def _facts(details: ModelDetails) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from backend.cli.model_rows import address, reason_of
+from backend.cli.model_rows import reason_of
 from backend.config import Settings
 from backend.core.errors import EngineError, InvalidRequest, ModelMissing
 from backend.engines.base import Endpoint
@@ -67,7 +67,7 @@ class _Job:
     again: bool
 
     async def run(self, endpoint: Endpoint) -> Outcome:
-        where = address(endpoint)
+        where = endpoint.address
         try:
             if not self.again and await self._has(endpoint):
                 return Outcome(where, "has it already")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from backend.core.types import FinishReason, Language, Message, Sampling, Scored, Usage
 
@@ -20,6 +21,12 @@ class Endpoint:
 
     url: str
     api_key: str = ""
+
+    @property
+    def address(self) -> str:
+        """`url` without what would let one in; safe to show."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 @dataclass(frozen=True, slots=True)

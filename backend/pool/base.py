@@ -83,7 +83,9 @@ class InstanceState:
     """What an operator sees of one instance.
 
     Attributes:
+        address: Where it listens, without credentials.
         in_flight: Slots taken now, by all processes.
+        serving: How many of them each model has.
         reason: Why it is avoided, or what is odd about it; empty when all is well.
         ready: Models it answers at once; `cold`: those it would have to load.
         loading: The model being loaded there.
@@ -96,6 +98,8 @@ class InstanceState:
     slots: int
     in_flight: int
     health: InstanceHealth
+    address: str = ""
+    serving: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     draining: bool = False
     ready: tuple[str, ...] = ()
@@ -168,7 +172,7 @@ class Operator(Protocol):
         """Put an instance into service.
 
         Raises:
-            Conflict: The id is taken.
+            Conflict: The id or the address is taken.
             InvalidRequest: The engine or the address is of no kind that is known.
         """
 

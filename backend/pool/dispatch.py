@@ -33,7 +33,7 @@ from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper
 from backend.pool.looking import offered
 from backend.pool.offered import merged
-from backend.pool.retries import RetryBudget
+from backend.pool.retries import Phase, Retried, RetryBudget
 from backend.pool.slots.base import Granted, Place, Slots, Ticket
 from backend.pool.standing import standing
 
@@ -52,6 +52,7 @@ class _Request:
         whole: It came to its end.
         failure: Of the latest attempt.
         tag: Its turn in the queue, once it had one.
+        failed_in: When the attempt before this one failed.
     """
 
     ask: Ask
@@ -64,6 +65,7 @@ class _Request:
     tried: frozenset[str] = frozenset()
     tag: float | None = None
     instance: str = ""
+    failed_in: Phase | None = None
 
     def next(self) -> GenerationRequest:
         """What the next instance is asked: to begin, or to go on within what was allowed at first."""
@@ -80,6 +82,7 @@ class Dispatcher:
     Args:
         keeper: Has been opened, and its `run` is at work.
         refresh_s: Longest time between two looks of a waiter at its place.
+        retried: Told of every attempt after the first.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Dispatcher:
         waits: Waits,
         retries: RetryBudget | None = None,
         refresh_s: float = 0.5,
+        retried: Retried = lambda _: None,
     ) -> None:
         self._keeper = keeper
         self._slots = slots
@@ -98,6 +102,7 @@ class Dispatcher:
         self._waits = waits
         self._retries = retries or RetryBudget()
         self._refresh_s = refresh_s
+        self._retried = retried
         self._tickets: dict[str, str] = {}
 
     async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
@@ -112,6 +117,7 @@ class Dispatcher:
                 return
             if isinstance(work.failure, EngineRejected) or not self._retries.take(self._clock.monotonic()):
                 raise work.failure
+            work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
                 work.thought = False
                 yield Restarted(_BEGINS_ANEW)
@@ -210,6 +216,8 @@ class Dispatcher:
         if instance is None:  # removed in this very moment
             work.failure = EngineError("the model server was taken out of service")
             return
+        if work.failed_in:
+            self._retried(work.failed_in)
         yield Assigned(instance.id, work.request.model, instance.engine.name)
         asked_at, began = self._clock.now(), self._clock.monotonic()
         try:

@@ -94,6 +94,15 @@ class Keeper:
         await asyncio.gather(*(self._look(one) for one in self._instances().values()))
         await self._publish()
 
+    async def welcome(self, id: str) -> None:
+        """Look at an instance that was just added; what was known of one of that name is void."""
+        for kind in (HEALTH, SEEN, LOADING):
+            await self._board.change(kind, id, lambda _: None)
+        await self._read()
+        if one := self._instances().get(id):
+            await self._look(one)
+        await self._publish()
+
     async def close(self) -> None:
         """End what is under way."""
         await self._work.close()

@@ -18,7 +18,7 @@ class PoolOperator:
     async def add(self, id: str, *, url: str, engine: str, slots: int) -> None:
         """See `Operator.add`."""
         await self.roster.add(id, url=url, engine=engine, slots=slots)
-        await self.keeper.open()
+        await self.keeper.welcome(id)
 
     async def drain(self, id: str) -> None:
         """See `Operator.drain`."""

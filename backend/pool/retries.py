@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+Phase = Literal["before_first_token", "after"]
+"""Whether the reader had been shown something when the attempt failed that is made again."""
+Retried = Callable[[Phase], None]
+"""Is told of every attempt that is made again, when it begins."""
 
 
 class RetryBudget:

@@ -52,7 +52,11 @@ class Roster:
         await self.read()
         if id in self.instances:
             raise Conflict("an instance of that name is there already")
-        self.make(id, engine, url, slots)
+        url = self.make(id, engine, url, slots).endpoint.url
+        if any(one.endpoint.url == url for one in self.instances.values()):
+            raise Conflict(
+                "an instance at that address is there already"
+            )  # each would be given all its slots
         note = {"state": "active", "url": url, "engine": engine, "slots": slots}
         await self.board.change(KIND, id, lambda _: note)
         await self.read()
@@ -85,14 +89,14 @@ class Roster:
     def _take(self, notes: Mapping[str, Note]) -> None:
         found = {one.id: one for one in self.configured}
         for id, note in sorted(notes.items()):
-            if "url" in note and id not in found:
-                known = self.instances.get(id)
-                same = (
-                    known is not None and known.endpoint.url == note["url"] and known.slots == note["slots"]
-                )
-                found[id] = (
-                    known if known and same else self.make(id, note["engine"], note["url"], note["slots"])
-                )
+            if "url" in note:
+                found[id] = self._made(id, note)
         states = {id: note.get("state", "active") for id, note in notes.items()}
         self.instances = {id: one for id, one in found.items() if states.get(id) != "removed"}
         self.draining = frozenset(id for id in self.instances if states.get(id) == "draining")
+
+    def _made(self, id: str, note: Note) -> Instance:
+        known = self.instances.get(id)
+        if known and (known.endpoint.url, known.slots) == (note["url"], note["slots"]):
+            return known
+        return self.make(id, note["engine"], note["url"], note["slots"])

@@ -28,6 +28,8 @@ def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
         slots=one.slots,
         in_flight=len(view.held_s.get(id, ())),
         health=known.health.state(now),
+        address=one.endpoint.address,
+        serving=view.serving.get(id, {}),
         reason=known.health.reason or oddity(keeper.note(id)),
         draining=known.draining,
         ready=tuple(sorted(row.ready)),

@@ -7,26 +7,24 @@ holds a user, a key or a question; a model's name is one only for the first `MOD
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from backend.core.types import Usage
+from backend.telemetry.pool import PoolGauges, PoolSeen
 
 # The conventions stop at 10 s; waiting for a slot takes minutes under load.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 TOKENS = tuple(4**n for n in range(14))
 MODELS = 64
 
-InstanceState = Literal["closed", "half_open", "open"]
-QueueClass = Literal["interactive", "batch"]
 ResumeResult = Literal["ok", "ended", "gone"]
+RetryPhase = Literal["before_first_token", "after"]
 IngestResult = Literal["done", "unchanged", "failed"]
 
-_STATES: dict[InstanceState, int] = {"closed": 0, "half_open": 1, "open": 2}
 _CALL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 _US = ("chat", "libriassist")
 
@@ -34,31 +32,6 @@ _US = ("chat", "libriassist")
 def is_multiprocess() -> bool:
     """Whether the workers of this machine share their metrics through files."""
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ  # noqa: TID251  prometheus_client reads it when imported
-
-
-def forget_process(pid: int) -> None:
-    """Drop the gauges of a worker that ended (gunicorn's `child_exit`)."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-class PoolInstance(Protocol):
-    """What is read of an instance's state."""
-
-    @property
-    def id(self) -> str:
-        """Name of the instance."""
-
-    @property
-    def slots(self) -> int:
-        """Generations it serves at once."""
-
-    @property
-    def in_flight(self) -> int:
-        """Generations it serves now."""
-
-    @property
-    def health(self) -> InstanceState:
-        """State of its breaker."""
 
 
 class Metrics:
@@ -72,19 +45,17 @@ class Metrics:
         self._pool()
         self._ingest()
 
-    def render(self) -> tuple[bytes, str]:
+    def render(self, pool: PoolSeen) -> tuple[bytes, str]:
         """The exposition of all metrics (of all workers of this machine) and its content type."""
-        if not is_multiprocess():
-            return generate_latest(self.registry), CONTENT_TYPE_LATEST
-        shared = CollectorRegistry()
-        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        return generate_latest(shared), CONTENT_TYPE_LATEST
+        registry = self.registry
+        if is_multiprocess():
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        gauges = PoolGauges(pool, lambda model: self._call(model)[2])
+        return generate_latest(registry) + generate_latest(gauges), CONTENT_TYPE_LATEST
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livemostrecent")
 
     def _histogram(
         self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS
@@ -111,11 +82,8 @@ class Metrics:
         self._resumes = self._counter("libri_resumes", "Streams asked for again.", "result")
 
     def _pool(self) -> None:
-        self._inflight = self._gauge("libri_pool_inflight", "Generations running.", "instance", "model")
-        self._slots = self._gauge("libri_pool_slots", "Generations an instance serves at once.", "instance")
-        self._state = self._gauge("libri_instance_state", "0 closed, 1 half-open, 2 open.", "instance")
-        self._depth = self._gauge("libri_queue_depth", "Requests waiting for a slot.", "class")
         self._wait = self._histogram("libri_queue_wait_seconds", "Time until a slot was granted.")
+        self._retries = self._counter("libri_retries", "Attempts made again elsewhere.", "phase")
 
     def _ingest(self) -> None:
         self._documents = self._counter("libri_ingest_documents", "Documents read.", "result")
@@ -159,28 +127,9 @@ class Metrics:
         """A slot was granted after so long."""
         self._wait.observe(seconds)
 
-    def queue_depth(self, kind: QueueClass, waiting: int) -> None:
-        """So many wait now."""
-        self._depth.labels(kind).set(waiting)
-
-    def pool(self, instances: Iterable[PoolInstance]) -> None:
-        """How the pool stands; read at each scrape, whatever the model."""
-        for instance in instances:
-            self.pool_inflight(instance.id, "", instance.in_flight)
-            self.pool_slots(instance.id, instance.slots)
-            self.instance_state(instance.id, instance.health)
-
-    def pool_inflight(self, instance: str, model: str, running: int) -> None:
-        """So many generations run there now."""
-        self._inflight.labels(instance, self._call(model)[2]).set(running)
-
-    def pool_slots(self, instance: str, slots: int) -> None:
-        """So many may run there."""
-        self._slots.labels(instance).set(slots)
-
-    def instance_state(self, instance: str, state: InstanceState) -> None:
-        """The breaker of an instance moved."""
-        self._state.labels(instance).set(_STATES[state])
+    def retried(self, phase: RetryPhase) -> None:
+        """An attempt that failed in `phase` is made again elsewhere."""
+        self._retries.labels(phase).inc()
 
     def ingested(self, result: IngestResult, *, passages: int = 0, seconds: float | None = None) -> None:
         """A document was read, was unchanged, or could not be read."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from ipaddress import ip_address
 from random import Random
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -31,12 +33,14 @@ from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper, Pace
 from backend.pool.link import Link, LinkedBoard, LinkedSlots
 from backend.pool.operating import PoolOperator
-from backend.pool.retries import RetryBudget
+from backend.pool.retries import Retried, RetryBudget
 from backend.pool.roster import Roster
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
 
+_DOTTED = re.compile(r"[\d.]+")
+"""Names made of digits and dots are taken for IPv4 addresses by every HTTP client."""
 LISTEN_S = 5.0
 """Longest silence of Redis that the connection for grants bears; it asks for at most one second."""
 
@@ -47,6 +51,7 @@ async def open_pool(
     clock: Clock,
     instances: Sequence[Instance] | None,
     background: Background,
+    retried: Retried,
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
@@ -64,7 +69,8 @@ async def open_pool(
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")
     retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
-    pool = Dispatcher(keeper, slots, clock, waits=Waits(Random()), retries=retries)  # noqa: S311
+    waits = Waits(Random())  # noqa: S311  a spread, not a secret
+    pool = Dispatcher(keeper, slots, clock, waits=waits, retries=retries, retried=retried)
     return pool, PoolOperator(roster, keeper)
 
 
@@ -120,12 +126,25 @@ def _added(
     Raises:
         InvalidRequest: There is no such kind of either.
     """
-    address = urlsplit(url)
-    if kind not in engines or address.scheme not in ("http", "https") or not address.hostname:
+    if kind not in engines or not _is_http(url):
         raise InvalidRequest("an instance is ollama or openai, at an http address")
-    key = settings.engine.openai_api_key.get_secret_value() if kind == "openai" else ""
-    endpoint = Endpoint(url.rstrip("/"), key)
-    return Instance(id, endpoint, engines[kind], slots, models_at_once=settings.engine.models_at_once)
+    url, key = url.rstrip("/"), ""
+    if kind == "openai":
+        url, key = url.removesuffix("/v1"), settings.engine.openai_api_key.get_secret_value()
+    return Instance(
+        id, Endpoint(url, key), engines[kind], slots, models_at_once=settings.engine.models_at_once
+    )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if _DOTTED.fullmatch(host):
+            ip_address(host)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and port != 0
 
 
 def configured(settings: Settings, session: aiohttp.ClientSession) -> Sequence[Instance]:

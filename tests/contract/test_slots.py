@@ -316,6 +316,16 @@ async def test_who_leaves_the_queue_is_gone_and_not_charged(make: Make) -> None:
     assert (await slots.view()).waiting == {}
 
 
+async def test_the_view_tells_which_models_hold_the_slots(make: Make) -> None:
+    slots = await make()
+    await slots.put("a", Row(4))
+    await slots.put("b", Row(1))
+    both = {"a": 9.0}
+    for model in ("small", "big", "small"):
+        await slots.join(ticket(model=model), both)
+    assert (await slots.view()).serving == {"a": {"small": 2, "big": 1}, "b": {}}
+
+
 async def test_the_view_tells_how_long_generations_took_and_slots_are_held(
     make: Make, clock: ManualClock
 ) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from backend.core.errors import EngineUnreachable
+from backend.engines.base import Endpoint, Text
 from backend.engines.scripted import Hold, ScriptedEngine, recite
-from tests.support.live_app import DEFAULT, HOURS, LiveApp, live_app, scripted, settings_in
+from backend.pool.base import Instance
+from tests.support.live_app import DEFAULT, HOURS, LiveApp, live_app, scripted, settings_in, text_of
 
 
 async def scraped(app: LiveApp) -> dict[str, float]:
@@ -47,3 +50,35 @@ async def test_who_waits_for_a_slot_is_counted(tmp_path: Path, models_dir: Path)
         release.set()
         await asyncio.gather(*asked)
         assert (await scraped(app))["libri_queue_depth interactive"] == 0
+
+
+async def test_a_retry_is_counted_once_with_its_phase_and_the_wait_is_that_for_the_first_slot(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    engine = ScriptedEngine((EngineUnreachable(),), recite("At nine [1]."), models=("m",))
+    twins = [Instance(id, Endpoint(""), engine, 1) for id in ("one", "two")]
+    async with live_app(settings_in(tmp_path / "data", models_dir), twins) as app:
+        await app.put(HOURS)
+        assert text_of(await app.ask("When does the library open?")) == "At nine [1]."
+        samples = await scraped(app)
+    assert samples["libri_retries_total before_first_token"] == 1
+    assert samples["libri_queue_wait_seconds_count"] == 1
+    assert sorted(samples[f"libri_instance_state {id}"] for id in ("one", "two")) == [0, 2]
+    assert samples["libri_pool_inflight one "] == 0
+
+
+async def test_what_runs_is_told_per_instance_and_model(tmp_path: Path, models_dir: Path) -> None:
+    release = asyncio.Event()
+    engine = ScriptedEngine((Text("At "), Hold(release), *recite("nine [1].")), models=("m",))
+    async with live_app(settings_in(tmp_path / "data", models_dir), scripted(engine, slots=3)) as app:
+        await app.put(HOURS)
+        asked = asyncio.ensure_future(app.ask("When does the library open?"))
+        async with asyncio.timeout(10):
+            while (await scraped(app)).get("libri_pool_inflight scripted-1 m") != 1:
+                await asyncio.sleep(0.02)
+        release.set()
+        await asked
+        samples = await scraped(app)
+    assert samples["libri_pool_slots scripted-1"] == 3
+    assert "libri_pool_inflight scripted-1 m" not in samples
+    assert samples["libri_pool_shared"] == 1

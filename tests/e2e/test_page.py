@@ -168,14 +168,78 @@ async def test_waiting_says_the_place_and_the_time(script: Script, tab: Open):
     async with tab() as reader:
         await reader.go()
         await reader.ask("q")
-        await reader.page.wait_for_selector(
-            "text=3rd in line; it should take between 20 seconds and 2 minutes."
-        )
+        first = "You are 3rd in line.", "Expect 20 seconds to two minutes."
+        await reader.page.wait_for_selector(".wait" + "".join(f":has-text('{words}')" for words in first))
         assert await reader.page.title() == "Waiting · LibriAssist"
-        await reader.page.wait_for_selector("text=You are next; it should take a moment.")
+        await reader.page.wait_for_selector(".wait:has-text('You are next.'):has-text('Only a moment now.')")
         await reader.page.wait_for_selector("text=Reading one passage…")
         await reader.ended()
         assert not await reader.page.locator(".status").is_visible()
+
+
+PLACES = [(21, 400, 590), (4, 95, 170), (2, 41, 130), (2, 22, 38), (1, 3, 12), (1, 0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("locale", "first", "last"),
+    [
+        ("en-GB", ("You are 21st in line.", "six to ten minutes"), ("You are next.", "Only a moment")),
+        (
+            "fr-FR",
+            ("Vous êtes en 21e position", "six à dix minutes"),
+            ("bientôt votre tour.", "Plus qu’un instant"),
+        ),
+    ],
+)
+async def test_a_wait_that_grows_shorter_moves_nothing_on_a_phone(
+    script: Script, tab: Open, locale: str, first: tuple[str, str], last: tuple[str, str]
+):
+    script.answers["q"] = [
+        *(Step("queue", {"position": n, "eta_s": low, "eta_high_s": high}, 0.1) for n, low, high in PLACES),
+        delta("Now.", 0.1),
+        done(citations=()),
+    ]
+    async with tab(locale=locale, viewport=PHONE, has_touch=True, is_mobile=True) as reader:
+        await reader.go()
+        await reader.page.evaluate(
+            """() => { window.heights = new Set(); window.told = [];
+                const note = () => {
+                    const wait = document.querySelector(".wait");
+                    if (!wait) return;
+                    heights.add(wait.parentElement.getBoundingClientRect().height);
+                    told.push(wait.innerText);
+                };
+                new MutationObserver(note).observe(document.getElementById("turns"),
+                    { subtree: true, childList: true, characterData: true }); }"""
+        )
+        await reader.ask("q")
+        await reader.ended()
+        told = await reader.page.evaluate("told")
+        assert all(words in told[0] for words in first), told
+        assert all(words in told[-1] for words in last), told
+        assert await reader.page.evaluate("heights.size") == 1
+        assert await reader.page.evaluate(WIDTHS)
+
+
+async def test_a_screen_reader_hears_the_place_at_first_and_when_it_is_next(script: Script, tab: Open):
+    script.answers["q"] = [
+        *(Step("queue", {"position": n, "eta_s": 9 * n, "eta_high_s": 14 * n}, 0.1) for n in (7, 5, 3, 2, 1)),
+        Step("queue", {"position": 1, "eta_s": 1, "eta_high_s": 3}, 0.1),
+        delta("Now.", 0.1),
+        done(citations=()),
+    ]
+    async with tab() as reader:
+        await reader.go()
+        await reader.ask("q")
+        await reader.ended()
+        heard = [
+            line for line in (await reader.page.locator("#live").all_inner_texts())[0].split("\n") if line
+        ]
+        assert [line for line in heard if "in line" in line or "next" in line] == [
+            "You are 7th in line. Expect about one to two minutes.",
+            "You are next. Expect about 5 to 15 seconds.",
+        ]
+        assert await reader.page.locator(".status").get_attribute("role") is None
 
 
 async def test_a_failed_answer_keeps_its_text_and_can_be_tried_again(script: Script, tab: Open):
@@ -197,14 +261,29 @@ async def test_a_failed_answer_keeps_its_text_and_can_be_tried_again(script: Scr
 
 
 async def test_a_refusal_counts_down_before_it_offers_to_retry(script: Script, tab: Open):
-    script.refusals = [(503, {"code": "pool_full", "retryable": True, "retry_after_s": 1.5})]
+    script.refusals = [(503, {"code": "pool_full", "retryable": True, "retry_after_s": 8})]
     async with tab() as reader:
         await reader.go()
         await reader.ask("q")
         await reader.page.wait_for_selector("text=Too many people are asking right now.")
+        await reader.page.wait_for_selector(".when:has-text('You can try again in')")
         assert await reader.page.locator(".retry").is_disabled()
+        await reader.page.wait_for_selector(".when:has-text('You can try again now.')")
+        await reader.holds("document.getElementById('live').textContent.includes('You can try again now.')")
         await reader.page.locator(".retry:enabled").click()
         await reader.ended()
+        assert await reader.page.locator(".turn").count() == 1
+
+
+async def test_an_answer_refused_on_its_stream_says_when_to_ask_again(script: Script, tab: Open):
+    script.answers["q"] = [sources(source(1)), failed("pool_full", retry_after_s=75)]
+    async with tab(locale="fr-FR") as reader:
+        await reader.go()
+        await reader.ask("q")
+        await reader.ended("failed")
+        await reader.page.wait_for_selector(".problem:has-text('Trop de personnes posent des questions')")
+        await reader.page.wait_for_selector(".when:has-text('Réessayez dans une minute.')")
+        assert await reader.page.locator(".retry").is_disabled()
 
 
 async def test_a_question_that_cannot_be_used_is_given_back(script: Script, tab: Open):

@@ -142,13 +142,37 @@ async def shown(reader: Reader, language: str, *calls: list[Any]) -> list[str]:
 
 
 async def test_waits_are_told_in_kind_words(reader: Reader):
-    waits = [["span", 1, 3], ["span", 8, 8.4], ["span", 20, 130], ["span", 58, 62], ["span", 300, 290]]
-    assert await shown(reader, "en", *waits) == [
-        "a moment",
-        "about 8 seconds",
-        "between 20 seconds and 2 minutes",
-        "about a minute",
-        "about 5 minutes",
-    ]
-    french = await shown(reader, "fr", ["span", 1, 3], ["span", 20, 130])
-    assert french == ["un instant", "entre 20 secondes et 2 minutes"]
+    waits = {
+        (1, 3): ("a moment", "un instant"),
+        (1, 12): ("less than 15 seconds", "moins de 15 secondes"),
+        (2, 58): ("less than a minute", "moins d’une minute"),
+        (8, 8.4): ("about 5 to 10 seconds", "environ 5 à 10 secondes"),
+        (22, 37): ("about 20 to 40 seconds", "environ 20 à 40 secondes"),
+        (41, 50): ("about 40 to 50 seconds", "environ 40 à 50 secondes"),
+        (20, 130): ("20 seconds to two minutes", "de 20 secondes à deux minutes"),
+        (58, 62): ("about a minute", "environ une minute"),
+        (70, 110): ("about one to two minutes", "environ une à deux minutes"),
+        (300, 290): ("about five minutes", "environ cinq minutes"),
+        (500, 1300): ("about eight to 22 minutes", "environ huit à 22 minutes"),
+    }
+    for at, language in enumerate(("en", "fr")):
+        told = await shown(reader, language, *(["span", *wait] for wait in waits))
+        assert told == [words[at] for words in waits.values()]
+
+
+async def test_a_wait_is_never_promised_to_end_before_its_later_end(reader: Reader):
+    waits = [(low, low * more) for low in (0.5, 3, 7, 19, 33, 52, 57, 100, 290) for more in (1, 1.3, 2, 5)]
+    told = await shown(reader, "en", *(["span", low, high] for low, high in waits))
+    for (low, high), words in zip(waits, told, strict=True):
+        latest_s = latest(words)
+        assert high <= latest_s + 12.5, (low, high, words)
+
+
+def latest(words: str) -> float:
+    """The longest wait, in seconds, that the words allow."""
+    if words == "a moment":
+        return 4
+    number, unit = words.split()[-2:]
+    digits = ["a", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    count = int(number) if number.isdigit() else max(1, digits.index(number))
+    return count * (60 if unit.startswith("minute") else 1)

@@ -14,7 +14,7 @@ from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper, Pace
 from backend.pool.operating import PoolOperator
-from backend.pool.retries import RetryBudget
+from backend.pool.retries import Retried, RetryBudget
 from backend.pool.roster import Roster
 from backend.pool.slots.memory import MemorySlots
 from tests.support.asks import a_request, an_ask, an_instance
@@ -59,6 +59,7 @@ async def a_pool(
     refresh_s: float = 0.001,
     retries: RetryBudget | None = None,
     pace: Pace | None = None,
+    retried: Retried = lambda _: None,
 ) -> AsyncIterator[APool]:
     """A pool that has looked at its instances once."""
     clock = clock or ManualClock()
@@ -70,7 +71,10 @@ async def a_pool(
     roster = Roster(instances, board, make)
     keeper = Keeper(roster, slots, board, clock, pace=pace)
     await keeper.open()
-    pool = Dispatcher(keeper, slots, clock, waits=Waits(Random(0)), retries=retries, refresh_s=refresh_s)
+    pool = Dispatcher(
+        keeper, slots, clock,
+        waits=Waits(Random(0)), retries=retries, refresh_s=refresh_s, retried=retried,
+    )  # fmt: skip
     try:
         yield APool(pool, keeper, slots, PoolOperator(roster, keeper), clock)
     finally:

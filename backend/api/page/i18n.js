@@ -42,19 +42,39 @@ export function t(key, values = {}) {
 
 export const has = (key) => key in en;
 
+const MOMENT_S = 4;
+const MINUTE_S = 55; // from here on, minutes are spoken of
+const SLACK_MIN = 0.2; // seconds past a whole minute that are not worth another one
+
 /** A length of time in kind words, never more exact than it is known. */
 export function duration(seconds) {
-  if (seconds < 4) return t("time.moment");
-  if (seconds < 55) return t("time.seconds", { n: seconds < 15 ? Math.round(seconds) : Math.round(seconds / 5) * 5 });
-  return t("time.minutes", { n: Math.max(1, Math.round(seconds / 60)) });
+  if (seconds < MOMENT_S) return t("time.moment");
+  if (seconds < MINUTE_S) return t("time.seconds", { n: seconds < 15 ? Math.round(seconds) : Math.round(seconds / 5) * 5 });
+  return t("time.minutes", minutes(Math.max(1, Math.round(seconds / 60))));
 }
 
-/** An expected wait, from its two ends. */
+/** An expected wait, from its two ends: never a promise of less than the later one. */
 export function span(low, high) {
-  const [from, to] = [duration(low), duration(Math.max(low, high))];
-  if (to === t("time.moment")) return to;
-  return from === to ? t("time.about", { time: to }) : t("time.between", { from, to });
+  const to = end(Math.max(low, high), Math.ceil);
+  const from = end(low, Math.floor);
+  if (high < MOMENT_S && low < MOMENT_S) return t("time.moment");
+  if (from.n === 0) return t("time.within", { n: to.n, time: t(to.key, to) });
+  if (from.key !== to.key) return t("time.between", { from: t(from.key, from), to: t(to.key, to) });
+  if (from.n === to.n) return t("time.about", { time: t(to.key, to) });
+  return t("time.about", { time: t(`${to.key}.range`, { n: to.n, from: from.count, to: to.count }) });
 }
+
+/** One end of a wait in coarse steps, so that its words seldom change: {key, n, count}, `count` as it is written. */
+function end(seconds, toWhole) {
+  const slack = toWhole === Math.ceil ? -SLACK_MIN : SLACK_MIN;
+  if (seconds >= MINUTE_S) return { key: "time.minutes", ...minutes(Math.max(1, toWhole(seconds / 60 + slack))) };
+  const step = seconds < 20 ? 5 : 10;
+  const n = toWhole(seconds / step) * step;
+  if (n >= 60) return { key: "time.minutes", ...minutes(1) };
+  return { key: "time.seconds", n, count: n };
+}
+
+const minutes = (n) => ({ n, count: has(`number.${n}`) ? t(`number.${n}`) : n });
 
 const regional = () => navigator.languages.find((one) => one.toLowerCase().startsWith(language)) ?? language;
 

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { duration, has, t } from "./i18n.js";
+import { say } from "./live.js";
 
 const LONGEST_COUNTDOWN_S = 300;
 
@@ -17,23 +18,29 @@ export function problemNode(problem, { kept, retry, edit }) {
   const words = h("p", {}, problemWords(problem), kept ? ` ${t("error.kept")}` : "");
   const box = h("div", { class: "problem", role: "alert" }, words);
   const button = retry ? h("button", { type: "button", class: "main retry", onclick: retry }, t("app.retry")) : null;
+  if (button && problem.retryAfter >= 1) box.append(countDown(problem, button));
   if (edit) box.append(h("button", { type: "button", class: "edit", onclick: edit }, t("app.edit")));
   if (button) box.append(button);
-  if (button && problem.retryAfter >= 1) countDown(problem, button);
   box.append(h("p", { class: "code" }, problem.code));
   return box;
 }
 
+/** A line that says when to try again; `button` can be pressed from then on. */
 function countDown(problem, button) {
   problem.until ??= performance.now() + Math.min(problem.retryAfter, LONGEST_COUNTDOWN_S) * 1000;
-  const left = h("span", { class: "quiet", "aria-live": "off" });
-  button.after(left);
-  const tick = () => {
-    const seconds = Math.ceil((problem.until - performance.now()) / 1000);
+  const line = h("p", { class: "when", "aria-live": "off" });
+  const secondsLeft = () => Math.ceil((problem.until - performance.now()) / 1000);
+  const paint = () => {
+    const seconds = secondsLeft();
     button.disabled = seconds > 0;
-    left.textContent = seconds > 0 ? t("error.wait", { time: duration(seconds) }) : "";
-    if (seconds <= 0 || (timer && !left.isConnected)) clearInterval(timer);
+    const words = seconds > 0 ? t("error.wait", { time: duration(seconds) }) : t("error.now");
+    if (line.textContent !== words) line.textContent = words;
   };
-  const timer = setInterval(tick, 1000);
-  queueMicrotask(tick);
+  const timer = setInterval(() => {
+    paint();
+    if (line.isConnected && secondsLeft() <= 0) say(t("error.now"));
+    if (!line.isConnected || secondsLeft() <= 0) clearInterval(timer);
+  }, 1000);
+  paint();
+  return line;
 }

@@ -4,10 +4,11 @@ import { Answer } from "./answer.js";
 import { linkCitations } from "./cite.js";
 import { h } from "./dom.js";
 import { Feedback } from "./feedback.js";
-import { span, t } from "./i18n.js";
+import { t } from "./i18n.js";
 import { say } from "./live.js";
 import { problemNode } from "./problem.js";
 import { sourceList } from "./sources.js";
+import { Wait } from "./wait.js";
 
 let count = 0;
 
@@ -19,12 +20,13 @@ export class Turn {
   #name = `turn-${++count}`;
   #connection = "open";
   #queue = null;
+  #wait = new Wait();
   #stopping = false;
   #sources = new Map();
   #end = { reason: "", citations: [], degraded: new Set() };
   #problem = null;
   #feedback = null;
-  #status = h("p", { class: "status", role: "status" });
+  #status = h("p", { class: "status" });
   #thinking = h("div");
   #thoughts = h("details", { class: "thinking", hidden: true }, h("summary"), this.#thinking);
   #after = h("div", { class: "after" });
@@ -169,23 +171,38 @@ export class Turn {
     this.#host.grown();
   }
 
+  /** What happens now; null while it is the place in the queue. */
   #words() {
     if (this.ended) return "";
     if (this.#stopping) return t("state.stopping");
     if (this.#connection === "offline") return t("state.offline");
     if (this.#connection === "reconnecting") return t(this.run ? "state.reconnecting" : "state.unreachable");
-    if (this.phase === "queue") return queueWords(this.#queue);
+    if (this.phase === "queue") return null;
     if (this.phase === "reading") return t("state.reading", { n: this.#sources.size });
     return this.phase === "writing" ? "" : t(`state.${this.phase}`);
   }
 
   #paintStatus() {
     const words = this.#words();
-    if (this.#status.textContent !== words) this.#status.textContent = words;
-    this.#status.hidden = !words;
+    if (words === null) this.#paintWait();
+    else if (this.#status.textContent !== words) {
+      this.#status.textContent = words;
+      this.#tell(words);
+    }
+    this.#status.hidden = words === "";
     this.element.dataset.phase = this.phase;
     this.element.dataset.connection = this.ended ? "open" : this.#connection;
     this.element.setAttribute("aria-busy", String(!this.ended));
+  }
+
+  #paintWait() {
+    const news = this.#wait.show(this.#queue);
+    if (this.#wait.element.parentElement !== this.#status) this.#status.replaceChildren(this.#wait.element);
+    this.#tell(news);
+  }
+
+  #tell(words) {
+    if (this.#live) say(words);
   }
 
   #paintAfter() {
@@ -222,13 +239,6 @@ export class Turn {
       edit: this.#problem.retryable ? null : () => this.#host.edit(this),
     };
   }
-}
-
-function queueWords({ position, eta_s: low, eta_high_s: high }) {
-  const wait = span(low, high);
-  if (position <= 1) return t("state.next", { wait });
-  const form = new Intl.PluralRules(document.documentElement.lang, { type: "ordinal" }).select(position);
-  return t("state.queue", { place: t(`place.${form}`, { n: position }), wait });
 }
 
 function noAnswer(silent) {

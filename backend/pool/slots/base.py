@@ -79,6 +79,7 @@ class View:
 
     Attributes:
         held_s: Per instance, seconds since each of its slots was taken.
+        serving: Per instance, how many of its slots each model has.
         waiting: Tickets in the queue, per model; `batch`: how many of them all have that priority.
         durations_s: Per model, how long the latest generations held their slots, the newest first.
         processes: Processes that share the slots.
@@ -88,6 +89,7 @@ class View:
 
     rows: Mapping[str, Row] = field(default_factory=dict)
     held_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    serving: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     batch: int = 0
     durations_s: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -143,6 +143,7 @@ class RedisSlots:
         return View(
             rows=rows,
             held_s={name: list(held) for name, held in said["held"].items()},
+            serving={name: _dict(models) for name, models in said["serving"].items()},
             waiting=_dict(said["waiting"]),
             batch=int(said["batch"]),
             durations_s={name: tuple(map(float, seen)) for name, seen in _dict(said["seen"]).items()},

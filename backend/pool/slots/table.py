@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -172,6 +173,7 @@ class SlotTable:
         return View(
             rows=dict(self.rows),
             held_s={name: [now - e.since for e in held.values()] for name, held in self.held.items()},
+            serving={n: Counter(e.ticket.model for e in held.values()) for n, held in self.held.items()},
             waiting={model: len(queue) for model, queue in self.queues.items()},
             batch=sum(e.ticket.priority == "batch" for e in waiting),
             durations_s={model: tuple(seen) for model, seen in self.durations.items()},

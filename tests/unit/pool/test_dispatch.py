@@ -252,6 +252,32 @@ async def test_retries_keep_to_their_budget():
         assert len(both.requests) == 2 + 3
 
 
+@pytest.mark.parametrize(
+    ("first", "phase"),
+    [
+        ((EngineUnreachable(),), "before_first_token"),
+        ((Text("The library "), EngineTruncated()), "after"),
+        ((Thought("hm"), EngineTruncated()), "after"),
+    ],
+)
+async def test_a_retry_is_told_with_what_the_reader_had_seen_by_then(first, phase):
+    told = []
+    _, pool = twins(first, recite("The library opens."), retried=told.append)
+    async with pool as it:
+        await it.events()
+        assert told == [phase]
+        await it.events()
+        assert told == [phase], "nothing failed this time"
+
+
+async def test_a_failure_that_nobody_else_can_make_good_is_no_retry():
+    told = []
+    async with a_pool(an_instance(engine((EngineUnreachable(),))), retried=told.append) as it:
+        with pytest.raises(EngineUnreachable):
+            await it.events()
+        assert told == []
+
+
 async def test_an_instance_that_failed_comes_back_by_a_probe_and_not_by_a_reader():
     clock = ManualClock()
     one = engine((EngineTimeout(),), recite("ping"), recite("back"))

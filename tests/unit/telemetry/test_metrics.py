@@ -2,11 +2,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.core.types import Usage
+from backend.pool.base import InstanceState, PoolState
 from backend.telemetry.metrics import MODELS, Metrics
 
 
@@ -20,16 +22,24 @@ def used() -> Metrics:
     metrics.joined()
     metrics.resumed("ok")
     metrics.queue_wait(639)
-    metrics.queue_depth("interactive", 3)
-    metrics.pool_inflight("gpu0", "tiny", 1)
-    metrics.pool_slots("gpu0", 2)
-    metrics.instance_state("gpu0", "half_open")
+    metrics.retried("before_first_token")
     metrics.ingested("done", passages=12, seconds=0.4)
     return metrics
 
 
-def families(metrics: Metrics) -> dict:
-    return {f.name: f for f in text_string_to_metric_families(metrics.render()[0].decode())}
+GPU0 = InstanceState("gpu0", "ollama", 2, 1, "half_open", serving={"tiny": 1}, tokens_per_s=80.5, on_gpu=1.0)
+IDLE = InstanceState("gpu1", "openai", 4, 0, "closed")
+POOL = PoolState((GPU0, IDLE), {"tiny": 3, "big": 2}, batch=1)
+
+
+def families(metrics: Metrics, pool: PoolState = POOL) -> dict:
+    return {f.name: f for f in text_string_to_metric_families(metrics.render(pool)[0].decode())}
+
+
+def gauges(metrics: Metrics, pool: PoolState = POOL) -> dict[tuple[str, ...], float]:
+    """Values of the pool's gauges by name and labels."""
+    found = [s for f in families(metrics, pool).values() if f.type == "gauge" for s in f.samples]
+    return {(sample.name, *sample.labels.values()): sample.value for sample in found}
 
 
 def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
@@ -46,7 +56,8 @@ def test_what_is_fed_is_there_and_nothing_else():
             "libri_stage_duration_seconds",
         ),
         *("libri_joined", "libri_resumes", "libri_pool_inflight", "libri_pool_slots"),
-        *("libri_instance_state", "libri_queue_depth", "libri_queue_wait_seconds"),
+        *("libri_instance_state", "libri_instance_tokens_per_second", "libri_instance_gpu_ratio"),
+        *("libri_queue_depth", "libri_queue_wait_seconds", "libri_retries", "libri_pool_shared"),
         *("libri_ingest_documents", "libri_ingest_passages"),
         "libri_ingest_duration_seconds",
     }
@@ -60,11 +71,44 @@ def test_a_wait_of_ten_minutes_falls_into_a_bucket_of_its_own():
 
 def test_what_was_counted_is_shown():
     metrics = used()
-    metrics.instance_state("gpu0", "open")
-    assert value(metrics, "libri_instance_state", instance="gpu0") == 2
     assert value(metrics, "libri_runs_total", result="stop") == 1
     assert value(metrics, "libri_ingest_passages_total") == 12
-    assert value(metrics, "libri_queue_depth", **{"class": "interactive"}) == 3
+    assert value(metrics, "libri_retries_total", phase="before_first_token") == 1
+
+
+def test_the_pool_is_told_as_it_stands():
+    assert gauges(Metrics()) == {
+        ("libri_pool_inflight", "gpu0", "tiny"): 1,
+        ("libri_pool_inflight", "gpu1", ""): 0,
+        ("libri_pool_slots", "gpu0"): 2,
+        ("libri_pool_slots", "gpu1"): 4,
+        ("libri_instance_state", "gpu0"): 1,
+        ("libri_instance_state", "gpu1"): 0,
+        ("libri_instance_tokens_per_second", "gpu0"): 80.5,
+        ("libri_instance_gpu_ratio", "gpu0"): 1,
+        ("libri_queue_depth", "interactive"): 4,
+        ("libri_queue_depth", "batch"): 1,
+        ("libri_pool_shared",): 1,
+    }
+
+
+def test_an_instance_and_a_model_that_are_gone_are_not_told_any_more():
+    metrics = Metrics()
+    gauges(metrics)
+    other = replace(GPU0, serving={"big": 2}, health="open")
+    told = gauges(metrics, PoolState((other,), shared=False))
+    assert {key[1] for key in told if len(key) > 1} == {"gpu0", "interactive", "batch"}
+    assert told["libri_pool_inflight", "gpu0", "big"] == 2
+    assert ("libri_pool_inflight", "gpu0", "tiny") not in told
+    assert told["libri_instance_state", "gpu0"] == 2
+    assert told["libri_pool_shared",] == 0
+    assert told["libri_queue_depth", "interactive"] == 0
+
+
+def test_models_beyond_the_bound_share_one_sample_of_an_instance():
+    serving = {f"model{n}": 1 for n in range(MODELS + 5)}
+    told = gauges(Metrics(), PoolState((replace(GPU0, serving=serving),)))
+    assert told["libri_pool_inflight", "gpu0", "other"] == 5
 
 
 def test_an_engine_that_does_not_count_leaves_no_tokens():
@@ -90,12 +134,14 @@ def test_two_processes_in_one_do_not_share():
 
 def test_the_workers_of_a_machine_are_shown_together(tmp_path):
     count = (
-        "from backend.telemetry.metrics import Metrics; m = Metrics(); m.joined(); m.pool_slots('gpu0', 2)"
+        "from backend.telemetry.metrics import Metrics; m = Metrics(); m.joined(); "
+        "from backend.pool.base import InstanceState, PoolState; "
+        "pool = PoolState((InstanceState('gpu0', 'ollama', 2, 0, 'closed'),))"
     )
     env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):
         subprocess.run([sys.executable, "-c", count], env=env, check=True)
-    show = f"{count}; print(m.render()[0].decode())"
+    show = f"{count}; print(m.render(pool)[0].decode())"
     shown = subprocess.run([sys.executable, "-c", show], env=env, check=True, capture_output=True, text=True)
     assert "libri_joined_total 3.0" in shown.stdout
     assert 'libri_pool_slots{instance="gpu0"} 2.0' in shown.stdout
@@ -106,5 +152,5 @@ def test_promtool_finds_nothing_to_say():
     if promtool is None:
         reason = "promtool is not installed (Debian: apt-get install prometheus)"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    said = subprocess.run([promtool, "check", "metrics"], input=used().render()[0], capture_output=True)
+    said = subprocess.run([promtool, "check", "metrics"], input=used().render(POOL)[0], capture_output=True)
     assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")

@@ -1,14 +1,18 @@
 -- Everything, as JSON; or lost.
 if not call('ZSCORE', P .. ':procs', proc) then return 'lost' end
 tick()
-local view = {rows = {}, models = {}, held = {}, waiting = {}, oldest = {}, seen = {}, batch = state('batch') or 0}
+local view = {rows = {}, models = {}, held = {}, serving = {}, waiting = {}, oldest = {}, seen = {}, batch = state('batch') or 0}
 local rows = call('HGETALL', P .. ':rows')
 for i = 1, #rows, 2 do
   view.rows[rows[i]] = tonumber(rows[i + 1])
   view.models[rows[i]] = call('HGETALL', key('models', rows[i]))
-  local held, since = call('ZRANGE', key('held', rows[i]), 0, -1, 'WITHSCORES'), {}
-  for j = 2, #held, 2 do since[#since + 1] = now - tonumber(held[j]) end
-  view.held[rows[i]] = since
+  local held, since, serving = call('ZRANGE', key('held', rows[i]), 0, -1, 'WITHSCORES'), {}, {}
+  for j = 1, #held, 2 do
+    since[#since + 1] = now - tonumber(held[j + 1])
+    local model = call('HGET', key('ticket', held[j]), 'model')
+    if model then serving[model] = (serving[model] or 0) + 1 end
+  end
+  view.held[rows[i]], view.serving[rows[i]] = since, serving
 end
 local queued = call('HGETALL', P .. ':queued')
 for i = 1, #queued, 2 do
