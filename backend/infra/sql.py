@@ -35,8 +35,9 @@ def storable(text: str) -> str:
 class _SqliteConnection(sqlite3.Connection):
     """A connection whose `close` ends its transaction at once.
 
-    SQLite closes for good only when the last statement is gone. One whose task was cancelled between execute and fetch
-    hangs on the cancellation's traceback: without the rollback, the lock was kept until the next garbage collection.
+    SQLite closes for good only when the last statement is gone, and one whose task was cancelled between
+    execute and fetch hangs on the cancellation's traceback: without the rollback, its lock was kept until the
+    next garbage collection.
     """
 
     def close(self) -> None:
