@@ -26,9 +26,12 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI nothing may be skipped: what a test needs has to be installed there."""
+    """In CI nothing may be skipped: what a test needs has to be installed there.
+
+    Only what no machine of ours can have, a real Ollama, may be missing; those tests say "not verified".
+    """
     report = yield
-    if report.skipped and os.environ.get("CI"):
+    if report.skipped and os.environ.get("CI") and "not verified: " not in str(report.longrepr):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and in CI that is an error: {report.longrepr}"
     return report

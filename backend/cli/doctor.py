@@ -23,8 +23,8 @@ ADVICE = {
     "retrieval": "the indexes can be made again: stop the server, remove <data>/chroma and <data>/lexical, "
     "run `libriassist reindex`",
     "embedder": "check EMBEDDING_MODEL: a known name, or a folder with a sentence-transformers model",
-    "models": "start a model server and set OLLAMA_URLS or LIBRI_ENGINE__OPENAI_URLS; "
-    "until then answers are quoted from the documents",
+    "models": "start a model server and set OLLAMA_URLS or LIBRI_ENGINE__OPENAI_URLS; `libriassist models "
+    "list` says what each has, `models pull NAME` fetches one; until then answers are quoted",
 }
 """By the name of the check that failed."""
 State = Literal["ok", "note", "bad"]

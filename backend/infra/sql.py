@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import MetaData, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -31,6 +32,20 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
+class _SqliteConnection(sqlite3.Connection):
+    """A connection whose `close` ends its transaction at once.
+
+    SQLite closes for good only when the last statement is gone, and one whose task was cancelled between
+    execute and fetch hangs on the cancellation's traceback: without the rollback, its lock was kept until the
+    next garbage collection.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # closed already
+            self.rollback()
+        super().close()
+
+
 def open_engine(url: str) -> AsyncEngine:
     """An engine for `url`; SQLite gets WAL, foreign keys and a 5 s wait for its lock.
 
@@ -45,7 +60,8 @@ def open_engine(url: str) -> AsyncEngine:
             pool_timeout=5,
             hide_parameters=True,
         )
-    engine = create_async_engine(url, connect_args={"timeout": 5}, hide_parameters=True)
+    connect_args = {"timeout": 5, "factory": _SqliteConnection}
+    engine = create_async_engine(url, connect_args=connect_args, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _pragmas(connection, _record) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.core.aio import first_of_group
+from backend.core.aio import first_of_group, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, LibriError, StorageUnavailable, Unavailable
 from backend.corpus.base import CorpusRef, WritableCatalogue
@@ -141,7 +141,7 @@ class Worker:
             log.warning("another worker has taken over")
         finally:
             with suppress(Unavailable):  # it lapses
-                await self.leases.release(corpus, owner)
+                await to_the_end(self.leases.release(corpus, owner))
         return True
 
     async def _while_kept(self, corpus: CorpusRef, owner: str, act: _Act) -> None:

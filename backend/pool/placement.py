@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from backend.pool.choose import weights
@@ -10,6 +10,8 @@ from backend.pool.rows import Known, held
 from backend.pool.scene import Scene
 from backend.pool.slots.base import View
 
+_Admits = Callable[[Scene, str, frozenset[str]], bool]
+"""Whether an instance may be given a load that has these models go."""
 SLOW = 0.5
 """Below this share of the fastest's speed an instance is the second choice for a model."""
 
@@ -29,6 +31,7 @@ def loads(
     now: float,
     *,
     random: float,
+    room_after_s: float = 0.4,
     spread_after_s: float = 10.0,
     settle_s: float = 60.0,
 ) -> list[Load]:
@@ -39,7 +42,10 @@ def loads(
     its load, or until it has been idle for as long as a load takes: before that a load would cost more than
     it gains (the rule of ski rental).
 
-    Then, where the first in the queue has waited for `spread_after_s` although the model is held somewhere, a
+    Then, where the first in the queue has waited for `room_after_s`, a further instance that has room for it:
+    a GPU that holds nothing is put to use at once, if it is needed.
+
+    Last, where the first in the queue has waited for `spread_after_s` although the model is held somewhere, a
     further instance that has nothing better to do. For `settle_s` after a load there, or after the latest use
     of a last copy, nothing is evicted for that. `random`, in [0, 1), decides between equals.
     """
@@ -47,16 +53,20 @@ def loads(
     wanted = sorted(filter(scene.waiting, view.waiting), key=lambda model: (-scene.oldest_s(model), model))
     missing = [model for model in wanted if not scene.ready_at(model)]
     scarce = [m for m in wanted if m not in missing and scene.oldest_s(m) > spread_after_s]
-    chosen = [_placed(scene, model, random, further=False) for model in missing]
-    chosen += [_placed(scene, model, random, further=True) for model in scarce]
-    return [load for load in chosen if load is not None]
+    chosen: dict[str, Load | None] = {}
+    for model in missing:
+        chosen[model] = None if scene.is_being_loaded(model) else _placed(scene, model, random, _may_give_up)
+    for model in wanted:
+        if not chosen.get(model) and scene.oldest_s(model) > room_after_s and scene.lacks_slots(model):
+            chosen[model] = _placed(scene, model, random, _has_room)
+    for model in scarce:
+        if not chosen.get(model) and not scene.is_being_loaded(model):
+            chosen[model] = _placed(scene, model, random, _is_spare)
+    return [load for load in chosen.values() if load is not None]
 
 
-def _placed(scene: Scene, model: str, random: float, *, further: bool) -> Load | None:
-    """Where to load `model`; None: nowhere now. `further`: it is held somewhere already."""
-    if scene.is_being_loaded(model):
-        return None
-    admits = _is_spare if further else _may_give_up
+def _placed(scene: Scene, model: str, random: float, admits: _Admits) -> Load | None:
+    """Where to load `model`, of the instances that may be asked to; None: nowhere now."""
     able = {name: scene.victims(name) for name in sorted(scene.known) if scene.could_load(name, model)}
     costs = {
         name: _cost(scene, name, victims) for name, victims in able.items() if admits(scene, name, victims)
@@ -67,6 +77,11 @@ def _placed(scene: Scene, model: str, random: float, *, further: bool) -> Load |
     name = best[int(random * len(best))]
     scene.begin(name, model, able[name])
     return Load(name, model, able[name])
+
+
+def _has_room(scene: Scene, name: str, victims: frozenset[str]) -> bool:
+    """Whether nothing has to go."""
+    return not victims and scene.busy(name) < 1
 
 
 def _may_give_up(scene: Scene, name: str, victims: frozenset[str]) -> bool:

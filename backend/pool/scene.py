@@ -30,6 +30,11 @@ class Scene:
         """Whether an instance that will be given work loads it."""
         return any(k.loading == model and k.healthy(self.now) for k in self.known.values())
 
+    def lacks_slots(self, model: str) -> bool:
+        """Whether more wait for it than there will be slots where it is being loaded."""
+        coming = sum(k.slots for k in self.known.values() if k.loading == model and k.healthy(self.now))
+        return self.waiting(model) > coming
+
     def could_load(self, name: str, model: str) -> bool:
         """Whether it has the model, does not hold it, and is free to load it."""
         known = self.known[name]

@@ -260,6 +260,31 @@ async def test_a_lapsed_lease_is_taken_over_by_another_worker(path, engine, cloc
     assert (await path.ingestion.status("acme", status.id)).state == "done"
 
 
+async def test_a_worker_cancelled_while_it_gives_its_lease_back_still_does(path, engine, clock):
+    """Whoever waits for an ingestion lets go of the worker once the last item is done."""
+    leases, releasing = SqlLeases(engine, clock), asyncio.Event()
+
+    async def release(corpus, owner):
+        releasing.set()
+        await asyncio.sleep(0)
+        await leases.release(corpus, owner)
+
+    path.ingestion.worker.leases = LeasesThat(leases, release)
+    await path.ingestion.submit(BOOKS, [("a.md", b"text")])
+    task = asyncio.ensure_future(path.ingestion.worker.work(BOOKS))
+    await releasing.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert await leases.take(BOOKS, "other", 30)
+
+
+class LeasesThat:
+    """Leases whose `release` is another."""
+
+    def __init__(self, leases, release) -> None:
+        self.take, self.renew, self.release = leases.take, leases.renew, release
+
+
 async def test_a_process_that_is_alone_does_not_wait_for_the_dead(engine, clock):
     assert await SqlLeases(engine, clock).take(BOOKS, "a process that died", 30)
     leases = SqlLeases(engine, clock, alone=True)
@@ -331,7 +356,7 @@ async def test_a_reader_sees_one_whole_version_while_documents_change(path, cloc
     async def search():
         while not ended:
             live = (await path.catalogue.live(BOOKS)).revisions
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # without a pause it takes the time that the writer needs
             for index in (path.dense, path.lexical):
                 texts = {p.text for p in index.of(BOOKS).values() if p.revision in live}
                 seen.update(version for version in whole if texts == whole[version])

@@ -143,6 +143,7 @@ class Script:
 
     Attributes:
         overlap: Events that a resumed stream says again, as a careless server might.
+        asked: Bodies of the questions, in order.
     """
 
     answers: dict[str, list[Step]] = field(default_factory=dict)
@@ -159,6 +160,9 @@ class Script:
     resumed_from: list[str] = field(default_factory=list)
     ratings: list[dict[str, Any]] = field(default_factory=list)
     uploads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    models: list[dict[str, Any]] = field(default_factory=list)
+    default: str = "plain:8b"
+    asked: list[dict[str, Any]] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=lambda: count(1))
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -264,12 +268,20 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
         response.delete_cookie("libri_session")
         return response
 
+    @app.get("/api/v1/models")
+    async def models() -> dict[str, Any]:
+        options = {"temperature": 0.0, "max_tokens": 512}
+        return {"models": stage.script.models, "default": stage.script.default, "options": options}
+
     @app.post("/api/v1/chat/stream")
     async def ask(request: Request) -> Response:
         body = await request.json()
         if stage.script.refusals:
             status, said = stage.script.refusals.pop(0)
             return problem(status, **said)
+        stage.script.asked.append(body)
+        if body.get("model") and body["model"] not in [one["name"] for one in stage.script.models]:
+            return problem(404, "model_not_offered")
         key = request.headers.get("Idempotency-Key", "")
         if key not in stage.script.by_key:
             number = next(stage.script.ids)
@@ -378,6 +390,14 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
         return {"html": to_html((await request.json())["text"])}
 
     return app
+
+
+def model(name: str, **changes: Any) -> dict[str, Any]:
+    given = {
+        "name": name, "thinks": False, "parameters": "8.0B", "quantisation": "Q4_K_M",
+        "size_bytes": 4_920_000_000, "context_tokens": 131_072, "loaded": True,
+    }  # fmt: skip
+    return given | changes
 
 
 def document(name: str, title: str = "") -> dict[str, Any]:

@@ -61,8 +61,8 @@ export const session = () => json("/session");
 export const openSession = (key) => json("/session", body({ key }), { maySignIn: false });
 export const closeSession = () => json("/session", { method: "DELETE" });
 
-export const ask = (question, conversation, key, signal) => {
-  const post = body({ question, ...(conversation && { conversation_id: conversation }) });
+export const ask = ({ question, conversation, key, model, options }, signal) => {
+  const post = body({ question, ...(conversation && { conversation_id: conversation }), model, options });
   return request("/chat/stream", { ...post, headers: { ...post.headers, "Idempotency-Key": key }, signal });
 };
 export const events = (run, lastId, signal) =>
@@ -71,6 +71,8 @@ export const stop = (run) => json(`/runs/${enc(run)}`, { method: "DELETE" });
 export const rate = (run, rating, reason) =>
   json(`/runs/${enc(run)}/feedback`, body(reason ? { rating, reason } : { rating }));
 export const markdown = (text) => json("/markdown", body({ text }), { maySignIn: false });
+
+export const models = () => json("/models");
 
 export const conversations = (before) => json(`/conversations?limit=30${before ? `&before=${enc(before)}` : ""}`);
 export const conversation = (id) => json(`/conversations/${enc(id)}`);

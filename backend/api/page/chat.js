@@ -17,7 +17,7 @@ export class Chat {
   #turns = [];
   #active = null; // {turn, key, abort, stop}
 
-  /** @param {object} page {scroll, composer, list, panel, phase(name)} */
+  /** @param {object} page {scroll, composer, list, panel, settings, phase(name)} */
   constructor(page) {
     this.#page = page;
   }
@@ -37,7 +37,11 @@ export class Chat {
     if (this.#active) return;
     const turn = this.#add(new Turn(question, this.#host, { live: true }));
     this.#page.scroll.toEnd();
-    this.#follow(turn, { question, conversation: this.conversation, key: newKey() });
+    this.#start(turn, question);
+  }
+
+  #start(turn, question) {
+    this.#follow(turn, { question, conversation: this.conversation, key: newKey(), ...this.#page.settings.asked() });
   }
 
   fresh({ push = true } = {}) {
@@ -126,9 +130,16 @@ export class Chat {
       if (end === "aborted") return;
       if (end === "seen") turn.cut();
     } catch (problem) {
+      if (problem.code === "model_not_offered" && run.model) return this.#startWithout(run.model, turn);
       turn.fail(problem.status === 404 ? { code: "not_found", retryable: true } : problem);
     }
     this.#end(active);
+  }
+
+  /** The chosen model has gone: the same question, to the default one. */
+  #startWithout(model, turn) {
+    this.#page.settings.lost(model);
+    this.#start(turn, turn.question);
   }
 
   #handlers(active) {

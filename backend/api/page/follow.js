@@ -39,7 +39,7 @@ function pause(ms, signal) {
 /**
  * Follows a run until its terminal event.
  *
- * @param {object} run      {id} of a run that exists, or {question, conversation, key} of one to start
+ * @param {object} run      {id} of a run that exists, or {question, conversation, key, model?, options?} of one to start
  * @param {object} handlers event(name, data), state("connecting"|"open"|"reconnecting"|"offline"), restart(): all
  *                          that was shown comes again
  * @param {AbortSignal} signal ends the following, not the run
@@ -52,7 +52,7 @@ export async function follow(run, handlers, signal) {
   let last = "";
   let failures = 0;
 
-  const open = (inner) => (id ? api.events(id, last, inner) : api.ask(run.question, run.conversation, run.key, inner));
+  const open = (inner) => (id ? api.events(id, last, inner) : api.ask(run, inner));
 
   const tell = (name, data) => {
     try {

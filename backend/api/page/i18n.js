@@ -87,6 +87,8 @@ export function size(bytes) {
   return new Intl.NumberFormat(language, { style: "unit", unit, maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
 }
 
+export const number = (value) => new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(value);
+
 /** Puts words into every element that names one: data-t (text), data-t-label, data-t-placeholder. */
 export function apply(root = document) {
   document.documentElement.lang = language;

@@ -9,6 +9,7 @@ import { apply, lang, onLanguage, setLanguage, t } from "./i18n.js";
 import { ConversationList } from "./list.js";
 import { SourcePanel } from "./panel.js";
 import { Scroll } from "./scroll.js";
+import { Settings } from "./settings.js";
 import { startSide } from "./side.js";
 import { startSignIn } from "./signin.js";
 import { startTheme } from "./theme.js";
@@ -45,7 +46,8 @@ async function start() {
   apply();
   startTheme();
   const side = startSide();
-  const page = { scroll: new Scroll(), panel: new SourcePanel(), phase: startTitle() };
+  const settings = new Settings();
+  const page = { scroll: new Scroll(), panel: new SourcePanel(), settings, phase: startTitle() };
   const chat = new Chat(page);
   page.composer = new Composer({ ask: (question) => chat.ask(question), stop: () => chat.stop() });
   page.list = new ConversationList({
@@ -60,6 +62,7 @@ async function start() {
   for (const example of document.querySelectorAll(".example")) {
     example.addEventListener("click", () => chat.ask(t(example.dataset.t)));
   }
+  for (const button of document.querySelectorAll(".open-settings")) button.addEventListener("click", () => (side.close(), settings.open()));
   byId("open-documents").addEventListener("click", () => (side.close(), documents.open({ writer: roles.includes("writer") })));
   byId("sign-out").addEventListener("click", () => api.closeSession().finally(() => location.assign("/")));
   addEventListener("popstate", () => (inAddress() ? chat.open(inAddress(), { push: false }) : chat.fresh({ push: false })));
@@ -68,7 +71,7 @@ async function start() {
 
   document.documentElement.dataset.ready = "";
   await readSession();
-  await Promise.all([chat.resume(inAddress()), page.list.refresh()]);
+  await Promise.all([chat.resume(inAddress()), page.list.refresh(), settings.load()]);
   if (matchMedia("(hover: hover)").matches) page.composer.focus(); // on a phone it would raise the keyboard
 }
 

@@ -44,9 +44,16 @@ def test_a_model_that_is_loaded_nowhere_is_loaded_once():
     assert loads(known, view({"m": 5}), NOW, random=0.9) == [Load("b", "m")]
 
 
-def test_nothing_is_loaded_while_the_model_is_held_or_being_loaded():
-    assert decided({"a": holds("m"), "b": holds()}, view({"m": 5})) == []
-    assert decided({"a": holds(loading="m"), "b": holds()}, view({"m": 5}, oldest_s={"m": 99.0})) == []
+def test_nothing_is_evicted_soon_for_a_model_that_is_held_or_being_loaded():
+    assert decided({"a": holds("m"), "b": holds("n")}, view({"m": 5})) == []
+    assert decided({"a": holds(loading="m"), "b": holds("n")}, view({"m": 5}, oldest_s={"m": 99.0})) == []
+
+
+def test_an_instance_that_holds_nothing_is_put_to_use_at_once_as_far_as_it_is_needed():
+    assert decided({"a": holds("m"), "b": holds()}, view({"m": 5})) == [("b", "m")]
+    assert decided({"a": holds("m"), "b": holds()}, view({"m": 5}, oldest_s={"m": 0.1})) == []
+    assert decided({"a": holds(loading="m"), "b": holds()}, view({"m": 5})) == [("b", "m")]
+    assert decided({"a": holds(loading="m"), "b": holds()}, view({"m": 2})) == []
 
 
 @pytest.mark.parametrize("change", [{"draining": True}, {"health": OPEN}])
