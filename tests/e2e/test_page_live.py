@@ -22,7 +22,10 @@ BEGUN, REST = f"It opens at nine [1]. {' '.join(WORDS[:10])} ", " ".join(WORDS[1
 
 
 class Library:
-    """The model: in mid-answer where the question is when, until `go_on`; the same message holds the passages."""
+    """The model. Where the question is when, it stops in mid-answer until `go_on`.
+
+    The same message holds the passages.
+    """
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
