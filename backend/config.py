@@ -198,7 +198,7 @@ class Redis(Section):
 
     url: SecretStr = Field(SecretStr(""), description="Redis URL; empty: everything in this process.")
     timeout_s: float = Field(
-        0.25, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
+        1.0, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
     )
     hold_s: float = Field(
         1.5, ge=0, description="After Redis came back empty, time for all processes to tell what they hold."
