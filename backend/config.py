@@ -7,10 +7,11 @@ Environment variables are `LIBRI_<SECTION>__<FIELD>`; the names operators alread
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 KNOWN_NAMES = {
@@ -25,7 +26,15 @@ KNOWN_NAMES = {
     "REDIS_URL": ("redis", "url"),
 }
 
-Urls = Annotated[tuple[str, ...], NoDecode]
+_CREDENTIALS = re.compile("(?<=://)[^/@]+(?=@)")
+
+
+def _masked(urls: tuple[str, ...]) -> list[str]:
+    return [_CREDENTIALS.sub("**********", url) for url in urls]
+
+
+Urls = Annotated[tuple[str, ...], NoDecode, PlainSerializer(_masked, when_used="json")]
+"""Credentials in an address are for its server, not for who reads the settings."""
 
 
 def _split(value: Any) -> Any:
@@ -189,7 +198,7 @@ class Redis(Section):
 
     url: SecretStr = Field(SecretStr(""), description="Redis URL; empty: everything in this process.")
     timeout_s: float = Field(
-        0.25, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
+        1.0, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
     )
     hold_s: float = Field(
         1.5, ge=0, description="After Redis came back empty, time for all processes to tell what they hold."

@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.bench import Report, arguments, data_file
+from loadtests.pool import nginx, redis
 from loadtests.pool.arrivals import Arrival, Row, all_at_once, asked, filled, one_greedy, read_trace
 from loadtests.pool.choices import AtRandom, Choice, FreeSlot, InTurns, LeastLoaded
 from loadtests.pool.fleet import fleet
 from loadtests.pool.honesty import kept, naive_kept
 from loadtests.pool.machines import MODEL, Machine, most_per_s, seconds_of
-from loadtests.pool.nginx import is_installed
 from loadtests.pool.shares import jain_of_backlogged, waits_beside_ideal
 from loadtests.pool.stage import Contestant, Run, measured, simulated
 
@@ -31,7 +31,10 @@ SKIPPED_ROWS = 5_000
 """The trace begins with a lull and a burst; from here on its rate is steady."""
 OTHER_MODEL = "qwen2.5:14b"
 
-POOLS = (Contestant("memory, one process", "loadtests.pool.contenders:memory", processes=1),)
+POOLS = (
+    Contestant("ours, one process", "loadtests.pool.contenders:ours", processes=1),
+    Contestant("ours, 6 processes", "loadtests.pool.contenders:ours", needs_redis=True),
+)
 """What is ours."""
 FIELD = (
     Contestant("naive least loaded", "loadtests.pool.contenders:naive"),
@@ -52,6 +55,17 @@ class Bench:
     rows: Sequence[Row]
     seconds: float
     speed: float
+    only: str = ""
+
+    def among(self, contestants: Sequence[Contestant]) -> list[Contestant]:
+        """Those that were asked for and can be run here."""
+        return [
+            c
+            for c in contestants
+            if self.only in c.name
+            and (redis.is_installed() or not c.needs_redis)
+            and (nginx.is_installed() or not c.needs_front)
+        ]
 
 
 def policies() -> list[tuple[str, Choice, int]]:
@@ -141,9 +155,8 @@ def compare(
     tables(bench.report, f"Simulated: {title}", f"simulated {key}", ideal)
     runs: dict[str, Run] = {}
     with fleet(machines) as running:
-        for contestant in (*POOLS, *FIELD):
-            if contestant.needs_front and not (front and is_installed()):
-                bench.report.say(f"{contestant.name}: left out")
+        for contestant in bench.among((*POOLS, *FIELD)):
+            if contestant.needs_front and not front:
                 continue
             runs[contestant.name] = run = measured(contestant, running, arrivals, bench.seconds)
             bench.report.say(f"{contestant.name}: {dict(run.figures.outcomes)}")
@@ -212,6 +225,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
 def _more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="comma-separated; default: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="of arrivals, for each contestant")
+    parser.add_argument("--only", default="", help="of the contestants, those whose name holds this")
     parser.add_argument("--speed", type=float, default=2.0, help="of the machines, times an RTX 4090")
 
 
@@ -220,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments("How well many instances act as one.", argv, more=_more)
     seconds = min(args.seconds, 20.0) if args.quick else args.seconds
     report = Report("bench_pool")
-    bench = Bench(report, read_trace(data_file(args, "arrivals.csv")), seconds, args.speed)
+    bench = Bench(report, read_trace(data_file(args, "arrivals.csv")), seconds, args.speed, args.only)
     for name in args.scenarios.split(","):
         SCENARIOS[name](bench)
     return report.finish(args)

@@ -49,7 +49,7 @@ class _Request:
     Attributes:
         text: Of the answer, as the engines sent it; what another instance goes on from.
         thought: Reasoning was shown, and no answer yet.
-        whole: It came to its end.
+        end: The engine's word that it is whole.
         failure: Of the latest attempt.
         tag: Its turn in the queue, once it had one.
         failed_in: When the attempt before this one failed.
@@ -60,7 +60,7 @@ class _Request:
     ticket: Ticket
     text: list[str] = field(default_factory=list)
     thought: bool = False
-    whole: bool = False
+    end: End | None = None
     failure: EngineError | None = None
     tried: frozenset[str] = frozenset()
     tag: float | None = None
@@ -113,8 +113,10 @@ class Dispatcher:
             async with aclosing(self._turn(work)) as events:
                 async for event in events:
                     yield event
-            if work.failure is None:
+            if work.end is not None:
+                yield work.end
                 return
+            assert work.failure is not None
             if isinstance(work.failure, EngineRejected) or not self._retries.take(self._clock.monotonic()):
                 raise work.failure
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
@@ -145,20 +147,25 @@ class Dispatcher:
         return Ticket(uuid4().hex, model, f"{ask.tenant}\x1f{ask.subject}", 0.0, ask.priority)
 
     async def _turn(self, work: _Request) -> AsyncGenerator[PoolEvent, None]:
-        """One slot and what is generated on it; `work.failure` tells how it ended."""
+        """One slot and what is generated on it, but for the `End`; `work` tells how it ended.
+
+        The slot is given back before the reader is told of the end, who may be slow.
+        """
         place = await self._join(work)
-        began: float | None = None
+        held_s: float | None = None
         try:
             async for waiting in self._wait(work, place):
                 yield waiting
-            began = self._clock.monotonic()
-            async with aclosing(self._generation(work)) as events:
+            asked_at, began = self._clock.now(), self._clock.monotonic()
+            async with aclosing(self._generation(work, asked_at)) as events:
                 async for event in events:
                     yield event
+            held_s = None if work.end is None else self._clock.monotonic() - began
         finally:
-            held_s = self._clock.monotonic() - began if work.whole and began is not None else None
             self._tickets.pop(work.ask.generation, None)
             await to_the_end(self._slots.leave(work.ticket.id, held_s=held_s))
+        if work.end is not None and held_s is not None:
+            await self._keeper.succeeded(work.instance, _speed(work.end, held_s), began=asked_at)
 
     async def _join(self, work: _Request) -> Granted | Place:
         """A slot or a place; the failure before this attempt is raised if nothing else can be tried."""
@@ -210,8 +217,8 @@ class Dispatcher:
             raise DeadlineExceeded("no slot came free in time")
         return left_s
 
-    async def _generation(self, work: _Request) -> AsyncGenerator[PoolEvent, None]:
-        """The pieces of the instance whose slot it has; how that ended is told to everybody."""
+    async def _generation(self, work: _Request, asked_at: float) -> AsyncGenerator[PoolEvent, None]:
+        """The pieces of the instance whose slot it has; a failure is told to everybody at once."""
         instance = self._keeper.instances().get(work.instance)
         if instance is None:  # removed in this very moment
             work.failure = EngineError("the model server was taken out of service")
@@ -219,15 +226,11 @@ class Dispatcher:
         if work.failed_in:
             self._retried(work.failed_in)
         yield Assigned(instance.id, work.request.model, instance.engine.name)
-        asked_at, began = self._clock.now(), self._clock.monotonic()
         try:
             with self._keeper.using(instance.id, work.request.model):
                 pieces = instance.engine.generate(instance.endpoint, work.next())
                 async with aclosing(pieces), aclosing(self._noted(work, pieces)) as events:
                     async for event in events:
-                        if work.whole and isinstance(event, End):
-                            speed = _speed(event, self._clock.monotonic() - began)
-                            await self._keeper.succeeded(instance.id, speed, began=asked_at)
                         yield event
         except EngineError as error:
             work.failure, work.tried = error, work.tried | {instance.id}
@@ -250,8 +253,7 @@ class Dispatcher:
                 case Thought():
                     work.thought = True
                 case End():
-                    work.failure, work.whole = None, True
-                    yield piece
+                    work.failure, work.end = None, piece
                     return
             yield piece
 

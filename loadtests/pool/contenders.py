@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Protocol
 
-from backend.pool.memory import MemoryPool
-
+from backend.config import Settings
+from backend.core.aio import Background
 from backend.core.clock import SystemClock
 from backend.engines.base import Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance, PoolEvent
+from backend.wiring.pool import open_pool
 from loadtests.pool.choices import AtRandom, InTurns, LeastLoaded
 from loadtests.pool.unqueued import Unqueued
 
@@ -36,12 +37,15 @@ class Site:
         process: Number of this process, from 0.
         front_url: A proxy before all instances; "" where there is none.
         redis_url: "" where there is none.
+        queue_limit, quarantine_s: As in the settings of the application.
     """
 
     instances: tuple[Instance, ...]
     process: int
     front_url: str = ""
     redis_url: str = ""
+    queue_limit: int = 512
+    quarantine_s: float = 30.0
 
 
 Factory = Callable[[Site], AbstractAsyncContextManager[Contender]]
@@ -78,6 +82,16 @@ async def nginx(site: Site) -> AsyncIterator[Contender]:
 
 
 @asynccontextmanager
-async def memory(site: Site) -> AsyncIterator[Contender]:
-    """The embedded shape: one queue in one process."""
-    yield MemoryPool(site.instances, SystemClock(), queue_limit=10_000)
+async def ours(site: Site) -> AsyncIterator[Contender]:
+    """Our pool, put together as the application does; without a Redis, for one process."""
+    settings = Settings(
+        redis={"url": site.redis_url},
+        engine={"queue_limit": site.queue_limit, "quarantine_s": site.quarantine_s},
+    )
+    async with AsyncExitStack() as stack:
+        background = Background()
+        pool, _ = await open_pool(stack, settings, SystemClock(), site.instances, background)
+        try:
+            yield pool
+        finally:
+            await background.close()

@@ -41,6 +41,8 @@ class Job:
     records: str
     front_url: str = ""
     redis_url: str = ""
+    queue_limit: int = 512
+    quarantine_s: float = 30.0
     deadline_s: float = 120.0
     first_token_s: float = 120.0
     gap_s: float = 30.0

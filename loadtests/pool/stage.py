@@ -18,6 +18,7 @@ from loadtests.pool.job import Job, addresses
 from loadtests.pool.machines import Machine, slots_of
 from loadtests.pool.nginx import nginx
 from loadtests.pool.records import Record
+from loadtests.pool.redis import redis_server
 from loadtests.pool.simulated import play
 
 WARM_UP = 0.1
@@ -40,7 +41,7 @@ class Contestant:
     factory: str
     processes: int = 6
     needs_front: bool = False
-    redis_url: str = ""
+    needs_redis: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,17 @@ class Run:
 
 
 def measured(
-    contestant: Contestant, running: Sequence[Running], arrivals: Sequence[Arrival], seconds: float
+    contestant: Contestant,
+    running: Sequence[Running],
+    arrivals: Sequence[Arrival],
+    seconds: float,
+    *,
+    queue_limit: int = 512,
 ) -> Run:
     """One run of `contestant` in real time, with its client processes."""
     for instance in running:
         instance.begin_anew()
-    with _front(contestant, running) as front_url:
+    with _front(contestant, running) as front_url, _redis(contestant) as redis_url:
         job = Job(
             contestant.factory,
             0,
@@ -71,7 +77,8 @@ def measured(
             (),
             "",
             front_url=front_url,
-            redis_url=contestant.redis_url,
+            redis_url=redis_url,
+            queue_limit=queue_limit,
             deadline_s=DEADLINE_S,
         )
         with crew(job, arrivals, contestant.processes) as clients:
@@ -114,3 +121,12 @@ def _front(contestant: Contestant, running: Sequence[Running]) -> Iterator[str]:
         return
     with nginx([instance.url for instance in running]) as url:
         yield url
+
+
+@contextmanager
+def _redis(contestant: Contestant) -> Iterator[str]:
+    if not contestant.needs_redis:
+        yield ""
+        return
+    with redis_server() as server:
+        yield server.url

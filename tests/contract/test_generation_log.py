@@ -145,7 +145,7 @@ async def test_a_waiting_follower_wakes_when_its_run_leaves(make: Make) -> None:
     waiting = asyncio.ensure_future(follow())
     await asyncio.sleep(0)
     await log.leave(generation, "one")
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 10)
 
 
 async def test_a_silent_generation_gives_signs_of_life(make: Make) -> None:

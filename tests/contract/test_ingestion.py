@@ -455,7 +455,7 @@ async def test_a_submitted_folder_is_read_in_order_and_refusals_are_named(path, 
 
 async def test_a_running_worker_sees_new_work_at_once(engine, clock):
     path = write_path(engine, clock, pace=Pace(poll_s=60))
-    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+    async with asyncio.TaskGroup() as group, asyncio.timeout(60):
         worker = group.create_task(path.ingestion.run_worker())
         status = await path.ingestion.submit(BOOKS, [("a.md", b"text")])
         while not (await path.ingestion.status("acme", status.id)).ended:

@@ -44,7 +44,7 @@ async def test_who_waits_for_a_slot_is_counted(tmp_path: Path, models_dir: Path)
             asyncio.ensure_future(app.ask(f"When does the library open {when}?"))
             for when in ("today", "in May")
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await scraped(app))["libri_queue_depth interactive"] != 1:
                 await asyncio.sleep(0.02)
         release.set()

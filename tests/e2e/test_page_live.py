@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,27 +10,43 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from backend.engines.base import Endpoint, GenerationRequest
-from backend.engines.scripted import Script, ScriptedEngine, recite
+from backend.engines.base import Endpoint, GenerationRequest, Text
+from backend.engines.scripted import Hold, Script, ScriptedEngine, recite
 from tests.support.browser import launched, reading
 from tests.support.live_app import GARDEN, HOURS, LiveApp, live_app, scripted, settings_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WORDS = [f"w{n}" for n in range(60)]
-SLOW = f"It opens at nine [1]. {' '.join(WORDS)}"
+BEGUN, REST = f"It opens at nine [1]. {' '.join(WORDS[:10])} ", " ".join(WORDS[10:])
 
 
-def chosen(_: Endpoint, request: GenerationRequest) -> Script:
-    """Slow where the question is when; the same message holds the passages."""
-    asked = request.messages[-1].content
-    return recite(SLOW, delay_s=0.05) if "When does" in asked else recite("**It** can be renewed twice [1].")
+class Library:
+    """The model. Where the question is when, it stops in mid-answer until `go_on`.
+
+    The same message holds the passages.
+    """
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    def answer(self, _: Endpoint, request: GenerationRequest) -> Script:
+        if "When does" in request.messages[-1].content:
+            return (Text(BEGUN), Hold(self.go_on), *recite(REST))
+        return recite("**It** can be renewed twice [1].")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def app(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> AsyncIterator[LiveApp]:
+async def library() -> Library:
+    return Library()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(
+    library: Library, tmp_path_factory: pytest.TempPathFactory, models_dir: Path
+) -> AsyncIterator[LiveApp]:
     settings = settings_in(tmp_path_factory.mktemp("page") / "data", models_dir)
-    async with live_app(settings, scripted(ScriptedEngine(choose=chosen))) as live:
+    async with live_app(settings, scripted(ScriptedEngine(choose=library.answer))) as live:
         await live.put(HOURS)
         yield live
 
@@ -54,26 +71,30 @@ async def test_a_question_is_answered_and_its_source_opens_at_the_passage(app: L
         await reader.page.wait_for_selector("text=Thank you")
 
 
-async def test_a_reload_in_mid_answer_loses_and_repeats_nothing(app: LiveApp, browser: Browser):
+async def test_a_reload_in_mid_answer_loses_and_repeats_nothing(
+    app: LiveApp, library: Library, browser: Browser
+):
     async with reading(browser, app.url) as reader:
         await reader.go()
         await reader.ask("When does the library open?")
         await reader.page.wait_for_selector("text=w5 ")
         await reader.page.reload()
         await reader.page.wait_for_selector(".turn[data-phase=writing]")
-        await reader.page.wait_for_selector(".turn[data-phase=done]", timeout=15_000)
+        library.go_on.set()
+        await reader.ended()
         await reader.page.wait_for_selector(".cite")
-        assert (await reader.answer()).replace("\u202f", " ") == SLOW
+        assert (await reader.answer()).replace("\u202f", " ") == BEGUN + REST
         await reader.page.reload()
         await reader.page.wait_for_selector(".cite")
-        assert (await reader.answer()).replace("\u202f", " ") == SLOW
+        assert (await reader.answer()).replace("\u202f", " ") == BEGUN + REST
         await reader.page.hover("#conversations li")
         await reader.page.click("#conversations .remove")
         await reader.page.click("#confirm button[value=yes]")
         await reader.page.wait_for_selector("#welcome:visible")
 
 
-async def test_stop_stops_and_keeps_what_was_written(app: LiveApp, browser: Browser):
+async def test_stop_stops_and_keeps_what_was_written(app: LiveApp, library: Library, browser: Browser):
+    library.go_on.clear()
     async with reading(browser, app.url) as reader:
         await reader.go()
         await reader.ask("When does it open, please?")

@@ -209,9 +209,15 @@ async def test_what_does_not_fit_is_refused_briefly_and_changes_nothing(
         *((422, {"id": id}) for id in ("", "a b", "a/b", "é", ".", "x" * 65, "-a", "a\n", 3, None)),
         *((422, {"slots": slots}) for slots in (0, -1, 1025, 1.5, "2", True, None)),
         *((422, {"engine": engine}) for engine in ("", "vllm", "scripted", None)),
-        *((422, {"url": url}) for url in ("", "gpu1:11434", "ftp://a", "http://", "http://a b", "http://é", 1)),
+        *(
+            (422, {"url": url})
+            for url in ("", "gpu1:11434", "ftp://a", "http://", "http://a b", "http://é", 1)
+        ),
         *((422, {"url": f"http://a{tail}"}) for tail in ("?key=1", "#x", "\\b", "/\u202e", "x" * 400, ":1x")),
-        *((400, {"url": url}) for url in ("http://[1::2::3]", "http://a:99999", "http://999.1.1.1", "http://a:0")),
+        *(
+            (400, {"url": url})
+            for url in ("http://[1::2::3]", "http://a:99999", "http://999.1.1.1", "http://a:0")
+        ),
         (422, {"api_key": "k"}),
         (409, {"id": "ollama-1"}),
         (409, {"url": pair[0].url}),

@@ -71,7 +71,7 @@ async def test_an_answer_comes_with_its_counts_and_durations():
 
 
 async def test_the_bound_of_the_answer_is_kept():
-    request = replace(REQUEST, sampling=Sampling(0, 3))
+    request = replace(PATIENT, sampling=Sampling(0, 3))
     async with ollama() as (engine, endpoint, _):
         pieces = await collect(engine, endpoint, request)
     assert pieces[-1].finish_reason == "length"
@@ -81,12 +81,12 @@ async def test_the_bound_of_the_answer_is_kept():
 async def test_nothing_is_loaded_twice_whatever_the_question():
     async with ollama() as (engine, endpoint, server):
         for question in ("One?", "Two, which is longer?"):
-            await collect(engine, endpoint, replace(REQUEST, messages=(Message("user", question),)))
+            await collect(engine, endpoint, replace(PATIENT, messages=(Message("user", question),)))
         assert len(await server.events(kind="load_begin")) == 1
 
 
 async def test_thinking_is_a_channel_of_its_own_and_can_be_switched():
-    thinker = replace(REQUEST, model="qwen3:8b")
+    thinker = replace(PATIENT, model="qwen3:8b")
     loud = replace(thinker, sampling=replace(thinker.sampling, thinking=True))
     async with ollama() as (engine, endpoint, _):
         aloud, quiet = await collect(engine, endpoint, loud), await collect(engine, endpoint, thinker)
@@ -96,13 +96,13 @@ async def test_thinking_is_a_channel_of_its_own_and_can_be_switched():
 
 
 async def test_a_model_that_cannot_think_answers_all_the_same():
-    loud = replace(REQUEST, sampling=replace(REQUEST.sampling, thinking=True))
+    loud = replace(PATIENT, sampling=replace(PATIENT.sampling, thinking=True))
     async with ollama() as (engine, endpoint, _):
         assert text(await collect(engine, endpoint, loud)) == ANSWER
 
 
 async def test_a_prompt_that_does_not_fit_is_refused_and_never_cut():
-    request = replace(REQUEST, messages=(Message("user", "word " * 6000),))
+    request = replace(PATIENT, messages=(Message("user", "word " * 6000),))
     async with ollama() as (engine, endpoint, _):
         with pytest.raises(ContextOverflow):
             await collect(engine, endpoint, request)
@@ -198,7 +198,7 @@ async def test_models_are_listed_with_what_they_can_do_and_those_that_only_embed
 async def test_a_model_that_is_not_there_is_said_to_be_missing():
     async with ollama() as (engine, endpoint, _):
         with pytest.raises(ModelMissing):
-            await collect(engine, endpoint, replace(REQUEST, model="nobody"))
+            await collect(engine, endpoint, replace(PATIENT, model="nobody"))
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ async def test_an_answer_whose_server_dies_goes_on_at_another():
 async def test_closing_half_way_frees_the_slot_within_a_second():
     async with ollama(time_scale=1.0, reply="word " * 2000) as (engine, endpoint, server):
         await server.knobs(preset="7b-4090")
-        patient = replace(REQUEST, bounds=Bounds(), sampling=Sampling(0, 4000))
+        patient = replace(PATIENT, sampling=Sampling(0, 4000))
         async with aclosing(engine.generate(endpoint, patient)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Text):

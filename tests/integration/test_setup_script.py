@@ -1,13 +1,16 @@
-"""`scripts/setup` on a Debian whose Python has no venv module; apt, sudo and Python are stand-ins."""
+"""What `scripts/setup` installs; and on a Debian without venv, where apt, sudo and Python are stand-ins."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 STANDINS = {
@@ -42,7 +45,7 @@ def set_up(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [folder / "scripts" / "setup"],
         env=kept | {"PATH": path, "FOLDER": str(folder)},
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -59,3 +62,20 @@ def test_where_it_is_not_allowed_one_is_told_what_to_do(folder: Path) -> None:
     assert done.returncode == 1
     assert "apt-get install python3.11-venv" in done.stdout
     assert not (folder / ".venv").exists()
+
+
+def test_every_package_is_asked_for_once_and_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = (project["dependencies"], *project["optional-dependencies"].values())
+    wanted = [Requirement(line) for asked in lists for line in asked]
+    names = [canonicalize_name(one.name) for one in wanted]
+    assert sorted(names) == sorted(set(names))
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(len(one.specifier) == 1 and str(one.specifier).startswith("==") for one in pinned)
+    versions = {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in pinned}
+    assert [
+        one.name
+        for one in wanted
+        if not one.specifier.contains(versions.get(canonicalize_name(one.name), "0"))
+    ] == []

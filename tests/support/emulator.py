@@ -66,7 +66,7 @@ class Emulator:
         await self._post("advance", {"s": seconds})
 
     async def until(
-        self, holds: Callable[[dict[str, Any]], bool], *, within_s: float = 5.0
+        self, holds: Callable[[dict[str, Any]], bool], *, within_s: float = 30.0
     ) -> dict[str, Any]:
         """The first state for which `holds` is true."""
         async with asyncio.timeout(within_s):

@@ -74,7 +74,7 @@ class LiveApp:
     async def put(self, *files: tuple[str, bytes]) -> None:
         """Hand in files and wait until they are read."""
         status = await self.services.ingestion.submit(DEFAULT, files)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not status.ended:
                 await asyncio.sleep(0.02)
                 status = await self.services.ingestion.status(LOCAL_TENANT, status.id)
@@ -116,7 +116,7 @@ async def live_app(settings: Settings, instances: Sequence[Instance] | None = ()
     )
     serving = asyncio.ensure_future(server.serve())
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             while not server.started:
                 if serving.done():
                     await serving
@@ -124,7 +124,7 @@ async def live_app(settings: Settings, instances: Sequence[Instance] | None = ()
                 await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
             yield LiveApp(url, client, server.lifespan.state["services"])
     finally:
         server.should_exit = True

@@ -39,12 +39,18 @@ PASSAGE = "The library opens at nine and closes at six."
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happens in an answer; `cut` drops every connection that has just received it, once."""
+    """One thing that happens in an answer.
+
+    Attributes:
+        cut: Drops every connection that has just received it, once.
+        gate: It waits until the test has opened this gate.
+    """
 
     event: str
     data: dict[str, Any]
     after_s: float = 0.0
     cut: bool = False
+    gate: str = ""
 
 
 def source(n: int, **changes: Any) -> dict[str, Any]:
@@ -62,8 +68,8 @@ def sources(*items: dict[str, Any], degraded: tuple[str, ...] = ()) -> Step:
     return Step("sources", {"sources": list(items), "degraded": list(degraded)})
 
 
-def delta(text: str, after_s: float = 0.0, *, cut: bool = False) -> Step:
-    return Step("delta", {"text": text}, after_s, cut)
+def delta(text: str, after_s: float = 0.0, *, cut: bool = False, gate: str = "") -> Step:
+    return Step("delta", {"text": text}, after_s, cut, gate)
 
 
 def done(reason: str = "stop", *, citations: tuple[int, ...] = (1,), degraded: tuple[str, ...] = ()) -> Step:
@@ -96,6 +102,7 @@ class Run:
     id: str
     conversation: str
     question: str
+    gates: set[str]
     log: list[tuple[str, Step]] = field(default_factory=list)
     grown: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: bool = False
@@ -114,8 +121,8 @@ class Run:
     async def play(self, steps: list[Step]) -> None:
         for step in steps:
             until = time.monotonic() + step.after_s
-            while time.monotonic() < until and not self.stopped:
-                await asyncio.sleep(min(0.02, step.after_s))
+            while not self.stopped and (time.monotonic() < until or not {step.gate} <= self.gates):
+                await asyncio.sleep(0.01)
             if self.stopped:
                 self.add(done("stopped", citations=()))
                 return
@@ -144,12 +151,14 @@ class Script:
     Attributes:
         overlap: Events that a resumed stream says again, as a careless server might.
         asked: Bodies of the questions, in order.
+        gates: Those that are open; see `Step.gate`.
     """
 
     answers: dict[str, list[Step]] = field(default_factory=dict)
     refusals: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     refuse_events: int = 0
     overlap: int = 0
+    gates: set[str] = field(default_factory=lambda: {""})
     key: str = ""
     roles: tuple[str, ...] = ("reader", "writer")
     documents: list[dict[str, Any]] = field(default_factory=list)
@@ -286,7 +295,7 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
         if key not in stage.script.by_key:
             number = next(stage.script.ids)
             conversation = body.get("conversation_id") or f"c{number}"
-            run = Run(f"run{number}", conversation, body["question"])
+            run = Run(f"run{number}", conversation, body["question"], stage.script.gates)
             stage.script.runs[run.id] = run
             stage.script.by_key[key] = run.id
             stage.script.titles.setdefault(conversation, body["question"])

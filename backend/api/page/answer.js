@@ -9,6 +9,7 @@ const RENDER_EVERY_MS = 350;
 const AFTER_FAILURE_MS = 1500;
 const LONGEST_RENDER = 60_000; // characters the server takes at once
 const FINAL_ATTEMPTS = 3;
+const LIST_MARK = /^([ \t]*)[-+*](?= )/gm;
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -81,6 +82,7 @@ export class Answer {
     this.#shown = this.text.length;
     this.#tail.appendData(fresh);
     const finished = this.#blocks.push(fresh);
+    if (!this.#blocks.inFence) this.#dress(fresh.length);
     const length = finished - (this.text.length - this.#tail.length);
     if (length > 0) {
       this.#cut(length);
@@ -89,9 +91,19 @@ export class Answer {
     this.#grown();
   }
 
+  /** Bullets for the list marks in the last `length` characters; the text keeps its length and the reader's selection. */
+  #dress(length) {
+    const shown = this.#tail.data;
+    const from = shown.lastIndexOf("\n", shown.length - length - 1) + 1;
+    for (const { index, 1: indent } of shown.slice(from).matchAll(LIST_MARK)) {
+      this.#tail.replaceData(from + index + indent.length, 1, "•");
+    }
+  }
+
   #cut(length) {
-    const text = this.#tail.substringData(0, length);
-    const element = h("div", { class: "tail" }, text.trimEnd());
+    const from = this.#shown - this.#tail.length;
+    const text = this.text.slice(from, from + length);
+    const element = h("div", { class: "tail" }, this.#tail.substringData(0, length).trimEnd());
     this.#tail.parentElement.before(element);
     this.#tail.deleteData(0, length);
     this.#plain.push({ element, text });

@@ -14,6 +14,11 @@ export class Blocks {
   #inList = false; // a list has begun since the last finished block: its next item may be still to come
   #finished = 0;
 
+  /** Whether what comes next is inside a code fence. */
+  get inFence() {
+    return this.#fence !== null;
+  }
+
   push(text) {
     let from = 0;
     for (let end; (end = text.indexOf("\n", from)) >= 0; from = end + 1) {

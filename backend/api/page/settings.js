@@ -20,8 +20,8 @@ export class Settings {
     this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
     byId("model-list").addEventListener("change", ({ target }) => this.#choose({ model: target.value === this.#offer.default ? null : target.value }));
     byId("thinking").addEventListener("change", ({ target }) => this.#choose({ thinking: target.checked }));
-    byId("temperature").addEventListener("input", ({ target }) => this.#choose({ temperature: this.#unlessUsual("temperature", target) }));
-    byId("length").addEventListener("input", ({ target }) => this.#choose({ maxTokens: this.#unlessUsual("max_tokens", target) }));
+    byId("temperature").addEventListener("input", ({ target }) => this.#choose({ temperature: this.#unlessUsual("temperature", Number(target.value)) }));
+    byId("length").addEventListener("input", ({ target }) => this.#choose({ maxTokens: this.#unlessUsual("max_tokens", this.#tokens(target)) }));
     byId("settings-reset").addEventListener("click", () => this.#choose(DEFAULTS));
     onLanguage(() => this.#paint());
     this.#paint();
@@ -70,8 +70,13 @@ export class Settings {
     this.#paint();
   }
 
-  #unlessUsual(name, { value }) {
-    return Number(value) === this.#offer.options[name] ? null : Number(value);
+  #unlessUsual(name, value) {
+    return value === this.#offer.options[name] ? null : value;
+  }
+
+  /** What the slider of the length stands for: so many parts of the longest answer there is. */
+  #tokens({ value, max }) {
+    return Math.max(1, Math.round((this.#offer.options.max_tokens * value) / max));
   }
 
   #paint() {
@@ -128,10 +133,10 @@ export class Settings {
     byId("temperature").value = freedom;
     byId("temperature-value").textContent = number(freedom);
     const length = byId("length");
-    length.max = longest;
-    length.min = length.step = Math.max(1, Math.round(longest / 16));
-    length.value = Math.min(this.#choice.maxTokens ?? longest, longest);
-    byId("length-value").textContent = t("settings.words", { n: Math.max(10, Math.round((length.value * WORDS_PER_TOKEN) / 10) * 10) });
+    length.value = Math.round(((this.#choice.maxTokens ?? longest) / longest) * length.max);
+    const words = t("settings.words", { n: Math.max(10, Math.round((this.#tokens(length) * WORDS_PER_TOKEN) / 10) * 10) });
+    length.setAttribute("aria-valuetext", words); // the number itself means nothing
+    byId("length-value").textContent = words;
   }
 
   /** Below the question: what differs from the usual, and what is chosen but cannot be had. */

@@ -29,7 +29,7 @@ def played(running, contender, *, processes=2, front_url="", within_s=60.0):
     return start_s, records, [attempt for instance in running for attempt in instance.attempts()]
 
 
-@pytest.mark.parametrize(("contender", "processes"), [("naive", 2), ("round_robin", 2), ("memory", 1)])
+@pytest.mark.parametrize(("contender", "processes"), [("naive", 2), ("round_robin", 2), ("ours", 1)])
 def test_every_request_is_answered_whole_and_known_to_both_sides(running, contender, processes):
     start_s, records, attempts = played(running, contender, processes=processes)
     assert sorted(r.id for r in records) == [a.id for a in ARRIVALS]

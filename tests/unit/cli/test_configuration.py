@@ -53,5 +53,9 @@ def test_a_wrong_value_is_named_and_not_shown(
 def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("API_KEY", "hunter2")
     monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://u:hunter2@db/x")
+    monkeypatch.setenv("OLLAMA_URLS", "http://u:hunter2@gpu1:11434,http://gpu2:11434")
     assert main(["config"]) == 0
-    assert "hunter2" not in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "hunter2" not in shown
+    assert "@gpu1:11434" in shown
+    assert "http://gpu2:11434" in shown

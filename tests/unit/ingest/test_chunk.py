@@ -1,4 +1,3 @@
-import time
 from itertools import pairwise
 
 from hypothesis import given
@@ -151,7 +150,7 @@ def test_one_endless_word_is_cut():
     assert "".join(c.text for c in found) == "x" * 5000
 
 
-def test_a_book_takes_less_than_a_second():
+def test_the_text_of_a_book_is_counted_less_than_three_times_over():
     calls = 0
 
     def count(text: str) -> int:
@@ -160,8 +159,6 @@ def test_a_book_takes_less_than_a_second():
         return words(text)
 
     book = parsed(*(paragraph(" ".join([sentence(12)] * 20)) for _ in range(350)))
-    started = time.perf_counter()
     found = cut(book, count=count, target=180, largest=254)
-    assert time.perf_counter() - started < 1
     assert calls < 3 * len(book.text)
     assert len(found) < 600

@@ -217,6 +217,13 @@ async def test_a_stream_that_stops_without_end_is_a_failure():
             await it.events()
 
 
+async def test_a_slot_is_free_before_its_reader_hears_of_the_end():
+    async with a_pool(an_instance(engine(recite("hi")))) as it, aclosing(it.ask()) as events:
+        async for event in events:
+            assert await it.in_flight() == [0 if isinstance(event, End) else 1]
+        assert isinstance(event, End)
+
+
 async def test_a_rejected_request_is_not_tried_elsewhere_and_blames_nobody():
     both, pool = twins((EngineRejected(),), recite("hi"))
     async with pool as it:
