@@ -214,8 +214,8 @@ def mean_held_s(run: Run) -> float:
     )
 
 
-FAULT = ("fault", "asked", "errors", "no retry", "gone", "lost", "twice", "anew", "reroute p50", "max",
-         "after eject", "tries", "pause", "over", "slowest")  # fmt: skip
+FAULT = ("fault", "asked", "errors", "no retry", "gone", "lost", "twice", "anew", "noticed p50", "max",
+         "moved p50", "most", "after eject", "tries", "idle %", "over", "slowest")  # fmt: skip
 
 
 def faults(bench: Bench) -> None:
@@ -228,8 +228,8 @@ def faults(bench: Bench) -> None:
         lines.append(
             (
                 fault.name, found.asked, sum(found.errors.values()), found.unannounced, found.gone, found.lost,
-                found.twice, found.restarts, *found.reroute_s, found.after_ejection, found.attempts,
-                found.pause_s, found.over, found.slowest_s,
+                found.twice, found.restarts, *found.noticed_s, *found.reroute_s, found.after_ejection,
+                found.attempts, 100 * found.idle, found.over, found.slowest_s,
             )
         )  # fmt: skip
         bench.report.say(f"{fault.name}: {dict(zip(FAULT[1:], lines[-1][1:], strict=True))} {dict(found.errors)}")

@@ -93,6 +93,22 @@ async def test_a_grant_that_nobody_claims_passes_on(server: RedisServer) -> None
         assert isinstance(await hangs.wait(slow.id, 0.01), Granted)
 
 
+async def test_who_never_heard_of_a_grant_that_passed_on_joins_again(server: RedisServer) -> None:
+    clock = ManualClock()
+    async with process(server, "a", clock) as deaf, process(server, "b", clock) as lives:
+        await lives.put("one", Row(1))
+        running, waiting = ticket(), ticket("x")
+        await lives.join(running, {})
+        await deaf.join(waiting, {})
+        await lives.leave(running.id)
+        clock.advance(0.6)
+        await lives.beat()
+        assert not (await lives.view()).held_s["one"], "its grant has passed on"
+        await deaf.beat()
+        assert isinstance(await deaf.wait(waiting.id, 0.01), Granted)
+        assert len((await lives.view()).held_s["one"]) == 1
+
+
 async def test_grants_arrive_at_once_wherever_the_slot_came_free(server: RedisServer) -> None:
     async with process(server, "a") as here, process(server, "b") as there:
         listening = asyncio.ensure_future(there.listen())
