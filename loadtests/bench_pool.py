@@ -21,9 +21,11 @@ from loadtests.bench import Report, arguments, data_file
 from loadtests.pool import nginx, redis
 from loadtests.pool.arrivals import Arrival, Row, all_at_once, asked, filled, one_greedy, read_trace
 from loadtests.pool.choices import AtRandom, Choice, FreeSlot, InTurns, LeastLoaded
+from loadtests.pool.faults import FAULTS
 from loadtests.pool.fleet import fleet
 from loadtests.pool.honesty import kept, naive_kept
 from loadtests.pool.machines import MODEL, Machine, most_per_s, seconds_of
+from loadtests.pool.rounds import played
 from loadtests.pool.shares import jain_of_backlogged, waits_beside_ideal
 from loadtests.pool.stage import Contestant, Run, measured, simulated
 
@@ -212,6 +214,32 @@ def mean_held_s(run: Run) -> float:
     )
 
 
+FAULT = ("fault", "asked", "errors", "no retry", "gone", "lost", "twice", "anew", "reroute p50", "max",
+         "after eject", "tries", "pause", "over", "slowest")  # fmt: skip
+
+
+def faults(bench: Bench) -> None:
+    """Scenario 5: 200 requests in flight over six processes, and one thing breaks in each round."""
+    lines = []
+    for fault in FAULTS:
+        if bench.only not in fault.name:
+            continue
+        found = played(fault)
+        lines.append(
+            (
+                fault.name, found.asked, sum(found.errors.values()), found.unannounced, found.gone, found.lost,
+                found.twice, found.restarts, *found.reroute_s, found.after_ejection, found.attempts,
+                found.pause_s, found.over, found.slowest_s,
+            )
+        )  # fmt: skip
+        bench.report.say(f"{fault.name}: {dict(zip(FAULT[1:], lines[-1][1:], strict=True))} {dict(found.errors)}")
+        surprising = sum(n for code, n in found.errors.items() if code not in fault.may_fail)
+        bench.report.bar(f"{fault.name}: errors seen", surprising, at_most=0)
+        bench.report.bar(f"{fault.name}: tokens lost or twice", found.lost + found.twice, at_most=0)
+        bench.report.bar(f"{fault.name}: tries per request", found.attempts, at_most=1.2)
+    bench.report.table("200 requests in flight, 6 processes, 3 x 24 slots", FAULT, lines, key="faults")
+
+
 SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "even": lambda bench: even(bench, 0.85),
     "full": lambda bench: even(bench, 1.0),
@@ -219,6 +247,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "unequal": unequal,
     "fair": fair,
     "honest": honest,
+    "faults": faults,
 }
 
 

@@ -81,6 +81,7 @@ class Keeper:
         self._seen: dict[str, Note] = {}
         self._loading: dict[str, Note] = {}
         self._published: Mapping[str, Row] = {}
+        self._publishing = asyncio.Lock()
         self._speed_told: dict[str, float] = {}
         self._looked: dict[str, float] = {}
         self._using: dict[tuple[str, str], float] = {}
@@ -117,10 +118,14 @@ class Keeper:
             await asyncio.sleep(self._pace.tick_s)
 
     async def tick(self) -> None:
-        """One round: take in what others learnt, start what is due, tell the slots."""
-        await self._read()
+        """One round: take in what others learnt, start what is due, tell the slots.
+
+        The rows are read before what they follow from: a change that another process makes meanwhile is then
+        either known here, or not undone.
+        """
         self.view = await self._slots.view()
         self._published = self.view.rows
+        await self._read()
         for id, one in self._instances().items():
             await self._start_due(id, one)
         await self._note_use()
@@ -224,14 +229,15 @@ class Keeper:
                 await self._note_load(id, model=None, until=None, ended_at=until)
 
     async def _publish(self) -> None:
-        """Tell the slots what has changed."""
-        wanted = rows(self.known(), self._clock.now())
-        for id in [id for id in self._published if id not in wanted]:
-            await self._slots.remove(id)
-        for id, row in wanted.items():
-            if self._published.get(id) != row:
-                await self._slots.put(id, row)
-        self._published = wanted
+        """Tell the slots what has changed; one at a time, so that none tells what was true before another."""
+        async with self._publishing:
+            wanted = rows(self.known(), self._clock.now())
+            for id in [id for id in self._published if id not in wanted]:
+                await self._slots.remove(id)
+            for id, row in wanted.items():
+                if self._published.get(id) != row:
+                    await self._slots.put(id, row)
+            self._published = wanted
 
     async def _start_due(self, id: str, one: Instance) -> None:
         """Look at what is well, and at what refused; probe what may be well again. One process does it."""

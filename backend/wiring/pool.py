@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import ip_address
-from random import Random
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -69,8 +68,7 @@ async def open_pool(
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")
     retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
-    waits = Waits(Random())  # noqa: S311  a spread, not a secret
-    pool = Dispatcher(keeper, slots, clock, waits=waits, retries=retries, retried=retried)
+    pool = Dispatcher(keeper, slots, clock, waits=Waits(), retries=retries, retried=retried)
     return pool, PoolOperator(roster, keeper)
 
 

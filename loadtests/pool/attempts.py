@@ -55,7 +55,10 @@ def attempts_of(
 
 
 def over_admitted(attempts: Iterable[Attempt], slots: Mapping[str, int]) -> int:
-    """How many attempts reached an instance that had as many requests as slots already."""
+    """How many attempts reached an instance that had as many requests as slots already.
+
+    A request counts there until its slot is free, which is before its last line is sent.
+    """
     by_instance: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         by_instance[attempt.instance].append(attempt)
@@ -63,7 +66,8 @@ def over_admitted(attempts: Iterable[Attempt], slots: Mapping[str, int]) -> int:
 
 
 def _beyond(attempts: Sequence[Attempt], slots: int) -> int:
-    changes = [(a.arrive_s, 1) for a in attempts] + [(a.done_s, -1) for a in attempts if a.done_s is not None]
+    ends = [a.done_s if a.free_s is None else a.free_s for a in attempts]
+    changes = [(a.arrive_s, 1) for a in attempts] + [(end, -1) for end in ends if end is not None]
     inside = beyond = 0
     for _, change in sorted(changes):
         inside += change

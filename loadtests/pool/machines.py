@@ -20,6 +20,7 @@ class Machine:
     Attributes:
         speed: Times the preset's, reading and writing alike.
         models: All of them fit its memory together.
+        stream_tps: If set, every stream gets this rate whatever the number of busy slots.
     """
 
     id: str
@@ -27,13 +28,17 @@ class Machine:
     speed: float = 1.0
     models: tuple[str, ...] = (MODEL,)
     preset: str = "7b-4090"
+    stream_tps: float | None = None
 
     @property
     def speeds(self) -> Speeds:
         """What its emulator is told."""
         base = PRESETS[self.preset].speeds
         decode = {busy: tps * self.speed for busy, tps in base.decode.items()}
-        return replace(base, load_s=0.1, prefill_tps=base.prefill_tps * self.speed, decode=decode)
+        prefill_tps = base.prefill_tps * self.speed
+        return replace(
+            base, load_s=0.1, prefill_tps=prefill_tps, decode=decode, per_stream_tps=self.stream_tps
+        )
 
     def request_s(self, prompt_tokens: float, output_tokens: float) -> float:
         """How long the whole machine is taken by one request when all slots are busy.

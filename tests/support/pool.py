@@ -73,7 +73,7 @@ async def a_pool(
     await keeper.open()
     pool = Dispatcher(
         keeper, slots, clock,
-        waits=Waits(Random(0)), retries=retries, refresh_s=refresh_s, retried=retried,
+        waits=Waits(), retries=retries, refresh_s=refresh_s, retried=retried,
     )  # fmt: skip
     try:
         yield APool(pool, keeper, slots, PoolOperator(roster, keeper), clock)

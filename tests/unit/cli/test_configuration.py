@@ -20,6 +20,7 @@ def test_names_that_operators_know_reach_their_setting(name: str, monkeypatch: p
     section, field = KNOWN_NAMES[name]
     values = {
         "LLM_BACKEND": "extractive",
+        "OLLAMA_MAX_LOADED_MODELS": "3",
         "OLLAMA_NUM_PARALLEL": "7",
         "OLLAMA_URLS": "http://a:1,http://b:2/",
     }

@@ -129,8 +129,8 @@ def test_two_models_on_three_instances_are_all_served_and_hardly_reloaded(seed, 
 @given(seeds, st.integers(1, 3), st.integers(1, 3))
 def test_where_every_model_has_its_instance_nothing_is_reloaded(seed, m, n):
     world = World(3, {"m": m, "n": n}, seed=seed, pause_s=8.0).run(900)
-    assert 2 <= len(world.begun) <= 3
-    assert not any(load.evicts for _, load in world.begun)
+    assert 2 <= len(world.begun) <= 4, "who comes first may be given all instances, and has to give one up"
+    assert sum(bool(load.evicts) for _, load in world.begun) <= 1
     assert world.longest_wait_s() < 30
 
 

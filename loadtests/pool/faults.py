@@ -1,0 +1,96 @@
+"""What goes wrong in each round, and how it is put right again.
+
+A fault acts on the parts of a running stage: emulators, client processes, Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from loadtests.pool.crew import Crew
+from loadtests.pool.fleet import Running
+from loadtests.pool.redis import RedisServer
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a fault can strike; the bad instance is the first of `running`."""
+
+    running: Sequence[Running]
+    clients: Crew
+    redis: RedisServer
+
+    @property
+    def bad(self) -> Running:
+        return self.running[0]
+
+
+Act = Callable[[Scene], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of trouble.
+
+    Attributes:
+        lasts_s: Until `undo`; 0: it is over at once, or for good.
+        is_of_instance: The first instance is bad meanwhile, the others are well.
+        may_fail: Error codes that readers may see, each with a time to come back.
+        dead: Emulators that cannot be asked afterwards.
+    """
+
+    name: str
+    strike: Act
+    undo: Act = lambda scene: None
+    lasts_s: float = 0.0
+    is_of_instance: bool = True
+    may_fail: frozenset[str] = frozenset()
+    dead: frozenset[int] = frozenset()
+
+
+def _emulated(kind: str, **params: object) -> Act:
+    return lambda scene: scene.bad.fault(kind, **params)
+
+
+def _clear(scene: Scene) -> None:
+    scene.bad.clear()
+
+
+def _signal(number: int) -> Act:
+    return lambda scene: os.kill(scene.bad.pid, number)
+
+
+def _all_down(scene: Scene) -> None:
+    for instance in scene.running:
+        instance.fault("restart", s=OUTAGE_S)
+
+
+def _client_killed(scene: Scene) -> None:
+    scene.clients.processes[0].kill()
+
+
+def _forgets(scene: Scene) -> None:
+    scene.redis.kill()
+    scene.redis.start()
+
+
+OUTAGE_S = 6.0
+"""How long what is switched off stays so: a tenth of the minute that the issue names."""
+
+FAULTS = (
+    Fault("kill -9", _signal(signal.SIGKILL), dead=frozenset({0})),
+    Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT), OUTAGE_S),
+    Fault("EOF mid-stream", _emulated("eof_mid", k=20), _clear, OUTAGE_S),
+    Fault("RST mid-stream", _emulated("reset_mid", k=20), _clear, OUTAGE_S),
+    Fault("503 at once", _emulated("status", code=503), _clear, OUTAGE_S),
+    Fault("10 x slower", _emulated("throttle", factor=10.0), _clear, OUTAGE_S, is_of_instance=False),
+    Fault("all down", _all_down, is_of_instance=False, may_fail=frozenset({"no_instance", "engine_unreachable"})),
+    Fault(
+        "Redis SIGSTOP", lambda s: s.redis.hang(), lambda s: s.redis.go_on(), OUTAGE_S, is_of_instance=False
+    ),
+    Fault("Redis empty", _forgets, is_of_instance=False),
+    Fault("client killed", _client_killed, is_of_instance=False),
+)

@@ -1,0 +1,55 @@
+"""Keepers of several processes, over one board and the same slots."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from backend.core.errors import EngineUnreachable
+from backend.engines.base import End
+from backend.engines.scripted import ScriptedEngine
+from backend.pool.board.memory import MemoryBoard
+from backend.pool.keeper import HEALTH, Keeper
+from backend.pool.roster import Roster
+from backend.pool.slots.memory import MemorySlots
+from tests.support.asks import an_instance
+from tests.support.manual_clock import ManualClock
+
+
+class Interrupted(MemoryBoard):
+    """Something happens elsewhere right after the health of all was read here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], Awaitable[Any]] | None = None
+
+    async def read(self, kind: str):
+        notes = await super().read(kind)
+        if kind == HEALTH and self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return notes
+
+
+def keepers(many: int):
+    clock, board = ManualClock(), Interrupted()
+    slots = MemorySlots(clock)
+    engine = ScriptedEngine((End("stop"),), models=("m",))
+    instances = [an_instance(engine, name, slots=2) for name in "ab"]
+    made = [
+        Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in range(many)
+    ]
+    return board, slots, made
+
+
+async def test_who_has_not_heard_of_a_failure_yet_does_not_give_the_instance_its_slots_back():
+    board, slots, (one, other) = keepers(2)
+    for keeper in (one, other):
+        await keeper.open()
+        await keeper.tick()
+    board.meanwhile = lambda: other.failed("a", EngineUnreachable())
+    await one.tick()
+    assert (await slots.view()).rows["a"].capacity == 0
+    await one.tick()
+    assert (await slots.view()).rows["a"].capacity == 0
+    assert (await slots.view()).rows["b"].capacity == 2
+    for keeper in (one, other):
+        await keeper.close()
