@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from backend import __version__
 from backend.chat.runs import DEFAULT_CORPUS
-from backend.cli import ask, configuration, doctor, ingest, keys, models, pull, serve
+from backend.cli import ask, configuration, doctor, ingest, keys, models, pool, pull, serve
 from backend.config import Settings
 from backend.core.errors import LibriError
 from backend.core.types import Role
@@ -59,6 +59,8 @@ async def _work(options: argparse.Namespace, settings: Settings) -> int:
             return await models.show(settings, options.name)
         case "models", _:
             return await models.table(settings)
+        case "pool", action:
+            return await _pool(action, options, settings)
         case "keys", "create":
             roles = [Role(role) for role in options.role or ("reader",)]
             return await keys.create(settings, options.name, options.tenant, roles, options.corpus)
@@ -66,6 +68,22 @@ async def _work(options: argparse.Namespace, settings: Settings) -> int:
             return await keys.revoke(settings, options.id)
         case _:
             return await keys.show(settings)
+
+
+async def _pool(action: str | None, options: argparse.Namespace, settings: Settings) -> int:
+    match action:
+        case "drain":
+            return await pool.drain(settings, options.id)
+        case "resume":
+            return await pool.resume(settings, options.id)
+        case "add":
+            return await pool.add(
+                settings, options.id, options.url, engine=options.engine, slots=options.slots
+            )
+        case "remove":
+            return await pool.remove(settings, options.id)
+        case _:
+            return await pool.status(settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("config", help="the settings in force")
     settings.add_argument("--markdown", action="store_true", help="the documentation of all settings")
     _model_commands(commands.add_parser("models", help="list, show and fetch models of the model servers"))
+    _pool_commands(commands.add_parser("pool", help="the model servers of the running assistant, as one"))
     _key_commands(commands.add_parser("keys", help="make, list and revoke API keys"))
     return parser
 
@@ -96,6 +115,19 @@ def _model_commands(parser: argparse.ArgumentParser) -> None:
     fetch = actions.add_parser("pull", help="fetch a model onto every Ollama instance that lacks it")
     fetch.add_argument("name")
     fetch.add_argument("--instance", metavar="URL", help="onto this one only; again, if it has the model")
+
+
+def _pool_commands(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("status", help="every instance, what is wrong with it, and who waits")
+    actions.add_parser("drain", help="let an instance finish what runs and take no more").add_argument("id")
+    actions.add_parser("resume", help="let a drained instance take requests again").add_argument("id")
+    new = actions.add_parser("add", help="put an instance into service")
+    new.add_argument("id", help="its name from now on")
+    new.add_argument("url", help="its address, as in OLLAMA_URLS")
+    new.add_argument("--engine", choices=("ollama", "openai"), default="ollama")
+    new.add_argument("--slots", type=int, help="generations it serves at once; as configured if not given")
+    actions.add_parser("remove", help="take an instance out; what runs is finished").add_argument("id")
 
 
 def _key_commands(parser: argparse.ArgumentParser) -> None:

@@ -56,7 +56,7 @@ async def _attack(
     began = time.perf_counter()
     async with httpx.AsyncClient(base_url=app.url, timeout=60) as client:
         texts = await try_texts(client, model, tally, quick=quick)
-        for wanted in (*json_inputs(), *address_inputs()):
+        for wanted in (*address_inputs(), *json_inputs()):
             await send(client, wanted, tally)
         await try_raw(app.port, tally, body_timeout_s=BODY_TIMEOUT_S)
         slowest_s = await slow_bodies(

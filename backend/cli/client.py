@@ -36,7 +36,7 @@ class ServerClient:
         except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             raise Unavailable("the running server does not answer") from exc
         if response.status not in good:
-            raise revived(body.get("code", ""), body.get("detail") or body.get("title", "refused"))
+            raise revived(body.get("code", ""), _words(body))
         return dict(body)
 
     async def health(self) -> dict[str, Any]:
@@ -87,6 +87,13 @@ def _address(path: Path) -> tuple[str, str]:
         raise Unavailable(
             "another process uses the data folder, and it is not a server that can be asked"
         ) from exc
+
+
+def _words(problem: dict[str, Any]) -> str:
+    """What the server said, and of which fields."""
+    said = problem.get("detail") or problem.get("title", "refused")
+    fields = [f"{one['where']}: {one['what']}" for one in problem.get("errors", ())]
+    return "; ".join([said, *fields])
 
 
 __all__ = ["LibriError", "ServerClient", "running_server"]

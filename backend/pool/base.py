@@ -166,7 +166,10 @@ class Pool(Protocol):
 
 
 class Operator(Protocol):
-    """What an operator may do to the instances; it holds for all processes."""
+    """What an operator may do to the instances; it holds for all processes.
+
+    All methods raise `SlotsUnavailable`, and change nothing, while the store that processes share is away.
+    """
 
     async def add(self, id: str, *, url: str, engine: str, slots: int) -> None:
         """Put an instance into service.

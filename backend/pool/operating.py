@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backend.core.errors import SlotsUnavailable
 from backend.pool.keeper import Keeper
 from backend.pool.roster import Roster
 
@@ -17,20 +18,29 @@ class PoolOperator:
 
     async def add(self, id: str, *, url: str, engine: str, slots: int) -> None:
         """See `Operator.add`."""
+        self._check_shared()
         await self.roster.add(id, url=url, engine=engine, slots=slots)
         await self.keeper.welcome(id)
 
     async def drain(self, id: str) -> None:
         """See `Operator.drain`."""
+        self._check_shared()
         await self.roster.drain(id)
         await self.keeper.refresh()
 
     async def resume(self, id: str) -> None:
         """See `Operator.resume`."""
+        self._check_shared()
         await self.roster.resume(id)
         await self.keeper.refresh()
 
     async def remove(self, id: str) -> None:
         """See `Operator.remove`."""
+        self._check_shared()
         await self.roster.remove(id)
         await self.keeper.refresh()
+
+    def _check_shared(self) -> None:
+        """What only this process heard of would be forgotten as soon as the store is back."""
+        if not self.keeper.view.shared:
+            raise SlotsUnavailable("the store that processes share is away: nothing was changed")

@@ -53,10 +53,8 @@ class Roster:
         if id in self.instances:
             raise Conflict("an instance of that name is there already")
         url = self.make(id, engine, url, slots).endpoint.url
-        if any(one.endpoint.url == url for one in self.instances.values()):
-            raise Conflict(
-                "an instance at that address is there already"
-            )  # each would be given all its slots
+        if any(one.endpoint.url == url for one in self.instances.values()):  # each would be given its slots
+            raise Conflict("an instance at that address is there already")
         note = {"state": "active", "url": url, "engine": engine, "slots": slots}
         await self.board.change(KIND, id, lambda _: note)
         await self.read()

@@ -19,6 +19,7 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
     "/api/v1/session": {"key": "no-such-key"},
     "/api/v1/markdown": {"text": "**bold**"},
     "/api/v1/runs/no-such-run/feedback": {"rating": "up", "reason": "good"},
+    "/api/v1/admin/pool/instances": {"id": "x", "url": "http://127.0.0.1:9", "engine": "openai", "slots": 1},
 }
 """Every endpoint that reads JSON, with a body that it takes."""
 
@@ -57,7 +58,7 @@ WRONG_VALUES: tuple[Any, ...] = (
     ),
 )
 # Values that a field of free text rightly takes.
-FREE_TEXT = {"question", "text", "reason", "key"}
+FREE_TEXT = {"question", "text", "reason", "key", "id"}
 
 RAW_BODIES: dict[str, bytes] = {
     "empty": b"",
@@ -210,7 +211,7 @@ ODD_QUERIES = (
 
 
 def address_inputs() -> Iterator[Input]:
-    """Ids, queries, methods and headers that mean nothing."""
+    """Ids, queries, methods and headers that mean nothing, as long as `json_inputs` have added no instance."""
     with_id = {
         "/api/v1/conversations/{}": ("GET", "DELETE"),
         "/api/v1/documents/{}": ("GET", "DELETE"),
@@ -218,6 +219,9 @@ def address_inputs() -> Iterator[Input]:
         "/api/v1/ingestions/{}": ("GET",),
         "/api/v1/runs/{}": ("DELETE",),
         "/api/v1/runs/{}/events": ("GET",),
+        "/api/v1/admin/pool/instances/{}": ("DELETE",),
+        "/api/v1/admin/pool/instances/{}/drain": ("POST",),
+        "/api/v1/admin/pool/instances/{}/resume": ("POST",),
         "/assets/{}": ("GET",),
     }
     for path, methods in with_id.items():
@@ -229,7 +233,15 @@ def address_inputs() -> Iterator[Input]:
     for path in ("/api/v1/documents", "/api/v1/conversations", "/api/v1/documents/x/text"):
         for query in ODD_QUERIES:
             yield Input("queries", f"{path} {query[:40]}", "GET", f"{path}?{query}", refuse=False)
-    for path in (*ENDPOINTS, "/api/v1/documents", "/health", "/metrics", "/", "/config"):
+    for path in (
+        *ENDPOINTS,
+        "/api/v1/documents",
+        "/health",
+        "/metrics",
+        "/",
+        "/config",
+        "/api/v1/admin/pool",
+    ):
         for method in ("PUT", "PATCH", "TRACE", "PROPFIND", "OPTIONS"):
             yield Input("methods", f"{method} {path}", method, path)
     yield from _header_inputs()

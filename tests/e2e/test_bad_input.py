@@ -27,7 +27,7 @@ async def forms(client: httpx.AsyncClient, app: App, model: EchoModel, tally: Ta
 
 
 async def bodies(client: httpx.AsyncClient, app: App, model: EchoModel, tally: Tally) -> None:
-    for wanted in (*json_inputs(), *address_inputs()):
+    for wanted in (*address_inputs(), *json_inputs()):
         await send(client, wanted, tally)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from backend.core.errors import Conflict, EngineUnreachable, NotFound
+from backend.core.errors import Conflict, EngineUnreachable, NotFound, SlotsUnavailable
 from backend.engines.scripted import ScriptedEngine
 from backend.pool.base import Instance
 from backend.pool.board.memory import MemoryBoard
 from backend.pool.roster import Roster
+from backend.pool.slots.base import View
 from tests.support.asks import an_instance
 from tests.support.pool import a_pool
 
@@ -90,3 +91,15 @@ async def test_adding_one_does_not_count_against_another_that_is_down():
         before = it.keeper.known()["down"].health
         await it.operator.add("new", url="http://new", engine="scripted", slots=1)
         assert it.keeper.known()["down"].health == before
+
+
+async def test_nothing_is_changed_that_other_processes_would_not_hear_of():
+    async with a_pool(an_instance(ENGINE, "one")) as it:
+        it.keeper.view = View(shared=False)
+        for act in (it.operator.drain, it.operator.resume, it.operator.remove):
+            with pytest.raises(SlotsUnavailable):
+                await act("one")
+        with pytest.raises(SlotsUnavailable):
+            await it.operator.add("new", url="http://new", engine="scripted", slots=1)
+        it.keeper.view = View()
+        assert not (await it.instance("one")).draining
