@@ -53,12 +53,8 @@ async def _work(options: argparse.Namespace, settings: Settings) -> int:
             return await ask.ask(settings, options.question, options.language)
         case "doctor", _:
             return await doctor.doctor(settings)
-        case "models", "pull":
-            return await pull.pull(settings, options.name, options.instance)
-        case "models", "show":
-            return await models.show(settings, options.name)
-        case "models", _:
-            return await models.table(settings)
+        case "models", action:
+            return await _models(action, options, settings)
         case "pool", action:
             return await _pool(action, options, settings)
         case "keys", "create":
@@ -68,6 +64,16 @@ async def _work(options: argparse.Namespace, settings: Settings) -> int:
             return await keys.revoke(settings, options.id)
         case _:
             return await keys.show(settings)
+
+
+async def _models(action: str | None, options: argparse.Namespace, settings: Settings) -> int:
+    match action:
+        case "pull":
+            return await pull.pull(settings, options.name, options.instance)
+        case "show":
+            return await models.show(settings, options.name)
+        case _:
+            return await models.table(settings)
 
 
 async def _pool(action: str | None, options: argparse.Namespace, settings: Settings) -> int:

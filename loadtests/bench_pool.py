@@ -227,12 +227,15 @@ def faults(bench: Bench) -> None:
         found = played(fault)
         lines.append(
             (
-                fault.name, found.asked, sum(found.errors.values()), found.unannounced, found.gone, found.lost,
+                fault.name, found.asked, sum(found.errors.values()),
+                found.unannounced, found.gone, found.lost,
                 found.twice, found.restarts, *found.noticed_s, *found.reroute_s, found.after_ejection,
                 found.attempts, 100 * found.idle, found.over, found.slowest_s,
             )
         )  # fmt: skip
-        bench.report.say(f"{fault.name}: {dict(zip(FAULT[1:], lines[-1][1:], strict=True))} {dict(found.errors)}")
+        bench.report.say(
+            f"{fault.name}: {dict(zip(FAULT[1:], lines[-1][1:], strict=True))} {dict(found.errors)}"
+        )
         surprising = sum(n for code, n in found.errors.items() if code not in fault.may_fail)
         bench.report.bar(f"{fault.name}: errors seen", surprising, at_most=0)
         bench.report.bar(f"{fault.name}: tokens lost or twice", found.lost + found.twice, at_most=0)
