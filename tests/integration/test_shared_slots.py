@@ -234,3 +234,20 @@ async def test_while_redis_is_away_the_board_is_a_copy(server: RedisServer) -> N
         assert await board.lead("task", 5)
         assert not link.is_up
         server.start()
+
+
+async def test_a_command_that_is_cancelled_does_not_go_on(server: RedisServer) -> None:
+    async with open_redis(server.url, timeout_s=30) as client:
+
+        async def for_ever() -> None:
+            while True:
+                await client.ping()
+
+        await client.ping()
+        for turns in range(1, 12):
+            task = asyncio.ensure_future(for_ever())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=5)
+            assert task.done(), f"after {turns} turns of the loop"
