@@ -108,7 +108,7 @@ async def open_services(
         dense, lexical = _open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = _open_ingestion(
-            stack, settings, clock, engine, catalogue, embedder, (dense, lexical), metrics
+            stack, settings, clock, engine, catalogue, model, (dense, lexical), metrics
         )
         pool = await _open_pool(stack, settings, clock, instances)
         history = SqlHistory(engine, clock)

@@ -1,258 +1,222 @@
 """What the path of a token costs: run, log and SSE of one process, before an engine that costs nothing.
 
-Straight to the engine and through the application in the same run, over raw sockets. Tokens are counted; the
-time of a run of streams is from the first token of any to the end of all. Retrieval is left out of the added
-time to first token by the application's own timings.
+Straight to the engine, through the application and, where `--litellm` names a virtual environment that has
+`litellm[proxy]`, through LiteLLM's proxy with one worker; in the same run, over raw sockets. Tokens are counted;
+the time of a run of streams is from the first token of any to the end of all. Retrieval is left out of the added
+time to first token by the application's own timings. `--steps` shows where the time goes instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 
-from loadtests.bench import Report, arguments
-from loadtests.fast_engine import TOKEN
+from loadtests.bench import Report, arguments, percentile
+from loadtests.fast_engine import Load
+from loadtests.token_load import (
+    OURS,
+    CpuPerToken,
+    Target,
+    application,
+    cpu_of,
+    engine,
+    litellm,
+    many,
+    one,
+    process,
+    rate,
+)
+from loadtests.token_steps import first_token_steps, token_steps
 
 DOCUMENT = "# Opening hours\n\nThe library opens at nine in the morning from Tuesday to Saturday.\n"
-_WORD = TOKEN.strip().encode()
-_ENDS = (b"event: done", b'"done": true', b"[DONE]")
+FIRST = Load(1)
+LITELLM_TOKENS = 64
+"""LiteLLM is slower by a factor of ten and more: it gets shorter answers. A rate is a rate."""
+RATE_BARS = {(0, 200): 40_000, (5, 200): 15_000}
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """One answer as a client saw it; times are of the event loop, in seconds."""
+class Way:
+    """One way to the engine, and the process that stands in it."""
 
-    sent: float
-    first: float
-    last: float
-    tokens: int
-    retrieval_s: float
+    target: Target
+    running: psutil.Process | None = None
+    most_tokens: int = 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to ask, and how."""
-
-    name: str
-    url: str
-    path: str
-
-    def body(self, number: int) -> bytes:
-        """A question that no other stream asks."""
-        if self.path.startswith("/api/v1/"):
-            return json.dumps(
-                {"question": f"When does the library open in the morning, shelf {number}?"}
-            ).encode()
-        return json.dumps({"model": "fast", "messages": [{"role": "user", "content": f"{number}"}]}).encode()
+    def load(self, load: Load) -> Load:
+        """The load, with answers no longer than this way bears."""
+        return Load(min(load.tokens, self.most_tokens), load.gap_ms, load.together, load.stamped)
 
 
-async def one(target: Target, number: int) -> Stream:
-    """Ask, read to the end."""
-    address = urlsplit(target.url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**20)
-    loop = asyncio.get_running_loop()
-    body = target.body(number)
-    head = (
-        f"POST {target.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    sent = loop.time()
-    writer.write(head.encode() + body)
-    first, tokens, tail = 0.0, 0, b""
-    try:
-        async with asyncio.timeout(120):
-            while data := await reader.read(2**16):
-                seen = (tail + data).count(_WORD) - tail.count(_WORD)
-                if seen and not tokens:
-                    first = loop.time()
-                tokens += seen
-                tail = (tail + data)[-400:]
-    finally:
-        writer.close()
-    if not any(end in tail for end in _ENDS):
-        raise RuntimeError(f"{target.name}: a stream broke off: {tail[-200:]!r}")
-    return Stream(sent, first, loop.time(), tokens, _retrieval_s(tail))
+@dataclass(slots=True)
+class Measured:
+    """A load by one way: each repeat's tokens per second and CPU time a token, every token's time under way."""
+
+    way: Way
+    load: Load
+    rates: list[float] = field(default_factory=list)
+    costs_us: list[float] = field(default_factory=list)
+    held_ms: list[float] = field(default_factory=list)
+
+    async def once_more(self) -> None:
+        """Send the load."""
+        load, running = self.way.load(self.load), self.way.running
+        cpu = CpuPerToken(cpu_of(running or psutil.Process()), load.tokens * load.together)
+        streams = await many(self.way.target, load, cpu.seen)
+        self.rates.append(rate(streams))
+        self.costs_us.append(cpu.us if running else float("nan"))
+        self.held_ms += [delay * 1000 for stream in streams for delay in stream.delays]
+
+    @property
+    def names(self) -> tuple[str, int, str]:
+        """What a row begins with."""
+        pace = f"every {self.load.gap_ms} ms" if self.load.gap_ms else "instant"
+        return pace, self.load.together, self.way.target.name
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Median of the repeats."""
+        return statistics.median(self.rates)
+
+    @property
+    def cpu_us(self) -> float:
+        """Median of the repeats; NaN where no process of ours stands between."""
+        return statistics.median(self.costs_us)
 
 
-def _retrieval_s(tail: bytes) -> float:
-    _, mark, rest = tail.rpartition(b'"retrieval_s":')
-    return float(rest.split(b",", 1)[0]) if mark else 0.0
+def loads(*, quick: bool) -> list[Load]:
+    """Those whose rate is measured: instant tokens, one every 5 ms, and the pace of a fast model."""
+    counts = (1, 200) if quick else (1, 50, 200)
+    instant = [Load(1024, 0, streams) for streams in counts]
+    paced = [Load(400, 5, streams, stamped=True) for streams in counts]
+    return [*instant, *paced, Load(100, 20, 200, stamped=True)]
 
 
-async def many(target: Target, streams: int) -> list[Stream]:
-    """All at once."""
-    return await asyncio.gather(*(one(target, number) for number in range(streams)))
-
-
-def rate(streams: Sequence[Stream]) -> float:
-    """Tokens per second, from the first token of any stream to the end of all."""
-    took = max(stream.last for stream in streams) - min(stream.first for stream in streams)
-    return sum(stream.tokens for stream in streams) / took
-
-
-@asynccontextmanager
-async def process(*command: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A child process, gone at the end."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, env=os.environ | environment, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield child
-    finally:
-        if child.returncode is None:
-            child.terminate()
-        await child.wait()
-
-
-@asynccontextmanager
-async def engine(tokens: int, gap_ms: float, barrier: int) -> AsyncIterator[str]:
-    """A fast engine; its address."""
-    options = ("--tokens", str(tokens), "--gap-ms", str(gap_ms), "--barrier", str(barrier))
-    async with process("loadtests.fast_engine", *options) as child:
-        assert child.stdout is not None
-        yield str(json.loads(await child.stdout.readline())["url"])
-
-
-@asynccontextmanager
-async def application(folder: Path, engine_url: str) -> AsyncIterator[tuple[str, psutil.Process]]:
-    """The application in a process of its own, in front of `engine_url`; its address and process."""
-    address = folder / "server.json"
-    environment = {
-        "LIBRI_DATA__DIR": str(folder), "LIBRI_SERVER__PORT": "0",
-        "LLM_BACKEND": "ollama", "OLLAMA_URLS": engine_url,
-        "OLLAMA_NUM_PARALLEL": "5000", "LIBRI_LOGGING__LEVEL": "ERROR", "LIBRI_CHAT__MAX_LIVE": "5000",
-        "LIBRI_SERVER__SHUTDOWN_GRACE_S": "0",
-    }  # fmt: skip
-    async with process("backend", "serve", **environment) as child:
-        async with asyncio.timeout(120):
-            while not address.exists():
-                await asyncio.sleep(0.05)
-        yield json.loads(address.read_bytes())["url"], psutil.Process(child.pid)
-
-
-@asynccontextmanager
-async def both(
-    folder: Path, *, tokens: int, gap_ms: float, barrier: int = 1
-) -> AsyncIterator[tuple[Target, Target, psutil.Process]]:
-    """The engine itself, and the application before it."""
-    async with engine(tokens, gap_ms, barrier) as url, application(folder, url) as (served, running):
-        yield (
-            Target("engine", url, "/api/chat"),
-            Target("application", served, "/api/v1/chat/stream"),
-            running,
-        )
-
-
-async def first_tokens(report: Report, folder: Path, runs: int) -> None:
+async def first_tokens(report: Report, ways: Sequence[Way], runs: int) -> None:
     """Added time to first token at one stream, retrieval left out."""
-    async with both(folder, tokens=1, gap_ms=0) as (straight, through, _):
-        for target in (straight, through):
-            await one(target, 0)
-        direct = [s.first - s.sent for s in [await one(straight, n) for n in range(runs)]]
-        seen = [await one(through, n) for n in range(1, runs + 1)]
-    added = [s.first - s.sent - s.retrieval_s - statistics.median(direct) for s in seen]
-    cuts = statistics.quantiles(added, n=100)
-    rows = [
-        (
-            "straight to the engine",
-            statistics.median(direct) * 1000,
-            statistics.quantiles(direct, n=100)[98] * 1000,
-        ),
-        ("added, retrieval left out", cuts[49] * 1000, cuts[98] * 1000),
-        ("retrieval", *(q * 1000 for q in _p50_p99([s.retrieval_s for s in seen]))),
-    ]
+    rows: list[tuple[str, float, float]] = []
+    direct = 0.0
+    for way in ways:
+        await one(way.target, FIRST, 0)
+        seen = [await one(way.target, FIRST, number) for number in range(1, runs + 1)]
+        added = [(s.first - s.sent - s.retrieval_s - direct) * 1000 for s in seen]
+        rows.append((f"added, {way.target.name}" if direct else "straight", *_p50_p99(added)))
+        if way.target.name == OURS:
+            rows.append(("its retrieval, left out", *_p50_p99([s.retrieval_s * 1000 for s in seen])))
+            report.bar("added time to first token p50, ms", percentile(added, 50), at_most=5.0)
+        direct = direct or percentile(added, 50) / 1000
     report.table("Time to first token, one stream, ms", ("what", "p50", "p99"), rows, key="first_token_ms")
-    report.bar("added time to first token p50, ms", cuts[49] * 1000, at_most=5.0)
 
 
 def _p50_p99(values: Sequence[float]) -> tuple[float, float]:
-    cuts = statistics.quantiles(values, n=100)
-    return cuts[49], cuts[98]
+    return percentile(values, 50), percentile(values, 99)
 
 
-async def rates(report: Report, folder: Path, counts: Sequence[int], repeats: int) -> None:
-    """Tokens per second, instant and paced, straight and through, in turns."""
-    rows = []
-    for gap_ms, tokens in ((0.0, 1024), (5.0, 400)):
-        for streams in counts:
-            async with both(folder, tokens=tokens, gap_ms=gap_ms, barrier=streams) as (
-                straight,
-                through,
-                running,
-            ):
-                direct, ours, cpu = [], [], []
-                for _ in range(repeats):
-                    direct.append(rate(await many(straight, streams)))
-                    before = sum(running.cpu_times()[:2])
-                    answers = await many(through, streams)
-                    ours.append(rate(answers))
-                    cpu.append((sum(running.cpu_times()[:2]) - before) / sum(s.tokens for s in answers) * 1e6)
-            pace = "instant" if not gap_ms else "every 5 ms"
-            mine, theirs = statistics.median(ours), statistics.median(direct)
-            rows.append((pace, streams, theirs, mine, mine / theirs, statistics.median(cpu)))
-            bar = {("instant", 200): 40_000, ("every 5 ms", 200): 15_000}.get((pace, streams))
-            if bar:
-                report.bar(f"tokens/s, {pace}, {streams} streams", mine, at_least=bar)
-    columns = (
-        "tokens",
-        "streams",
-        "straight, tokens/s",
-        "through, tokens/s",
-        "ratio",
-        "CPU of ours, µs a token",
-    )
+async def rates(report: Report, ways: Sequence[Way], wanted: Sequence[Load], repeats: int) -> None:
+    """Tokens per second and how long a token is under way, by each way in turns."""
+    found = [one_way for load in wanted for one_way in await _in_turns(ways, load, repeats)]
+    columns = ("tokens", "streams", "way", "tokens/s", "CPU, µs a token")
+    rows = [(*m.names, m.tokens_per_s, m.cpu_us) for m in found]
     report.table("Tokens per second", columns, rows, key="rates")
+    columns = ("tokens", "streams", "way", "p50", "p99", "max")
+    rows = [(*m.names, *_p50_p99(m.held_ms), max(m.held_ms)) for m in found if m.held_ms]
+    report.table("From the engine's write of a token to the client's read, ms", columns, rows, key="held_ms")
+    for ours in (m for m in found if m.way.target.name == OURS):
+        load = ours.load
+        if (bar := RATE_BARS.get((load.gap_ms, load.together))) is not None:
+            report.bar(f"tokens/s, gap {load.gap_ms} ms, {load.together} streams", ours.tokens_per_s, at_least=bar)
+        if load.stamped and load.together == 1:
+            report.bar("ms a token is under way at one stream, p99", percentile(ours.held_ms, 99), at_most=25.0)
+
+
+async def _in_turns(ways: Sequence[Way], load: Load, repeats: int) -> list[Measured]:
+    """The load by each way, `repeats` times in turns."""
+    found = [Measured(way, load) for way in ways]
+    for _ in range(repeats):
+        for measured in found:
+            await measured.once_more()
+    return found
 
 
 async def memory(report: Report, folder: Path, streams: int) -> None:
     """What an open, silent stream weighs in the application's process."""
-    async with both(folder, tokens=1, gap_ms=0, barrier=streams + 1) as (_, through, running):
+    load = Load(1, 0, streams + 1)
+    async with engine([load]) as url, application(folder, url) as (through, running):
         await asyncio.sleep(2)
         before = running.memory_info().rss
-        waiting = [asyncio.ensure_future(one(through, number)) for number in range(streams)]
+        waiting = [asyncio.ensure_future(one(through, load, number)) for number in range(streams)]
         await asyncio.sleep(10 + streams / 50)
         open_now = sum(not task.done() for task in waiting)
-        weight = (running.memory_info().rss - before) / streams
-        waiting.append(asyncio.ensure_future(one(through, streams)))
+        weight = (running.memory_info().rss - before) / streams / 1024
+        waiting.append(asyncio.ensure_future(one(through, load, streams)))
         whole = sum(stream.tokens == 1 for stream in await asyncio.gather(*waiting))
-    rows = [(streams, open_now, whole, weight / 1024)]
     columns = ("idle streams", "open after the wait", "ended whole", "KiB each")
-    report.table("Memory of an open stream", columns, rows, key="memory")
-    report.bar("KiB of memory an open stream", weight / 1024, at_most=200.0)
+    report.table("Memory of an open stream", columns, [(streams, open_now, whole, weight)], key="memory")
+    report.bar("KiB of memory an open stream", weight, at_most=200.0)
     report.bar("idle streams that ended whole", whole, at_least=streams + 1)
+
+
+@asynccontextmanager
+async def every_way(
+    report: Report, args: argparse.Namespace, scratch: Path, wanted: Sequence[Load]
+) -> AsyncIterator[list[Way]]:
+    """Straight to the engine, LiteLLM where it is, and the application."""
+    async with AsyncExitStack() as stack:
+        short = [Way(Target("", "", ""), most_tokens=LITELLM_TOKENS).load(load) for load in wanted]
+        url = await stack.enter_async_context(engine([FIRST, *wanted, *short]))
+        ways = [Way(Target("straight", url, "/api/chat"))]
+        if args.litellm is None:
+            report.say("LiteLLM is left out: --litellm names a virtual environment that has litellm[proxy].")
+        else:
+            proxy, running = await stack.enter_async_context(litellm(scratch, args.litellm, url))
+            ways.append(Way(proxy, running, LITELLM_TOKENS))
+        ours, running = await stack.enter_async_context(application(scratch / "data", url))
+        yield [*ways, Way(ours, running)]
 
 
 async def bench(args: argparse.Namespace) -> int:
     """All of it."""
     report = Report("bench_overhead")
-    with tempfile.TemporaryDirectory(prefix="overhead-") as scratch:
-        folder = Path(scratch) / "data"
-        document = Path(scratch) / "hours.md"
-        document.write_text(DOCUMENT)
-        async with process("backend", "ingest", str(document), LIBRI_DATA__DIR=str(folder)) as child:
-            await child.wait()
-        await first_tokens(report, folder, 50 if args.quick else 300)
-        await rates(report, folder, (1, 200) if args.quick else (1, 50, 200), 1 if args.quick else 3)
-        await memory(report, folder, 200 if args.quick else 1000)
+    with tempfile.TemporaryDirectory(prefix="overhead-") as name:
+        scratch = Path(name)
+        await _ingest(scratch)
+        if args.steps:
+            await first_token_steps(report, scratch / "data", 50 if args.quick else 300)
+            await token_steps(report, scratch / "data")
+            return report.finish(args)
+        wanted = loads(quick=args.quick)
+        async with every_way(report, args, scratch, wanted) as ways:
+            await first_tokens(report, ways, 50 if args.quick else 300)
+            await rates(report, ways, wanted, 1 if args.quick else 3)
+        await memory(report, scratch / "data", 200 if args.quick else 1000)
     return report.finish(args)
+
+
+async def _ingest(scratch: Path) -> None:
+    document = scratch / "hours.md"
+    document.write_text(DOCUMENT)
+    command = (sys.executable, "-m", "backend", "ingest", str(document))
+    async with process(*command, environment={"LIBRI_DATA__DIR": str(scratch / "data")}) as child:
+        await child.wait()
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--litellm", type=Path, metavar="VENV", help="a virtual environment with litellm[proxy]")
+    parser.add_argument("--steps", action="store_true", help="what a first token and a token cost, step by step")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; the exit status is 1 when `--check` finds a bar missed."""
-    args = arguments("What the path of a token costs.", argv)
+    args = arguments("What the path of a token costs.", argv, more=_options)
     return asyncio.run(bench(args))
 
 

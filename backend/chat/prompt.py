@@ -15,6 +15,9 @@ from backend.security.untrusted import neutralise
 PROMPT_VERSION = "1"
 """Part of every answer's key: raise it with any change to the texts below."""
 
+FENCE_TOKENS = 16
+"""What a fence adds around one passage, at most."""
+
 _RULES: dict[Language, str] = {
     "fr": (
         "Tu es l'assistant documentaire d'une organisation. Réponds en français, brièvement et exactement, "
@@ -66,12 +69,12 @@ def build(
     kept: list[Scored] = []
     extracts: list[str] = []
     for scored in passages:
-        extract = _extract(len(kept) + 1, scored)
-        left -= count(extract)
+        # Counted as it is indexed: retrieval has just counted the same text.
+        left -= count(scored.passage.indexed_text) + FENCE_TOKENS
         if left < 0 and kept:
             break
         kept.append(scored)
-        extracts.append(extract)
+        extracts.append(_extract(len(kept), scored))
     turns = fitting_history(
         [Message(m.role, neutralise(m.content)) for m in history], min(history_tokens, max(left, 0)), count
     )
