@@ -27,6 +27,11 @@ Seen = Callable[[int], object]
 """Told how many tokens came in one read, at once."""
 
 
+def question(number: int) -> str:
+    """A question that no other stream asks, and that the document answers."""
+    return f"When does the library open in the morning, shelf {number}?"
+
+
 @dataclass(slots=True)
 class Stream:
     """One answer as a client saw it; times are of the event loop, in seconds.
@@ -54,10 +59,9 @@ class Target:
     path: str
 
     def body(self, load: Load, number: int) -> bytes:
-        """A question that no other stream asks."""
+        """The request that asks `question(number)`."""
         if self.path.startswith("/api/v1/"):
-            question = f"When does the library open in the morning, shelf {number}?"
-            return json.dumps({"question": question, "model": load.name}).encode()
+            return json.dumps({"question": question(number), "model": load.name}).encode()
         said = [{"role": "user", "content": f"{number}"}]
         return json.dumps({"model": load.name, "messages": said, "stream": True}).encode()
 

@@ -30,14 +30,15 @@ from backend.pool.base import Ask, Instance
 from backend.services import Services
 from backend.wiring import open_services
 from loadtests.bench import Report
-from loadtests.fast_engine import Load
-from loadtests.token_load import CpuPerToken, Target, application, cpu_of, engine, many, one
+from backend.core.events import Delta
+from loadtests.fast_engine import TOKEN, Load
+from loadtests.token_load import CpuPerToken, Target, application, cpu_of, engine, many, one, question
 
 STEADY = Load(200, 5, 50)
 READER = Principal("local", "local", frozenset(Role), frozenset({ANY_CORPUS}))
-QUESTION = "When does the library open in the morning?"
-Step = Callable[[int], AsyncGenerator[int, None]]
-"""One stream: how many tokens came, each time some came."""
+WORD = TOKEN.strip()
+Step = Callable[[int], AsyncGenerator[str, None]]
+"""One stream: text in which tokens are, as it comes."""
 
 
 async def token_steps(report: Report, folder: Path) -> None:
@@ -52,7 +53,7 @@ async def token_steps(report: Report, folder: Path) -> None:
         cpu = CpuPerToken(cpu_of(running), load.tokens * load.together)
         await many(ours, load, cpu.seen)
         steps.append(("HTTP: uvicorn, guard, socket", cpu.us))
-    before = [0.0, *(us for _, us in steps)]
+    before = (0.0, *(us for _, us in steps))
     rows = [(name, us - last, us) for (name, us), last in zip(steps, before, strict=False)]
     report.table("A token, µs of CPU", ("step", "step alone", "so far"), rows, key="token_steps")
 
@@ -69,28 +70,29 @@ async def _parts(folder: Path, load: Load) -> AsyncIterator[tuple[str, OllamaEng
         yield url, ollama, services
 
 
-def _ladder(
-    url: str, ollama: OllamaEngine, services: Services, load: Load
-) -> Sequence[tuple[str, Step]]:
-    request = GenerationRequest(load.name, (Message("user", QUESTION),), Sampling(0.0, 512), QUESTION, (), "en")
+def _ladder(url: str, ollama: OllamaEngine, services: Services, load: Load) -> Sequence[tuple[str, Step]]:
+    asked = question(0)
+    request = GenerationRequest(load.name, (Message("user", asked),), Sampling(0.0, 512), asked, (), "en")
 
-    async def spoken(number: int) -> AsyncGenerator[int, None]:
+    async def spoken(number: int) -> AsyncGenerator[str, None]:
         async for piece in ollama.generate(Endpoint(url), request):
-            yield isinstance(piece, Text)
+            yield piece.text if isinstance(piece, Text) else ""
 
-    async def pooled(number: int) -> AsyncGenerator[int, None]:
-        async for event in services.pool.generate(Ask(f"{number}", "local", "local", time.monotonic() + 60), request):
-            yield isinstance(event, Text)
+    async def pooled(number: int) -> AsyncGenerator[str, None]:
+        ask = Ask(f"{number}", "local", "local", time.monotonic() + 60)
+        async for event in services.pool.generate(ask, request):
+            yield event.text if isinstance(event, Text) else ""
 
-    async def followed(number: int) -> AsyncGenerator[int, None]:
-        run = await services.runs.start(READER, Question(f"{QUESTION} {number} followed", model=load.name))
+    async def followed(number: int) -> AsyncGenerator[str, None]:
+        run = await services.runs.start(READER, Question(question(number), model=load.name))
         async for stretch in services.runs.follow(run):
-            yield sum(entry.event.name == "delta" for entry in stretch.entries)
+            for entry in stretch.entries:
+                yield entry.event.text if isinstance(entry.event, Delta) else ""
 
-    async def framed(number: int) -> AsyncGenerator[int, None]:
-        run = await services.runs.start(READER, Question(f"{QUESTION} {number} framed", model=load.name))
+    async def framed(number: int) -> AsyncGenerator[str, None]:
+        run = await services.runs.start(READER, Question(question(number), model=load.name))
         async for body in frames(run.started, services.runs.follow(run)):
-            yield body.count(b"event: delta")
+            yield body.decode()
 
     return (
         ("engine: HTTP client, JSON", spoken),
@@ -100,7 +102,7 @@ def _ladder(
     )
 
 
-async def _drain(stream: AsyncGenerator[int, None], cpu: CpuPerToken) -> None:
-    async with aclosing(stream) as tokens:
-        async for count in tokens:
-            cpu.seen(count)
+async def _drain(stream: AsyncGenerator[str, None], cpu: CpuPerToken) -> None:
+    async with aclosing(stream) as texts:
+        async for text in texts:
+            cpu.seen(text.count(WORD))

@@ -5,7 +5,6 @@ Source: WHATWG HTML, section 9.2. All data is JSON on one line, so content canno
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
@@ -15,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from backend.chat.transcript import Followed
+from backend.core.aio import Limit
 from backend.core.events import Delta, Event, Started, Thinking
 from backend.generations.base import Entry
 
@@ -97,10 +97,11 @@ class EventStream(Response):
     async def _stream(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with aclosing(self._frames) as body:
-            async for chunk in body:
-                try:
-                    async with asyncio.timeout(self._send_timeout_s):
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                except (TimeoutError, OSError):
-                    return
+            with Limit() as limit:
+                async for chunk in body:
+                    message = {"type": "http.response.body", "body": chunk, "more_body": True}
+                    try:
+                        await limit.within(self._send_timeout_s, send(message))
+                    except (TimeoutError, OSError):
+                        return
         await send({"type": "http.response.body", "body": b"", "more_body": False})

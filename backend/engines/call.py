@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import aiohttp
 import orjson
 
+from backend.core.aio import Elapsed, Limit
 from backend.core.errors import EngineError, EngineTimeout, EngineTruncated, EngineUnreachable
 from backend.engines.base import Bounds, Endpoint, Text, Thought
 
@@ -60,21 +61,29 @@ class Caller:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=bounds.connect_s),
         )
         try:
-            response = await patience.within(request)
-        except (aiohttp.ClientError, OSError) as exc:
-            raise EngineUnreachable("the model server does not answer") from exc
-        try:
-            if response.status != 200:
-                raise await self._refusal(response, patience)
-            yield response
+            response = await self._answer(request, patience)
+            try:
+                if response.status != 200:
+                    raise await self._refusal(response, patience)
+                yield response
+            finally:
+                response.close()
         finally:
-            response.close()
+            patience.end()
 
     async def json(self, method: str, endpoint: Endpoint, path: str) -> Any:
         """The JSON answer of a short call."""
         bounds, patience = Bounds(), Patience(Bounds().gap_s)
         async with self.open(method, endpoint, path, bounds, patience) as response:
             return await _json(response, patience)
+
+    async def _answer(
+        self, request: Awaitable[aiohttp.ClientResponse], patience: Patience
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await patience.within(request)
+        except (aiohttp.ClientError, OSError) as exc:
+            raise EngineUnreachable("the model server does not answer") from exc
 
     async def _refusal(self, response: aiohttp.ClientResponse, patience: Patience) -> EngineError:
         try:
@@ -89,6 +98,7 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._left_s = seconds
+        self._limit = Limit()
 
     def renew(self, seconds: float) -> None:
         """Bear `seconds` from now on."""
@@ -100,18 +110,18 @@ class Patience:
         Raises:
             EngineTimeout: Patience ran out.
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        timeout = asyncio.timeout(self._left_s)
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
-            async with timeout:
-                return await work
-        except TimeoutError as exc:
-            if not timeout.expired():
-                raise
+            return await self._limit.within(self._left_s, work)
+        except Elapsed as exc:
             raise EngineTimeout("the model server was silent for too long") from exc
         finally:
-            self._left_s -= loop.time() - began
+            self._left_s -= now() - began
+
+    def end(self) -> None:
+        """Nothing is waited for any more."""
+        self._limit.close()
 
 
 async def read(response: aiohttp.ClientResponse, patience: Patience, *, begun: bool) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from backend.core.aio import Elapsed, Limit
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound, PoolFull, TooLarge
 from backend.core.events import Delta, Done, Failed, LogEvent, Replace, Thinking
@@ -29,11 +30,12 @@ class _Log:
     runs: dict[str, None] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
     followers: int = 0
-    waiters: set[asyncio.Future[bool]] = field(default_factory=set)
+    waiters: set[asyncio.Future[None]] = field(default_factory=set)
 
     def wake(self) -> None:
         for waiter in self.waiters:
-            _resolve(waiter, True)
+            if not waiter.done():
+                waiter.set_result(None)
         self.waiters.clear()
 
 
@@ -103,6 +105,7 @@ class MemoryLog:
         _check(log, after)
         seen = after.seq
         log.followers += 1
+        idle = Limit()
         try:
             while True:
                 until = log.left.get(run, len(log.entries)) if run else len(log.entries)
@@ -112,9 +115,10 @@ class MemoryLog:
                     yield batch
                 elif log.ended or run in log.left:
                     return
-                elif not await _changed(log, idle_s):
+                elif not await _changed(log, idle, idle_s):
                     yield ()
         finally:
+            idle.close()
             log.followers -= 1
             log.touched = self.clock.monotonic()
 
@@ -197,19 +201,14 @@ def _size(event: LogEvent) -> int:
     return _ENTRY_BYTES + len(text.encode())
 
 
-async def _changed(log: _Log, idle_s: float) -> bool:
+async def _changed(log: _Log, idle: Limit, idle_s: float) -> bool:
     """Wait for the next wake-up; False when none came within `idle_s`."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[bool] = loop.create_future()
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     log.waiters.add(waiter)
-    timer = loop.call_later(idle_s, _resolve, waiter, False)
     try:
-        return await waiter
+        await idle.within(idle_s, waiter)
+    except Elapsed:
+        return False
     finally:
-        timer.cancel()
         log.waiters.discard(waiter)
-
-
-def _resolve(waiter: asyncio.Future[bool], changed: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(changed)
+    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, insert, select, update
@@ -73,7 +72,7 @@ class SqlHistory:
         values = {
             "answer": storable(answer),
             "state": state,
-            "sources": [asdict(source) for source in sources],
+            "sources": [_row_of(source) for source in sources],
             "citations": list(citations),
             "degraded": list(degraded),
         }
@@ -156,6 +155,10 @@ def _opened(conversation: str, run: str, question: str, now: float) -> dict[str,
     empty: dict[str, Any] = {"answer": "", "sources": [], "citations": [], "degraded": []}
     turn = {"conversation": conversation, "run": run, "question": question, "created": now}
     return empty | turn | {"state": "running"}
+
+
+def _row_of(source: Source) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in Source.__slots__}  # `asdict` takes five times as long
 
 
 def _turn(row: Row[Any]) -> Turn:

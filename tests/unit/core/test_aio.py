@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from backend.core.aio import Background
+from backend.core.aio import Background, Elapsed, Limit
 
 
 async def test_one_that_fails_is_logged_and_takes_no_other_down(caplog: pytest.LogCaptureFixture) -> None:
@@ -38,3 +38,63 @@ async def test_no_more_than_the_limit_run_at_once() -> None:
     with pytest.raises(RuntimeError):
         work.start(asyncio.sleep(60), name="two")
     await work.close()
+
+
+async def test_a_wait_within_its_limit_gives_its_result() -> None:
+    with Limit() as limit:
+        assert await limit.within(30, asyncio.sleep(0, "done")) == "done"
+
+
+async def test_a_wait_beyond_its_limit_is_cancelled_and_its_task_goes_on() -> None:
+    forever = asyncio.get_running_loop().create_future()
+    with Limit() as limit:
+        with pytest.raises(Elapsed):
+            await limit.within(0.01, forever)
+        assert await limit.within(30, asyncio.sleep(0.02, "the next")) == "the next"
+    assert forever.cancelled()
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
+async def test_short_waits_do_not_add_up() -> None:
+    with Limit() as limit:
+        for _ in range(20):
+            await limit.within(0.1, asyncio.sleep(0.01))
+
+
+async def test_a_shorter_limit_after_a_longer_one_counts() -> None:
+    with Limit() as limit:
+        await limit.within(600, asyncio.sleep(0))
+        with pytest.raises(Elapsed):
+            await limit.within(0.01, asyncio.sleep(600))
+
+
+async def test_a_timeout_from_within_is_not_taken_for_the_limit() -> None:
+    async def fails() -> None:
+        raise TimeoutError("of its own")
+
+    with Limit() as limit, pytest.raises(TimeoutError) as raised:
+        await limit.within(30, fails())
+    assert not isinstance(raised.value, Elapsed)
+
+
+async def test_a_cancellation_passes_through_even_where_the_limit_is_over_too() -> None:
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            task.cancel()  # from outside, while the limit's own is under way
+            raise
+
+    async def waits() -> None:
+        with Limit() as limit:
+            await limit.within(0.01, stubborn())
+
+    task = asyncio.ensure_future(waits())
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_a_limit_that_is_left_fires_no_more() -> None:
+    with Limit() as limit:
+        await limit.within(0.01, asyncio.sleep(0))
+    await asyncio.sleep(0.03)
