@@ -36,9 +36,9 @@ from backend.generations.memory import MemoryLog
 from backend.health import health_checks
 from backend.history.base import History
 from backend.history.sql import SqlHistory
+from backend.infra import language
 from backend.infra.folder_lock import FolderBusy, hold
 from backend.infra.http import open_session
-from backend.infra.language import detect
 from backend.infra.migrate import migrate
 from backend.infra.sql import open_engine
 from backend.ingest.chunk import chunk
@@ -126,6 +126,7 @@ async def open_services(
         stack.push_async_callback(producer.close, 0)
         await _warm(embedder)
         if serving:
+            language.load()
             await history.abandon(clock.now())
             background.start(ingestion.run_worker(), name="ingest worker")
             background.start(producer.sweep(), name="abandoned generations")
@@ -318,7 +319,7 @@ def _read_path(
         pool=pool,
         metrics=metrics,
         clock=clock,
-        detect=detect,
+        detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
         settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),

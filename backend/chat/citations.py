@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-_MARK = re.compile(r"[ \t]?\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
-_OPEN = re.compile(r"[ \t]?(?:\[[\d\s,;]{0,40})?$")
+_NUMBER, _COMMA = r"\d{1,3}", r"\s{0,2}[,;]\s{0,2}"
+_MARK = re.compile(rf"[ \t]?\[({_NUMBER}(?:{_COMMA}{_NUMBER}){{0,15}})\]")
+# What may still become one. `\Z`, because `$` also stands before a last line break, and would hold it back.
+_OPEN = re.compile(rf"[ \t]?(?:\[(?:{_NUMBER}{_COMMA}){{0,15}}(?:{_NUMBER}\s{{0,2}})?)?\Z")
 
 
 class CitationFilter:
-    """Feeds text through, piece by piece; holds back only what may become a citation.
+    """Feeds text through, piece by piece; holds back only what may become a citation, until it cannot any more.
 
     Args:
         sources: Numbers 1 to `sources` name a source.
@@ -21,7 +23,7 @@ class CitationFilter:
         self.cited: set[int] = set()
 
     def feed(self, text: str) -> str:
-        """What may be shown now; at most a blank and an unfinished `[…` stay back for the next call."""
+        """What may be shown now; at most a blank and the beginning of a citation stay back for the next call."""
         text = self._held + text
         match = _OPEN.search(text)
         cut = match.start() if match else len(text)

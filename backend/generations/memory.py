@@ -81,13 +81,16 @@ class MemoryLog:
         log = self._log(generation)
         if log.ended:
             raise Conflict("the generation has ended")
-        size = sum(_size(event) for event in events)
-        if log.size_bytes + size > self.max_log_bytes and not isinstance(events[-1], (Done, Failed)):
+        size_bytes = log.size_bytes
+        for event in events:
+            size_bytes += _size(event)
+        ends = isinstance(events[-1], (Done, Failed))
+        if size_bytes > self.max_log_bytes and not ends:
             raise TooLarge("the answer is too long")
-        log.size_bytes += size
+        log.size_bytes = size_bytes
         for event in events:
             log.entries.append(Entry(EntryId(FENCE, len(log.entries) + 1), event))
-        if isinstance(events[-1], (Done, Failed)):
+        if ends:
             self._end(generation, log)
         log.wake()
         return log.entries[-1].id

@@ -37,6 +37,11 @@ def _detector() -> LanguageDetector:
     return LanguageDetectorBuilder.from_languages(*_CODES).with_preloaded_language_models().build()
 
 
+def load() -> None:
+    """Load the letter statistics now: it takes a second in which nothing else runs in the process."""
+    _detector()
+
+
 def detect(text: str, default: Language = "fr") -> Language:
     """French or English; `default` when the text is too short, or both are about as likely.
 

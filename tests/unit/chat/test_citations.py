@@ -1,4 +1,5 @@
 import re
+from copy import copy
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,19 @@ def test_ordinary_text_is_not_held_back() -> None:
     assert gate.feed(" world.") == " world."
 
 
+def test_the_end_of_a_line_is_not_held_back() -> None:
+    gate = CitationFilter(1)
+    assert gate.feed("Hello.\n") == "Hello.\n"
+    assert gate.feed("\n") == "\n"
+
+
+def test_what_can_no_longer_become_a_citation_is_let_go_at_once() -> None:
+    gate = CitationFilter(1)
+    assert gate.feed("See [19") == "See"
+    assert gate.feed("90") == " [1990"
+    assert [gate.feed(piece) for piece in (" [", "1", " to")] == ["", "", " [1 to"]
+
+
 text_with_marks = st.text(alphabet="ab [],;0123456789\n", max_size=60)
 
 
@@ -56,3 +70,13 @@ def test_no_citation_that_names_no_source_comes_through(text: str, sources: int)
     for match in re.finditer(r"\[(\d{1,3})\]", shown):
         assert 1 <= int(match[1]) <= sources or match[0] not in text
     assert all(1 <= number <= sources for number in cited)
+
+
+@given(st.lists(st.text(alphabet="ab [],;0123456789\n", min_size=1, max_size=4), max_size=80))
+def test_only_a_blank_and_the_beginning_of_a_citation_are_ever_held_back(tokens: list[str]) -> None:
+    gate = CitationFilter(3)
+    for token in tokens:
+        gate.feed(token)
+        held = copy(gate).rest()
+        assert re.fullmatch(r"[ \t]?(\[(\d{1,3}\s*[,;]\s*)*(\d{1,3}\s*)?)?", held)
+        assert len(held) <= 130
