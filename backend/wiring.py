@@ -112,6 +112,7 @@ async def open_services(
         )
         pool = await _open_pool(stack, settings, clock, instances)
         history = SqlHistory(engine, clock)
+        stack.push_async_callback(history.close)
         retriever = HybridRetriever(
             embedder=embedder,
             dense=dense,

@@ -16,6 +16,7 @@ from backend.core.events import Source
 from backend.history.base import Conversation, Owner, Rating, Turn, TurnState
 from backend.history.tables import conversations, turns
 from backend.history.titles import title_of
+from backend.history.writes import GroupCommit
 from backend.infra.sql import storable, transaction
 
 _NO_CONVERSATION = "no such conversation"
@@ -33,7 +34,12 @@ class SqlHistory:
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
+        self._writes = GroupCommit(engine)
         self._clock = clock
+
+    async def close(self) -> None:
+        """Give up writes that are under way."""
+        await self._writes.close()
 
     async def begin(self, owner: Owner, conversation: str | None, run: str, question: str) -> str:
         """Open a turn, in a new conversation if `conversation` is None.
@@ -45,16 +51,19 @@ class SqlHistory:
         """
         now = self._clock.now()
         question = storable(question)
+
+        async def opened(connection: AsyncConnection) -> str:
+            if conversation is None:
+                here = await _create(connection, owner, title_of(question), now)
+            else:
+                here = await _touch(connection, owner, conversation, now)
+            await connection.execute(_NEW_TURN, _opened(here, run, question, now))
+            return here
+
         try:
-            async with transaction(self._engine) as connection:
-                if conversation is None:
-                    conversation = await _create(connection, owner, title_of(question), now)
-                else:
-                    await _touch(connection, owner, conversation, now)
-                await connection.execute(_NEW_TURN, _opened(conversation, run, question, now))
+            return await self._writes.write(opened)
         except IntegrityError as exc:
             raise Conflict("this run has a turn already") from exc
-        return conversation
 
     async def finish(
         self,
@@ -77,8 +86,12 @@ class SqlHistory:
             "degraded": list(degraded),
         }
         open_turns = and_(turns.c.run.in_(list(runs)), turns.c.state.in_(("running", "failed")))
-        async with transaction(self._engine) as connection:
-            await connection.execute(update(turns).where(open_turns).values(values))
+        change = update(turns).where(open_turns).values(values)
+
+        async def closed(connection: AsyncConnection) -> None:
+            await connection.execute(change)
+
+        await self._writes.write(closed)
 
     async def abandon(self, older_than: float) -> int:
         """Mark as failed the turns begun before `older_than` that still run; returns how many."""
@@ -145,10 +158,11 @@ async def _create(connection: AsyncConnection, owner: Owner, title: str, now: fl
     return new
 
 
-async def _touch(connection: AsyncConnection, owner: Owner, conversation: str, now: float) -> None:
+async def _touch(connection: AsyncConnection, owner: Owner, conversation: str, now: float) -> str:
     mine = and_(_owner_is(owner), conversations.c.id == storable(conversation))
     if not (await connection.execute(update(conversations).where(mine).values(updated=now))).rowcount:
         raise NotFound(_NO_CONVERSATION)
+    return conversation
 
 
 def _opened(conversation: str, run: str, question: str, now: float) -> dict[str, Any]:
