@@ -1,9 +1,9 @@
 """What the path of a token costs: run, log and SSE of one process, before an engine that costs nothing.
 
 Straight to the engine, through the application and, where `--litellm` names a virtual environment that has
-`litellm[proxy]`, through LiteLLM's proxy with one worker; in the same run, over raw sockets. Tokens are counted;
-the time of a run of streams is from the first token of any to the end of all. Retrieval is left out of the added
-time to first token by the application's own timings. `--steps` shows where the time goes instead.
+`litellm[proxy]`, through LiteLLM's proxy with one worker; in the same run, over raw sockets. Tokens are
+counted; the time of a run of streams is from the first token of any to the end of all. Retrieval is left out
+of the added time to first token by the application's own timings. `--steps` shows where time goes instead.
 """
 
 from __future__ import annotations
@@ -35,10 +35,14 @@ from loadtests.token_load import (
     process,
     rate,
 )
-from loadtests.token_steps import first_token_steps, token_steps
+from loadtests.token_steps import FIRST, first_token_steps, token_steps
 
-DOCUMENT = "# Opening hours\n\nThe library opens at nine in the morning from Tuesday to Saturday.\n"
-FIRST = Load(1)
+BRANCHES = 6
+"""Documents, of one passage each: a prompt holds as many."""
+SENTENCE = (
+    "The library of branch {branch} opens shelf {n} at {hour} in the morning for readers who bring card "
+    "{card}, and closes it when the caretaker has counted {n} books twice."
+)
 LITELLM_TOKENS = 64
 """LiteLLM is slower by a factor of ten and more: it gets shorter answers. A rate is a rate."""
 RATE_BARS = {(0, 200): 40_000, (5, 200): 15_000}
@@ -59,7 +63,7 @@ class Way:
 
 @dataclass(slots=True)
 class Measured:
-    """A load by one way: each repeat's tokens per second and CPU time a token, every token's time under way."""
+    """A load by one way: rate and CPU time a token of each repeat, and how long each token was under way."""
 
     way: Way
     load: Load
@@ -133,9 +137,13 @@ async def rates(report: Report, ways: Sequence[Way], wanted: Sequence[Load], rep
     for ours in (m for m in found if m.way.target.name == OURS):
         load = ours.load
         if (bar := RATE_BARS.get((load.gap_ms, load.together))) is not None:
-            report.bar(f"tokens/s, gap {load.gap_ms} ms, {load.together} streams", ours.tokens_per_s, at_least=bar)
+            report.bar(
+                f"tokens/s, gap {load.gap_ms} ms, {load.together} streams", ours.tokens_per_s, at_least=bar
+            )
         if load.stamped and load.together == 1:
-            report.bar("ms a token is under way at one stream, p99", percentile(ours.held_ms, 99), at_most=25.0)
+            report.bar(
+                "ms a token is under way at one stream, p99", percentile(ours.held_ms, 99), at_most=25.0
+            )
 
 
 async def _in_turns(ways: Sequence[Way], load: Load, repeats: int) -> list[Measured]:
@@ -202,16 +210,23 @@ async def bench(args: argparse.Namespace) -> int:
 
 
 async def _ingest(scratch: Path) -> None:
-    document = scratch / "hours.md"
-    document.write_text(DOCUMENT)
-    command = (sys.executable, "-m", "backend", "ingest", str(document))
+    files = []
+    for branch in range(BRANCHES):
+        sentences = [SENTENCE.format(branch=branch, n=n, hour=n + 5, card=branch * 31 + n) for n in range(6)]
+        files.append(scratch / f"branch{branch}.md")
+        files[-1].write_text(f"# Opening hours of branch {branch}\n\n{' '.join(sentences)}\n")
+    command = (sys.executable, "-m", "backend", "ingest", *map(str, files))
     async with process(*command, environment={"LIBRI_DATA__DIR": str(scratch / "data")}) as child:
         await child.wait()
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--litellm", type=Path, metavar="VENV", help="a virtual environment with litellm[proxy]")
-    parser.add_argument("--steps", action="store_true", help="what a first token and a token cost, step by step")
+    parser.add_argument(
+        "--litellm", type=Path, metavar="VENV", help="a virtual environment with litellm[proxy]"
+    )
+    parser.add_argument(
+        "--steps", action="store_true", help="what a first token and a token cost, step by step"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

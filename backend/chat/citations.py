@@ -11,7 +11,7 @@ _OPEN = re.compile(rf"[ \t]?(?:\[(?:{_NUMBER}{_COMMA}){{0,15}}(?:{_NUMBER}\s{{0,
 
 
 class CitationFilter:
-    """Feeds text through, piece by piece; holds back only what may become a citation, until it cannot any more.
+    """Feeds text through, piece by piece; holds back only what may still become a citation.
 
     Args:
         sources: Numbers 1 to `sources` name a source.
@@ -23,7 +23,7 @@ class CitationFilter:
         self.cited: set[int] = set()
 
     def feed(self, text: str) -> str:
-        """What may be shown now; at most a blank and the beginning of a citation stay back for the next call."""
+        """What may be shown now; at most a blank and the beginning of a citation stay back."""
         text = self._held + text
         match = _OPEN.search(text)
         cut = match.start() if match else len(text)

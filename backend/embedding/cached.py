@@ -15,7 +15,7 @@ class CachedEmbedder:
     """Keeps the vectors of the last `size` questions, and how many tokens the last `size` texts have.
 
     A vector is 1.5 kB at 384 dimensions: 4,096 of them take 6 MB, as many passages 4 MB. To count the six
-    passages of an answer takes two milliseconds of the event loop, and the same ones are found again and again.
+    passages of an answer takes two milliseconds of the event loop, and the same are found again and again.
     """
 
     def __init__(self, inner: Embedder, *, size: int) -> None:

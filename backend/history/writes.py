@@ -1,7 +1,7 @@
 """Writes of many callers in few transactions: one is under way, and the next carries all that came meanwhile.
 
-SQLite lets one writer in at a time, and each commit waits for the disk: fifty questions asked at once, each with a
-transaction of its own, kept the last reader waiting for seconds.
+SQLite lets one writer in at a time, and each commit waits for the disk: of fifty questions asked at once,
+each with a transaction of its own, the last one's reader waited for seconds.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class GroupCommit:
     async def write(self, work: Work[T]) -> T:
         """What `work` returns, once its transaction is committed; others' writes may be in it.
 
-        A caller that is cancelled meanwhile does not know whether its write was made. `work` may be called twice,
-        the first time in a transaction that is rolled back.
+        A caller that is cancelled meanwhile does not know whether its write was made. `work` may be called
+        twice, the first time in a transaction that is rolled back.
 
         Raises:
             StorageFull, StorageUnavailable, IntegrityError, and what `work` raises.

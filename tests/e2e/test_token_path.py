@@ -19,7 +19,18 @@ from tests.support.live_app import HOURS, live_app, settings_in
 from tests.support.wire import DONE, OK, chunk, wire_server
 
 # Tokens that are said together: where a citation may begin, what follows decides.
-STEPS = ((" The",), (" door",), (".\n",), ("\n",), ("In",), (" [19", "90"), (" [", "1", "]"), (" a ",), ("b<",), (">",))
+STEPS = (
+    (" The",),
+    (" door",),
+    (".\n",),
+    ("\n",),
+    ("In",),
+    (" [19", "90"),
+    (" [", "1", "]"),
+    (" a ",),
+    ("b<",),
+    (">",),
+)
 
 
 def ollama_line(token: str, *, done: bool = False) -> bytes:
@@ -55,7 +66,7 @@ async def test_a_reader_sees_each_token_before_the_next_is_said(
 
 
 async def _follow(app, seen: list[asyncio.Event]) -> str:
-    """Read an answer, and let the model go on whenever all that it said is there, but for a blank at the end."""
+    """Read an answer; let the model go on whenever all that it said is there, but for a blank at the end."""
     shown, expected, number = "", "", 0
     body = {"question": "When does the library open in the morning?"}
     async with app.stream("POST", "/api/v1/chat/stream", json=body) as (_, happening):
@@ -63,7 +74,9 @@ async def _follow(app, seen: list[asyncio.Event]) -> str:
             if event.name != "delta":
                 continue
             shown += event.data["text"]
-            while number < len(STEPS) and shown.rstrip(" ") == (expected + "".join(STEPS[number])).rstrip(" "):
+            while number < len(STEPS) and shown.rstrip(" ") == (expected + "".join(STEPS[number])).rstrip(
+                " "
+            ):
                 expected += "".join(STEPS[number])
                 seen[number].set()
                 number += 1
