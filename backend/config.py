@@ -93,7 +93,7 @@ class Embedding(Section):
     precision: Literal["fp32", "int8"] = Field("int8", description="Of the weights; `int8` needs `onnx`.")
     batch_size: int = Field(8, ge=1, description="Passages embedded before other callers have a turn.")
     queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")
-    cache_size: int = Field(4096, ge=0, description="Question vectors kept in memory.")
+    cache_size: int = Field(4096, ge=0, description="Question vectors, and token counts, kept in memory.")
 
 
 class Chunking(Section):
