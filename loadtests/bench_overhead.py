@@ -25,6 +25,7 @@ from loadtests.fast_engine import Load
 from loadtests.token_load import (
     OURS,
     CpuPerToken,
+    Stream,
     Target,
     application,
     cpu_of,
@@ -75,9 +76,10 @@ class Measured:
         """Send the load."""
         load, running = self.way.load(self.load), self.way.running
         cpu = CpuPerToken(cpu_of(running or psutil.Process()), load.tokens * load.together)
-        streams = await many(self.way.target, load, cpu.seen)
+        streams = await many(self.way.target, load, lambda _, came: cpu.seen(came))
         self.rates.append(rate(streams))
-        self.costs_us.append(cpu.us if running else float("nan"))
+        if running:
+            self.costs_us.append(cpu.us)
         self.held_ms += [delay * 1000 for stream in streams for delay in stream.delays]
 
     @property
@@ -92,9 +94,9 @@ class Measured:
         return statistics.median(self.rates)
 
     @property
-    def cpu_us(self) -> float:
-        """Median of the repeats; NaN where no process of ours stands between."""
-        return statistics.median(self.costs_us)
+    def cpu_us(self) -> float | str:
+        """Median of the repeats; empty where nothing stands between."""
+        return statistics.median(self.costs_us) if self.costs_us else ""
 
 
 def loads(*, quick: bool) -> list[Load]:
@@ -157,12 +159,20 @@ async def _in_turns(ways: Sequence[Way], load: Load, repeats: int) -> list[Measu
 
 async def memory(report: Report, folder: Path, streams: int) -> None:
     """What an open, silent stream weighs in the application's process."""
-    load = Load(1, 0, streams + 1)
-    async with engine([load]) as url, application(folder, url) as (through, running):
+    load, warm = Load(1, 0, streams + 1), Load(1, 0, 50)
+    async with engine([load, warm]) as url, application(folder, url) as (through, running):
+        await many(through, warm)  # what the first questions load is no stream's weight
+        before, silent = running.memory_info().rss, set[int]()
+
+        def seen(stream: Stream, _: int) -> None:
+            if stream.sources:
+                silent.add(id(stream))
+
+        waiting = [asyncio.ensure_future(one(through, load, number, seen)) for number in range(streams)]
+        async with asyncio.timeout(120):
+            while len(silent) < streams:
+                await asyncio.sleep(0.5)
         await asyncio.sleep(2)
-        before = running.memory_info().rss
-        waiting = [asyncio.ensure_future(one(through, load, number)) for number in range(streams)]
-        await asyncio.sleep(10 + streams / 50)
         open_now = sum(not task.done() for task in waiting)
         weight = (running.memory_info().rss - before) / streams / 1024
         waiting.append(asyncio.ensure_future(one(through, load, streams)))
@@ -179,8 +189,7 @@ async def every_way(
 ) -> AsyncIterator[list[Way]]:
     """Straight to the engine, LiteLLM where it is, and the application."""
     async with AsyncExitStack() as stack:
-        short = [Way(Target("", "", ""), most_tokens=LITELLM_TOKENS).load(load) for load in wanted]
-        url = await stack.enter_async_context(engine([FIRST, *wanted, *short]))
+        url = await stack.enter_async_context(engine([FIRST, *wanted]))
         ways = [Way(Target("straight", url, "/api/chat"))]
         if args.litellm is None:
             report.say("LiteLLM is left out: --litellm names a virtual environment that has litellm[proxy].")

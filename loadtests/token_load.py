@@ -23,8 +23,6 @@ _STAMP = re.compile(rb"@(\d+);")
 _ENDS = (b"event: done", b'"done": true', b"[DONE]")
 _TAIL_BYTES = 400
 OURS = "LibriAssist"
-Seen = Callable[[int], object]
-"""Told how many tokens came in one read, at once."""
 
 
 def question(number: int) -> str:
@@ -50,6 +48,10 @@ class Stream:
     delays: list[float] = field(default_factory=list)
 
 
+Seen = Callable[[Stream, int], object]
+"""Told of each read, at once: the stream so far, and how many tokens came."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where to ask, and how."""
@@ -66,7 +68,7 @@ class Target:
         return json.dumps({"model": load.name, "messages": said, "stream": True}).encode()
 
 
-async def one(target: Target, load: Load, number: int, seen: Seen = bool) -> Stream:
+async def one(target: Target, load: Load, number: int, seen: Seen | None = None) -> Stream:
     """Ask, read to the end.
 
     Raises:
@@ -86,7 +88,9 @@ async def one(target: Target, load: Load, number: int, seen: Seen = bool) -> Str
         async with asyncio.timeout(180):
             while data := await reader.read(2**16):
                 stream.last = now()
-                seen(_note(stream, load, tail + data, len(tail)))
+                came = _note(stream, load, tail + data, len(tail))
+                if seen is not None:
+                    seen(stream, came)
                 tail = (tail + data)[-_TAIL_BYTES:]
     finally:
         writer.close()
@@ -117,7 +121,7 @@ def _retrieval_s(text: bytes) -> float:
     return float(rest.split(b",", 1)[0]) if mark else 0.0
 
 
-async def many(target: Target, load: Load, seen: Seen = bool) -> list[Stream]:
+async def many(target: Target, load: Load, seen: Seen | None = None) -> list[Stream]:
     """All of a load's streams at once."""
     return await asyncio.gather(*(one(target, load, number, seen) for number in range(load.together)))
 

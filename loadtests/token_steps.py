@@ -126,7 +126,7 @@ async def token_steps(report: Report, folder: Path) -> None:
             steps.append((name, cpu.us))
     async with engine([load]) as url, application(folder, url) as (ours, running):
         cpu = CpuPerToken(cpu_of(running), load.tokens * load.together)
-        await many(ours, load, cpu.seen)
+        await many(ours, load, lambda _, came: cpu.seen(came))
         steps.append(("HTTP: guard, uvicorn, socket", cpu.us))
     before = (0.0, *(us for _, us in steps))
     rows = [(name, us - last, us) for (name, us), last in zip(steps, before, strict=False)]
