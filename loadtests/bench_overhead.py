@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,7 @@ from loadtests.fast_engine import Load
 from loadtests.token_load import (
     OURS,
     CpuPerToken,
+    Read,
     Stream,
     Target,
     application,
@@ -55,11 +56,11 @@ class Way:
 
     target: Target
     running: psutil.Process | None = None
-    most_tokens: int = 1024
+    most_tokens: int | None = None
 
     def load(self, load: Load) -> Load:
         """The load, with answers no longer than this way bears."""
-        return Load(min(load.tokens, self.most_tokens), load.gap_ms, load.together, load.stamped)
+        return replace(load, tokens=min(load.tokens, self.most_tokens or load.tokens))
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class Measured:
         """Send the load."""
         load, running = self.way.load(self.load), self.way.running
         cpu = CpuPerToken(cpu_of(running or psutil.Process()), load.tokens * load.together)
-        streams = await many(self.way.target, load, lambda _, came: cpu.seen(came))
+        streams = await many(self.way.target, load, lambda _, read: cpu.seen(read))
         self.rates.append(rate(streams))
         if running:
             self.costs_us.append(cpu.us)
@@ -102,7 +103,7 @@ class Measured:
 def loads(*, quick: bool) -> list[Load]:
     """Those whose rate is measured: instant tokens, one every 5 ms, and the pace of a fast model."""
     counts = (1, 200) if quick else (1, 50, 200)
-    instant = [Load(1024, 0, streams) for streams in counts]
+    instant = [Load(max(1024, 16_384 // streams), 0, streams) for streams in counts]
     paced = [Load(400, 5, streams, stamped=True) for streams in counts]
     return [*instant, *paced, Load(100, 20, 200, stamped=True)]
 
@@ -164,7 +165,7 @@ async def memory(report: Report, folder: Path, streams: int) -> None:
         await many(through, warm)  # what the first questions load is no stream's weight
         before, silent = running.memory_info().rss, set[int]()
 
-        def seen(stream: Stream, _: int) -> None:
+        def seen(stream: Stream, _: Read) -> None:
             if stream.sources:
                 silent.add(id(stream))
 

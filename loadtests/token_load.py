@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from loadtests.fast_engine import TOKEN, Load
 _WORD = TOKEN.strip().encode()
 _STAMP = re.compile(rb"@(\d+);")
 _ENDS = (b"event: done", b'"done": true', b"[DONE]")
+_DELTA = b"event: delta"
 _TAIL_BYTES = 400
 OURS = "LibriAssist"
 
@@ -48,8 +50,16 @@ class Stream:
     delays: list[float] = field(default_factory=list)
 
 
-Seen = Callable[[Stream, int], object]
-"""Told of each read, at once: the stream so far, and how many tokens came."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one read brought."""
+
+    tokens: int
+    events: int
+
+
+Seen = Callable[[Stream, Read], object]
+"""Told of each read, at once, with the stream so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +98,9 @@ async def one(target: Target, load: Load, number: int, seen: Seen | None = None)
         async with asyncio.timeout(180):
             while data := await reader.read(2**16):
                 stream.last = now()
-                came = _note(stream, load, tail + data, len(tail))
+                read = _note(stream, load, tail + data, len(tail))
                 if seen is not None:
-                    seen(stream, came)
+                    seen(stream, read)
                 tail = (tail + data)[-_TAIL_BYTES:]
     finally:
         writer.close()
@@ -100,8 +110,8 @@ async def one(target: Target, load: Load, number: int, seen: Seen | None = None)
     return stream
 
 
-def _note(stream: Stream, load: Load, text: bytes, known: int) -> int:
-    """Write down what came after the first `known` bytes of `text`; how many tokens."""
+def _note(stream: Stream, load: Load, text: bytes, known: int) -> Read:
+    """Write down what came after the first `known` bytes of `text`."""
     if not stream.tokens and not stream.sources and b"event: sources" in text:
         stream.sources = stream.last
     if load.stamped:
@@ -113,7 +123,7 @@ def _note(stream: Stream, load: Load, text: bytes, known: int) -> int:
     if came and not stream.tokens:
         stream.first = stream.last
     stream.tokens += came
-    return came
+    return Read(came, text.count(_DELTA) - text.count(_DELTA, 0, known))
 
 
 def _retrieval_s(text: bytes) -> float:
@@ -143,19 +153,26 @@ class CpuPerToken:
     def __init__(self, cpu_s: Callable[[], float], tokens: int) -> None:
         self._cpu_s = cpu_s
         self._from, self._to = tokens // 10, tokens - tokens // 10
-        self._count = 0
-        self._marks: list[tuple[int, float]] = []
+        self._tokens = self._events = 0
+        self._marks: list[tuple[int, int, float]] = []
 
-    def seen(self, tokens: int) -> None:
-        """So many more tokens came."""
-        self._count += tokens
-        if self._count >= (self._from, self._to, float("inf"))[len(self._marks)]:
-            self._marks.append((self._count, self._cpu_s()))
+    def seen(self, read: Read) -> None:
+        """More tokens came."""
+        self._tokens += read.tokens
+        self._events += read.events
+        if self._tokens >= (self._from, self._to, float("inf"))[len(self._marks)]:
+            self._marks.append((self._tokens, self._events, self._cpu_s()))
 
     @property
     def us(self) -> float:
         """Microseconds a token."""
-        (first, began_s), (last, ended_s) = self._marks
+        (first, _, began_s), (last, _, ended_s) = self._marks
+        return (ended_s - began_s) / (last - first) * 1e6
+
+    @property
+    def event_us(self) -> float:
+        """Microseconds an event: of a token that travels alone, however many a busy machine puts together."""
+        (_, first, began_s), (_, last, ended_s) = self._marks
         return (ended_s - began_s) / (last - first) * 1e6
 
 
@@ -213,8 +230,7 @@ async def litellm(scratch: Path, venv: Path, engine_url: str) -> AsyncIterator[t
     config = scratch / "litellm.yaml"
     route = {"model": "openai/*", "api_base": f"{engine_url}/v1", "api_key": "none"}
     config.write_text(json.dumps({"model_list": [{"model_name": "*", "litellm_params": route}]}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = _free_port()
     environment = {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it looks for the newest on the network
         "LITELLM_TELEMETRY": "False",
@@ -224,6 +240,14 @@ async def litellm(scratch: Path, venv: Path, engine_url: str) -> AsyncIterator[t
     async with process(str(venv / "bin" / "litellm"), *options, environment=environment) as child:
         await _listens(port, within_s=180)
         yield Target("LiteLLM", f"http://127.0.0.1:{port}", "/v1/chat/completions"), psutil.Process(child.pid)
+
+
+def _free_port() -> int:
+    """A port that nobody is given by chance while a slow starter gets ready."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free")
 
 
 async def _listens(port: int, *, within_s: float) -> None:

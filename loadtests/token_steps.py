@@ -32,7 +32,7 @@ from backend.services import Services
 from backend.wiring import open_services
 from loadtests.bench import Report, percentile
 from loadtests.fast_engine import TOKEN, Load
-from loadtests.token_load import CpuPerToken, Target, application, cpu_of, engine, many, one, question
+from loadtests.token_load import CpuPerToken, Read, Target, application, cpu_of, engine, many, one, question
 
 FIRST = Load(2, 20)
 """Two tokens, so that what the end of an answer costs is not counted in its first."""
@@ -117,17 +117,17 @@ def _passage(text: str) -> Passage:
 
 
 async def token_steps(report: Report, folder: Path) -> None:
-    """CPU time of a token in each step of its way, 50 streams, a token every 10 ms, one token an event."""
+    """CPU time of a token that travels alone, in each step of its way: 50 streams, a token every 10 ms."""
     load, steps = STEADY, list[tuple[str, float]]()
     async with _parts(folder, load) as (url, ollama, services):
         for name, step in _ladder(url, ollama, services, load):
             cpu = CpuPerToken(time.process_time, load.tokens * load.together)
             await asyncio.gather(*(_drain(step(number), cpu) for number in range(load.together)))
-            steps.append((name, cpu.us))
+            steps.append((name, cpu.event_us))
     async with engine([load]) as url, application(folder, url) as (ours, running):
         cpu = CpuPerToken(cpu_of(running), load.tokens * load.together)
-        await many(ours, load, lambda _, came: cpu.seen(came))
-        steps.append(("HTTP: guard, uvicorn, socket", cpu.us))
+        await many(ours, load, lambda _, read: cpu.seen(read))
+        steps.append(("HTTP: guard, uvicorn, socket", cpu.event_us))
     before = (0.0, *(us for _, us in steps))
     rows = [(name, us - last, us) for (name, us), last in zip(steps, before, strict=False)]
     report.table("A token, µs of CPU", ("step", "step alone", "so far"), rows, key="token_steps")
@@ -180,4 +180,4 @@ def _ladder(url: str, ollama: OllamaEngine, services: Services, load: Load) -> S
 async def _drain(stream: AsyncGenerator[str, None], cpu: CpuPerToken) -> None:
     async with aclosing(stream) as texts:
         async for text in texts:
-            cpu.seen(text.count(WORD))
+            cpu.seen(Read(text.count(WORD), WORD in text))
