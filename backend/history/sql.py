@@ -6,26 +6,25 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
 from backend.history.base import Conversation, Owner, Rating, Turn, TurnState
+from backend.history.group_commit import GroupCommit
 from backend.history.tables import conversations, turns
 from backend.history.titles import title_of
-from backend.history.writes import GroupCommit
+from backend.history.turn_writes import NO_CONVERSATION, Closing, Opening, carry
 from backend.infra.sql import storable, transaction
-
-_NO_CONVERSATION = "no such conversation"
-# Made once: SQLAlchemy takes longer to build and compare a statement than SQLite to run it.
-_NEW_CONVERSATION, _NEW_TURN = insert(conversations), insert(turns)
 
 
 class SqlHistory:
     """The history port over one engine; every write begins with its write, so SQLite never upgrades a lock.
+
+    Turns are opened and closed in groups.
 
     Args:
         engine: Opened by `infra.sql.open_engine`; its tables exist.
@@ -34,12 +33,12 @@ class SqlHistory:
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
-        self._writes = GroupCommit(engine)
+        self._turns: GroupCommit[Opening | Closing] = GroupCommit(engine, carry)
         self._clock = clock
 
     async def close(self) -> None:
         """Give up writes that are under way."""
-        await self._writes.close()
+        await self._turns.close()
 
     async def begin(self, owner: Owner, conversation: str | None, run: str, question: str) -> str:
         """Open a turn, in a new conversation if `conversation` is None.
@@ -49,21 +48,14 @@ class SqlHistory:
             Conflict: The run has a turn already.
             StorageUnavailable
         """
-        now = self._clock.now()
         question = storable(question)
-
-        async def opened(connection: AsyncConnection) -> str:
-            if conversation is None:
-                here = await _create(connection, owner, title_of(question), now)
-            else:
-                here = await _touch(connection, owner, conversation, now)
-            await connection.execute(_NEW_TURN, _opened(here, run, question, now))
-            return here
-
+        here = secrets.token_urlsafe(16) if conversation is None else storable(conversation)
+        title = title_of(question) if conversation is None else None
         try:
-            return await self._writes.write(opened)
+            await self._turns.make(Opening(owner, here, title, run, question, self._clock.now()))
         except IntegrityError as exc:
             raise Conflict("this run has a turn already") from exc
+        return here
 
     async def finish(
         self,
@@ -76,22 +68,8 @@ class SqlHistory:
         degraded: Sequence[str],
     ) -> None:
         """Close the turns of these runs that are running or were given up; others stay as they are."""
-        if not runs:
-            return
-        values = {
-            "answer": storable(answer),
-            "state": state,
-            "sources": [_row_of(source) for source in sources],
-            "citations": list(citations),
-            "degraded": list(degraded),
-        }
-        open_turns = and_(turns.c.run.in_(list(runs)), turns.c.state.in_(("running", "failed")))
-        change = update(turns).where(open_turns).values(values)
-
-        async def closed(connection: AsyncConnection) -> None:
-            await connection.execute(change)
-
-        await self._writes.write(closed)
+        if runs:
+            await self._turns.make(Closing(runs, storable(answer), state, sources, citations, degraded))
 
     async def abandon(self, older_than: float) -> int:
         """Mark as failed the turns begun before `older_than` that still run; returns how many."""
@@ -110,7 +88,7 @@ class SqlHistory:
         )
         async with transaction(self._engine) as connection:
             if (await connection.execute(_owned(owner, conversation))).first() is None:
-                raise NotFound(_NO_CONVERSATION)
+                raise NotFound(NO_CONVERSATION)
             rows = (await connection.execute(newest)).all()
         return [_turn(row) for row in reversed(rows)]
 
@@ -131,7 +109,7 @@ class SqlHistory:
         mine = and_(_owner_is(owner), conversations.c.id == storable(conversation))
         async with transaction(self._engine) as connection:
             if not (await connection.execute(delete(conversations).where(mine))).rowcount:
-                raise NotFound(_NO_CONVERSATION)
+                raise NotFound(NO_CONVERSATION)
 
     async def rate(self, owner: Owner, run: str, rating: Rating, reason: str) -> None:
         """Keep the owner's latest opinion of a run."""
@@ -149,30 +127,6 @@ def _owner_is(owner: Owner) -> ColumnElement[bool]:
 
 def _owned(owner: Owner, conversation: str) -> Select[tuple[str]]:
     return select(conversations.c.id).where(_owner_is(owner), conversations.c.id == storable(conversation))
-
-
-async def _create(connection: AsyncConnection, owner: Owner, title: str, now: float) -> str:
-    new = secrets.token_urlsafe(16)
-    row = {"id": new, "tenant": owner.tenant, "subject": owner.subject, "title": title}
-    await connection.execute(_NEW_CONVERSATION, row | {"created": now, "updated": now})
-    return new
-
-
-async def _touch(connection: AsyncConnection, owner: Owner, conversation: str, now: float) -> str:
-    mine = and_(_owner_is(owner), conversations.c.id == storable(conversation))
-    if not (await connection.execute(update(conversations).where(mine).values(updated=now))).rowcount:
-        raise NotFound(_NO_CONVERSATION)
-    return conversation
-
-
-def _opened(conversation: str, run: str, question: str, now: float) -> dict[str, Any]:
-    empty: dict[str, Any] = {"answer": "", "sources": [], "citations": [], "degraded": []}
-    turn = {"conversation": conversation, "run": run, "question": question, "created": now}
-    return empty | turn | {"state": "running"}
-
-
-def _row_of(source: Source) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in Source.__slots__}  # `asdict` takes five times as long
 
 
 def _turn(row: Row[Any]) -> Turn:

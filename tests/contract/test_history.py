@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -161,3 +162,31 @@ async def test_text_no_database_takes_is_still_kept(history):
             await history.turns(ANN, odd)
         with pytest.raises(NotFound):
             await history.rate(ANN, odd, "up", "\x00\ud800")
+
+
+async def test_many_turns_at_once_are_each_in_their_own_conversation(history: History) -> None:
+    known = await history.begin(ANN, None, "first", "How long?")
+    owners = [(ANN, None), (BOB, None), (ANN, known), (BOB, None)]
+    opened = await asyncio.gather(
+        *(history.begin(owner, here, f"r{n}", f"Question {n}?") for n, (owner, here) in enumerate(owners))
+    )
+    await asyncio.gather(*(close(history, f"r{n}", answer=f"Answer {n}.") for n in range(len(owners))))
+    assert opened[2] == known
+    assert len(set(opened)) == len(opened)
+    for n, (owner, _) in enumerate(owners):
+        last = (await history.turns(owner, opened[n]))[-1]
+        assert (last.question, last.answer, last.state) == (f"Question {n}?", f"Answer {n}.", "done")
+
+
+async def test_of_turns_opened_at_once_one_in_anothers_conversation_alone_is_refused(
+    history: History,
+) -> None:
+    bobs = await history.begin(BOB, None, "bobs", "Whose?")
+    outcomes = await asyncio.gather(
+        history.begin(ANN, None, "a", "Mine?"),
+        history.begin(ANN, bobs, "b", "His?"),
+        history.begin(ANN, None, "c", "Mine too?"),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [str, NotFound, str]
+    assert len(await history.turns(BOB, bobs)) == 1
