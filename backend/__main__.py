@@ -44,34 +44,46 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _work(options: argparse.Namespace, settings: Settings) -> int:
-    match options.command, getattr(options, "action", None):
-        case "ingest", _:
+    match options.command:
+        case "ingest":
             return await ingest.ingest(settings, options.paths, corpus=options.corpus, sample=options.sample)
-        case "reindex", _:
+        case "reindex":
             return await ingest.reindex(settings)
-        case "ask", _:
+        case "ask":
             return await ask.ask(settings, options.question, options.language)
-        case "doctor", _:
+        case "doctor":
             return await doctor.doctor(settings)
-        case "models", "pull":
+        case "models":
+            return await _models(options, settings)
+        case "pool":
+            return await _pool(options, settings)
+        case _:
+            return await _keys(options, settings)
+
+
+async def _models(options: argparse.Namespace, settings: Settings) -> int:
+    match options.action:
+        case "pull":
             return await pull.pull(settings, options.name, options.instance)
-        case "models", "show":
+        case "show":
             return await models.show(settings, options.name)
-        case "models", _:
+        case _:
             return await models.table(settings)
-        case "pool", action:
-            return await _pool(action, options, settings)
-        case "keys", "create":
+
+
+async def _keys(options: argparse.Namespace, settings: Settings) -> int:
+    match options.action:
+        case "create":
             roles = [Role(role) for role in options.role or ("reader",)]
             return await keys.create(settings, options.name, options.tenant, roles, options.corpus)
-        case "keys", "revoke":
+        case "revoke":
             return await keys.revoke(settings, options.id)
         case _:
             return await keys.show(settings)
 
 
-async def _pool(action: str | None, options: argparse.Namespace, settings: Settings) -> int:
-    match action:
+async def _pool(options: argparse.Namespace, settings: Settings) -> int:
+    match options.action:
         case "drain":
             return await pool.drain(settings, options.id)
         case "resume":
