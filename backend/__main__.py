@@ -44,25 +44,30 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _work(options: argparse.Namespace, settings: Settings) -> int:
-    match options.command:
-        case "ingest":
+    match options.command, getattr(options, "action", None):
+        case "ingest", _:
             return await ingest.ingest(settings, options.paths, corpus=options.corpus, sample=options.sample)
-        case "reindex":
+        case "reindex", _:
             return await ingest.reindex(settings)
-        case "ask":
+        case "ask", _:
             return await ask.ask(settings, options.question, options.language)
-        case "doctor":
+        case "doctor", _:
             return await doctor.doctor(settings)
-        case "models":
-            return await _models(options, settings)
-        case "pool":
-            return await _pool(options, settings)
+        case "models", action:
+            return await _models(action, options, settings)
+        case "pool", action:
+            return await _pool(action, options, settings)
+        case "keys", "create":
+            roles = [Role(role) for role in options.role or ("reader",)]
+            return await keys.create(settings, options.name, options.tenant, roles, options.corpus)
+        case "keys", "revoke":
+            return await keys.revoke(settings, options.id)
         case _:
-            return await _keys(options, settings)
+            return await keys.show(settings)
 
 
-async def _models(options: argparse.Namespace, settings: Settings) -> int:
-    match options.action:
+async def _models(action: str | None, options: argparse.Namespace, settings: Settings) -> int:
+    match action:
         case "pull":
             return await pull.pull(settings, options.name, options.instance)
         case "show":
@@ -71,19 +76,8 @@ async def _models(options: argparse.Namespace, settings: Settings) -> int:
             return await models.table(settings)
 
 
-async def _keys(options: argparse.Namespace, settings: Settings) -> int:
-    match options.action:
-        case "create":
-            roles = [Role(role) for role in options.role or ("reader",)]
-            return await keys.create(settings, options.name, options.tenant, roles, options.corpus)
-        case "revoke":
-            return await keys.revoke(settings, options.id)
-        case _:
-            return await keys.show(settings)
-
-
-async def _pool(options: argparse.Namespace, settings: Settings) -> int:
-    match options.action:
+async def _pool(action: str | None, options: argparse.Namespace, settings: Settings) -> int:
+    match action:
         case "drain":
             return await pool.drain(settings, options.id)
         case "resume":

@@ -1,4 +1,4 @@
-"""`libriassist pool`: the running server's pool as a table; drain, resume, add, remove an instance."""
+"""`libriassist pool`: the pool of the running server as a table; drain, resume, add, remove an instance."""
 
 from __future__ import annotations
 

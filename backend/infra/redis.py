@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+
+class _Bounded(Redis):
+    """A client that bounds whole commands itself.
+
+    The library would bound writing by `asyncio.wait_for`, which before Python 3.12 swallows a cancellation
+    that comes as the write ends (CPython issue 86296): a reader who left would go on being served, and a
+    process that is told to stop would not.
+    """
+
+    limit_s: float = 1.0
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As the library's, within `limit_s`."""
+        try:
+            async with asyncio.timeout(self.limit_s):
+                return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except TimeoutError as exc:
+            raise RedisTimeoutError("no answer in time") from exc
 
 
 @asynccontextmanager
 async def open_redis(url: str, *, timeout_s: float) -> AsyncIterator[Redis]:
-    """A client; connecting and each answer take at most `timeout_s`, and nothing is tried twice."""
-    client = Redis.from_url(
+    """A client; each command takes at most `timeout_s`, connecting included, and nothing is tried twice."""
+    client = _Bounded.from_url(
         url,
         decode_responses=True,
-        socket_timeout=timeout_s,
+        socket_timeout=None,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
+    assert isinstance(client, _Bounded)
+    client.limit_s = timeout_s
     try:
         yield client
     finally:

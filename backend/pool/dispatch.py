@@ -196,7 +196,7 @@ class Dispatcher:
                 told = shown
                 yield Waiting(place.position, low_s, high_s)
             try:
-                place = await self._slots.wait(work.ticket.id, self._refresh_s)
+                place = await self._slots.wait(work.ticket.id, min(self._refresh_s, self._left_s(work)))
             except NoInstance as exc:
                 raise work.failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
         if first is not None:

@@ -211,7 +211,7 @@ ODD_QUERIES = (
 
 
 def address_inputs() -> Iterator[Input]:
-    """Ids, queries, methods and headers that mean nothing; to be sent before `json_inputs` add instances."""
+    """Ids, queries, methods and headers that mean nothing, while `json_inputs` have added no instance."""
     with_id = {
         "/api/v1/conversations/{}": ("GET", "DELETE"),
         "/api/v1/documents/{}": ("GET", "DELETE"),

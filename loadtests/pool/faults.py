@@ -83,11 +83,13 @@ OUTAGE_S = 6.0
 FAULTS = (
     Fault("kill -9", _signal(signal.SIGKILL), dead=frozenset({0})),
     Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT), OUTAGE_S),
-    Fault("EOF mid-stream", _emulated("eof_mid", k=20), _clear, OUTAGE_S),
-    Fault("RST mid-stream", _emulated("reset_mid", k=20), _clear, OUTAGE_S),
+    Fault("EOF mid-stream", _emulated("eof_mid", k=6), _clear, OUTAGE_S),
+    Fault("RST mid-stream", _emulated("reset_mid", k=6), _clear, OUTAGE_S),
     Fault("503 at once", _emulated("status", code=503), _clear, OUTAGE_S),
     Fault("10 x slower", _emulated("throttle", factor=10.0), _clear, OUTAGE_S, is_of_instance=False),
-    Fault("all down", _all_down, is_of_instance=False, may_fail=frozenset({"no_instance", "engine_unreachable"})),
+    Fault(
+        "all down", _all_down, is_of_instance=False, may_fail=frozenset({"no_instance", "engine_unreachable"})
+    ),
     Fault(
         "Redis SIGSTOP", lambda s: s.redis.hang(), lambda s: s.redis.go_on(), OUTAGE_S, is_of_instance=False
     ),

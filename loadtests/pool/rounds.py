@@ -13,6 +13,7 @@ from loadtests.pool.attempts import Attempt, over_admitted
 from loadtests.pool.crew import crew
 from loadtests.pool.faults import Fault, Scene
 from loadtests.pool.fleet import Running, fleet
+from loadtests.pool.idle import idleness
 from loadtests.pool.job import Job, addresses
 from loadtests.pool.machines import MODEL, Machine
 from loadtests.pool.records import Record
@@ -27,6 +28,8 @@ PER_S = 14.0
 """After the first burst: two machines of three can serve that."""
 BOUNDS = {"deadline_s": 60.0, "first_token_s": 4.0, "gap_s": 2.0, "quarantine_s": 3.0, "queue_limit": 2048}
 """About a tenth of what the application's settings say, as the outages are a tenth as long."""
+WATCHED_S = 8.0
+"""From the strike on, for what idles."""
 SETTLED_S = 0.25
 """How long after the first request left the bad instance all processes know."""
 
@@ -41,10 +44,12 @@ class Verdict:
         gone: Requests whose client process was killed.
         lost, twice: Words that never came, or more than once, in answers that were called whole.
         restarts: Answers that were begun anew before the reader's eyes.
-        reroute_s: 50th and 100th percentile of the time from the strike to another instance.
+        noticed_s: 50th and 100th percentile of the time from the strike until those it struck stood in line
+            again or had another instance.
+        reroute_s: The same until they had another instance; all slots of the others may be taken.
         after_ejection: Requests sent to the bad instance though it was known to be bad.
         attempts: Per request.
-        pause_s: Longest time without any grant, while somebody waited.
+        idle: Share of the other instances' slot-time that idled beside waiters, from the strike on.
         over: Requests sent to an instance that had no slot free.
         slowest_s: Longest answer, from request to end.
     """
@@ -56,16 +61,17 @@ class Verdict:
     lost: int
     twice: int
     restarts: int
+    noticed_s: tuple[float, float]
     reroute_s: tuple[float, float]
     after_ejection: int
     attempts: float
-    pause_s: float
+    idle: float
     over: int
     slowest_s: float
 
 
 def machines() -> list[Machine]:
-    return [Machine(name, slots=24, speed=1.0, stream_tps=25.0) for name in "abc"]
+    return [Machine(name, slots=24, speed=1.0, stream_tps=8.0) for name in "abc"]
 
 
 def arrivals() -> list[Arrival]:
@@ -73,7 +79,7 @@ def arrivals() -> list[Arrival]:
     times = [n / IN_FLIGHT for n in range(IN_FLIGHT)]
     times += [1.0 + n / PER_S for n in range(int((LASTS_S - 1.0) * PER_S))]
     return [
-        Arrival(n, at_s, 60, 50 + 7 * n % 50, MODEL, f"reader-{n % 50}") for n, at_s in enumerate(times, 1)
+        Arrival(n, at_s, 60, 16 + 7 * n % 17, MODEL, f"reader-{n % 50}") for n, at_s in enumerate(times, 1)
     ]
 
 
@@ -110,8 +116,8 @@ def judged(
     """What readers and emulators tell of a round with trouble from one time to another."""
     failed = [r for r in records if not r.is_done]
     done = [r for r in records if r.is_done]
-    moved = sorted(_moves(records, bad, trouble[0]))
-    ejected_s = min((at_s for at_s, _ in moved), default=float("inf")) + SETTLED_S
+    moved = _moves(records, bad, trouble[0])
+    ejected_s = min((m.noticed_s for m in moved), default=float("inf")) + SETTLED_S
     return Verdict(
         asked=len(asked),
         errors=Counter(r.outcome for r in failed),
@@ -120,41 +126,55 @@ def judged(
         lost=sum(r.lost for r in done),
         twice=sum(r.twice for r in done),
         restarts=sum(r.restarts for r in done),
-        reroute_s=(
-            percentile([at_s - since_s for at_s, since_s in moved], 50),
-            max((at_s - since_s for at_s, since_s in moved), default=float("nan")),
-        ),
+        noticed_s=_middle_and_most([m.noticed_s - m.since_s for m in moved]),
+        reroute_s=_middle_and_most([m.at_s - m.since_s for m in moved]),
         after_ejection=sum(
-            instance == bad and ejected_s < at_s < trouble[1] for r in records for at_s, instance in r.assigned
+            instance == bad and ejected_s < at_s < trouble[1]
+            for r in records
+            for at_s, instance in r.assigned
         ),
         attempts=sum(len(r.assigned) for r in records) / max(1, len(records)),
-        pause_s=_longest_pause_s(records),
+        idle=_idle(records, attempts, running, trouble[0], bad),
         over=over_admitted(attempts, {one.machine.id: one.machine.slots for one in running}),
         slowest_s=max((r.ended_s - r.arrived_s for r in done if r.ended_s is not None), default=float("nan")),
     )
 
 
-def _moves(records: Sequence[Record], bad: str, struck_s: float) -> list[tuple[float, float]]:
-    """When requests went on elsewhere, and since when they were in trouble."""
-    return [
-        (later, max(before, struck_s))
-        for r in records
-        for (before, where), (later, _) in zip(r.assigned, r.assigned[1:], strict=False)
-        if later > struck_s and (not bad or where == bad)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A request that went on elsewhere: in trouble since, in line again, on another instance."""
+
+    since_s: float
+    noticed_s: float
+    at_s: float
 
 
-def _longest_pause_s(records: Sequence[Record]) -> float:
-    """Longest time between two grants while somebody waited for one."""
-    grants = sorted(at_s for r in records for at_s, _ in r.assigned)
-    return max(
-        (
-            later - max(before, min(waits))
-            for before, later in zip(grants, grants[1:], strict=False)
-            if (waits := [r.arrived_s for r in records if r.assigned and r.arrived_s < later <= r.assigned[0][0]])
-        ),
-        default=0.0,
-    )
+def _moves(records: Sequence[Record], bad: str, struck_s: float) -> list[_Move]:
+    moves = []
+    for r in records:
+        for (before, where), (later, _) in zip(r.assigned, r.assigned[1:], strict=False):
+            if later > struck_s and (not bad or where == bad):
+                since_s = max(before, struck_s)
+                told = [t.at_s for t in r.told if since_s < t.at_s < later]
+                moves.append(_Move(since_s, min(told, default=later), later))
+    return moves
+
+
+def _middle_and_most(values: Sequence[float]) -> tuple[float, float]:
+    return percentile(values, 50), max(values, default=float("nan"))
+
+
+def _idle(
+    records: Sequence[Record],
+    attempts: Sequence[Attempt],
+    running: Sequence[Running],
+    since_s: float,
+    bad: str,
+) -> float:
+    well = {one.machine.id: one.machine.slots for one in running if one.machine.id != bad}
+    window = (since_s, since_s + WATCHED_S)
+    found = idleness(records, attempts, well, lambda model, machine: True, window)
+    return found.usable / found.total
 
 
 def _sleep_until(at_s: float) -> None:

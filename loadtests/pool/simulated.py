@@ -44,7 +44,11 @@ async def play(
     A machine is one step loop for all its models. Each of `processes` knows only of what it sent itself.
     """
     clock = VirtualClock(auto=False)
-    stage = _Stage(machines, choose, processes, clock)
+    return await run(_Chosen(machines, choose, processes, clock), arrivals, clock)
+
+
+async def run(stage: Stage, arrivals: Sequence[Arrival], clock: VirtualClock) -> Played:
+    """Move time until all are served."""
     tasks = [asyncio.ensure_future(stage.serve(arrival)) for arrival in arrivals]
     try:
         while not all(task.done() for task in tasks):
@@ -59,32 +63,36 @@ async def play(
     return stage.played
 
 
-class _Stage:
-    def __init__(
-        self, machines: Sequence[Machine], choose: Choice, processes: int, clock: VirtualClock
-    ) -> None:
+class Stage:
+    """Machines in simulated time; a subclass says who is sent where, and when."""
+
+    def __init__(self, machines: Sequence[Machine], clock: VirtualClock) -> None:
         self.played = Played()
-        self._machines = machines
-        self._choose = choose
-        self._held: list[Counter[str]] = [Counter() for _ in range(processes)]
-        self._line: list[tuple[Arrival, asyncio.Future[Machine]]] = []
         self._clock = clock
         self._truth = Truth(clock.now)
         self._runners = {machine.id: self._runner(machine) for machine in machines}
+
+    async def sent(self, arrival: Arrival, record: Record) -> Machine:
+        """The machine for a request, once it is its turn."""
+        raise NotImplementedError
+
+    def freed(self, arrival: Arrival, machine: Machine, runner: Runner) -> None:
+        """Its slot is free."""
+        raise NotImplementedError
 
     async def serve(self, arrival: Arrival) -> None:
         """One request from its arrival to its end."""
         await self._clock.sleep_until(arrival.at_s)
         record = Record(arrival.id, 0, arrival.model, arrival.subject, self._clock.now())
         record.output_tokens = arrival.output_tokens
-        machine = await self._sent(arrival)
+        machine = await self.sent(arrival, record)
         attempt = Attempt(arrival.id, machine.id, arrival.model, self._clock.now())
         record.assigned.append((attempt.arrive_s, machine.id))
         runner = self._runners[machine.id]
         await runner.enter()
         attempt.slot_s = self._clock.now()
         ended = self._generation(arrival, record, runner)
-        ended.released = lambda: self._freed(arrival, machine, runner)
+        ended.released = lambda: self.freed(arrival, machine, runner)
         runner.start(ended)
         await ended.ended
         attempt.free_s = attempt.done_s = record.ended_s = self._clock.now()
@@ -96,7 +104,32 @@ class _Stage:
         for runner in self._runners.values():
             runner.close()
 
-    async def _sent(self, arrival: Arrival) -> Machine:
+    def _runner(self, machine: Machine) -> Runner:
+        place = Place(1_000_000, machine.slots, 1, 1, 0)
+        served = model(machine.id, speeds=machine.speeds)
+        return Runner(served, RunnerOptions(), place, self._clock, FaultBook(self._clock.now), self._truth)
+
+    def _generation(self, arrival: Arrival, record: Record, runner: Runner) -> Generation:
+        def said(_thinking: bool, _text: str) -> None:
+            if record.first_s is None:
+                record.first_s = self._clock.now()
+
+        prompt = [f"{arrival.id}", *["word"] * (arrival.prompt_tokens - 1)]
+        reply = Reply(["word"] * arrival.output_tokens)
+        return Generation(prompt, reply, arrival.output_tokens + 1, self._truth.arrive("/simulated"), said)
+
+
+class _Chosen(Stage):
+    def __init__(
+        self, machines: Sequence[Machine], choose: Choice, processes: int, clock: VirtualClock
+    ) -> None:
+        super().__init__(machines, clock)
+        self._machines = machines
+        self._choose = choose
+        self._held: list[Counter[str]] = [Counter() for _ in range(processes)]
+        self._line: list[tuple[Arrival, asyncio.Future[Machine]]] = []
+
+    async def sent(self, arrival: Arrival, record: Record) -> Machine:
         turn: asyncio.Future[Machine] = asyncio.get_running_loop().create_future()
         self._line.append((arrival, turn))
         self._call()
@@ -115,21 +148,7 @@ class _Stage:
                 turn.set_result(chosen)
         self._line = left
 
-    def _freed(self, arrival: Arrival, machine: Machine, runner: Runner) -> None:
+    def freed(self, arrival: Arrival, machine: Machine, runner: Runner) -> None:
         runner.leave()
         self._held[arrival.id % len(self._held)][machine.id] -= 1
         self._call()
-
-    def _runner(self, machine: Machine) -> Runner:
-        place = Place(1_000_000, machine.slots, 1, 1, 0)
-        served = model(machine.id, speeds=machine.speeds)
-        return Runner(served, RunnerOptions(), place, self._clock, FaultBook(self._clock.now), self._truth)
-
-    def _generation(self, arrival: Arrival, record: Record, runner: Runner) -> Generation:
-        def said(_thinking: bool, _text: str) -> None:
-            if record.first_s is None:
-                record.first_s = self._clock.now()
-
-        prompt = [f"{arrival.id}", *["word"] * (arrival.prompt_tokens - 1)]
-        reply = Reply(["word"] * arrival.output_tokens)
-        return Generation(prompt, reply, arrival.output_tokens + 1, self._truth.arrive("/simulated"), said)

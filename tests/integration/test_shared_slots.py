@@ -93,6 +93,22 @@ async def test_a_grant_that_nobody_claims_passes_on(server: RedisServer) -> None
         assert isinstance(await hangs.wait(slow.id, 0.01), Granted)
 
 
+async def test_who_never_heard_of_a_grant_that_passed_on_joins_again(server: RedisServer) -> None:
+    clock = ManualClock()
+    async with process(server, "a", clock) as deaf, process(server, "b", clock) as lives:
+        await lives.put("one", Row(1))
+        running, waiting = ticket(), ticket("x")
+        await lives.join(running, {})
+        await deaf.join(waiting, {})
+        await lives.leave(running.id)
+        clock.advance(0.6)
+        await lives.beat()
+        assert not (await lives.view()).held_s["one"], "its grant has passed on"
+        await deaf.beat()
+        assert isinstance(await deaf.wait(waiting.id, 0.01), Granted)
+        assert len((await lives.view()).held_s["one"]) == 1
+
+
 async def test_grants_arrive_at_once_wherever_the_slot_came_free(server: RedisServer) -> None:
     async with process(server, "a") as here, process(server, "b") as there:
         listening = asyncio.ensure_future(there.listen())
@@ -218,3 +234,20 @@ async def test_while_redis_is_away_the_board_is_a_copy(server: RedisServer) -> N
         assert await board.lead("task", 5)
         assert not link.is_up
         server.start()
+
+
+async def test_a_command_that_is_cancelled_does_not_go_on(server: RedisServer) -> None:
+    async with open_redis(server.url, timeout_s=30) as client:
+
+        async def for_ever() -> None:
+            while True:
+                await client.ping()
+
+        await client.ping()
+        for turns in range(1, 12):
+            task = asyncio.ensure_future(for_ever())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=5)
+            assert task.done(), f"after {turns} turns of the loop"

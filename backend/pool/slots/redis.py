@@ -32,7 +32,11 @@ _FULL = {
 
 @dataclass(slots=True, eq=False)
 class _Mine:
-    """A ticket of this process: enough to tell Redis again."""
+    """A ticket of this process: enough to tell Redis again.
+
+    Attributes:
+        lost: Redis knows nothing of it any more.
+    """
 
     ticket: Ticket
     joined: float
@@ -41,7 +45,13 @@ class _Mine:
     position: int = 0
     instance: str | None = None
     end: LibriError | None = None
+    lost: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def waits(self) -> bool:
+        """It stands in the queue, as far as this process knows."""
+        return self.position > 0 and self.instance is None and self.end is None
 
     def settle(self, *, instance: str | None = None, end: LibriError | None = None, now: float) -> None:
         """It has a slot, or is void."""
@@ -105,6 +115,8 @@ class RedisSlots:
                 await mine.changed.wait()
         if mine.end is not None:
             raise mine.end
+        if mine.lost:
+            return await self._join_again(mine)
         if mine.instance is None:
             return Place(mine.position, mine.tag)
         if await self._run("claim", ticket):
@@ -152,8 +164,19 @@ class RedisSlots:
         )
 
     async def beat(self) -> None:
-        """Give a sign of life, and set right what Redis and this process think of each other."""
-        for ticket, instance, detail in await self._known("beat"):
+        """Give a sign of life, and set right what Redis and this process think of each other.
+
+        A notice can be lost with the connection that it came on. A grant is then not claimed and passes on,
+        and Redis forgets the ticket: whoever waited in Redis before and is not named now joins again.
+        """
+        waited = [one for one in self._mine.values() if one.waits]
+        told = await self._known("beat")
+        named = {ticket for ticket, _, _ in told}
+        for one in waited:
+            if one.waits and one.ticket.id not in named:
+                one.lost = True
+                one.changed.set()
+        for ticket, instance, detail in told:
             mine = self._mine.get(ticket)
             if mine is None:
                 await self._run("leave", ticket, "")
@@ -222,7 +245,7 @@ class RedisSlots:
 
     async def _join_again(self, mine: _Mine) -> Granted | Place:
         """Its grant has passed on: this process was too slow, or Redis was away."""
-        mine.instance = None
+        mine.instance, mine.lost, mine.position = None, False, 0
         mine.changed.clear()
         ticket = mine.ticket
         left_s = ticket.patience_s - (self._clock.monotonic() - mine.joined)
