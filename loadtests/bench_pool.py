@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadtests.bench import Report, arguments, data_file
+from loadtests.pool import cost as slot_cost
 from loadtests.pool import nginx, redis
 from loadtests.pool.arrivals import Arrival, Row, all_at_once, asked, filled, one_greedy, read_trace
 from loadtests.pool.attempts import Attempt
@@ -35,7 +36,7 @@ from loadtests.pool.tabled import play_table
 SKIPPED_ROWS = 5_000
 """The trace begins with a lull and a burst; from here on its rate is steady."""
 SIMULATED_S = 120.0
-HONEST_S = 600.0
+HONEST_S = 240.0
 OTHER_MODEL = "qwen2.5:14b"
 
 POOLS = (
@@ -250,6 +251,17 @@ def faults(bench: Bench) -> None:
     bench.report.table("200 requests in flight, 6 processes, 3 x 24 slots", FAULT, lines, key="faults")
 
 
+def cost(bench: Bench) -> None:
+    """Scenario 6: acquire and release through Redis, from one process and from six."""
+    lines = []
+    for processes in (1, 6):
+        found = slot_cost.measured(processes=processes, seconds=min(5.0, bench.seconds))
+        lines.append((processes, found.p50_ms, found.p99_ms, found.per_s))
+        bench.report.bar(f"acquire + release, {processes} at once, p50 ms", found.p50_ms, at_most=1.5)
+    columns = ("processes", "p50 ms", "p99 ms", "pairs/s")
+    bench.report.table("Acquire + release, 1,000 waiting for another model", columns, lines, key="cost")
+
+
 SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "even": lambda bench: even(bench, 0.85),
     "full": lambda bench: even(bench, 1.0),
@@ -258,6 +270,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "fair": fair,
     "honest": honest,
     "faults": faults,
+    "cost": cost,
 }
 
 

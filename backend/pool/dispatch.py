@@ -179,7 +179,7 @@ class Dispatcher:
             retry_after_s = self._interval_s(work, sum(self._keeper.view.waiting.values()) + 1)[1]
             raise PoolFull(exc.message, retry_after_s=max(1.0, retry_after_s)) from exc
         except NoInstance as exc:
-            raise work.failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
+            raise self._nobody_left(work, exc) from exc
         self._tickets[work.ask.generation] = work.ticket.id
         work.tag = place.tag
         return place
@@ -198,7 +198,7 @@ class Dispatcher:
             try:
                 place = await self._slots.wait(work.ticket.id, min(self._refresh_s, self._left_s(work)))
             except NoInstance as exc:
-                raise work.failure or NoInstance(exc.message, retry_after_s=self._retry_after_s()) from exc
+                raise self._nobody_left(work, exc) from exc
         if first is not None:
             self._waits.waited(first, self._clock.monotonic() - joined)
         work.instance = place.instance
@@ -271,6 +271,12 @@ class Dispatcher:
             if limit.expired():
                 raise DeadlineExceeded("the answer took too long") from exc
             raise
+
+    def _nobody_left(self, work: _Request, exc: NoInstance) -> EngineError | NoInstance:
+        """What its reader is told: why the latest attempt failed, if there was one, and when to come back."""
+        error = work.failure or NoInstance(exc.message)
+        error.retry_after_s = self._retry_after_s()
+        return error
 
     def _retry_after_s(self) -> float | None:
         """Seconds until the first avoided instance is looked at again."""

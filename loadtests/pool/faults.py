@@ -39,6 +39,7 @@ class Fault:
         lasts_s: Until `undo`; 0: it is over at once, or for good.
         is_of_instance: The first instance is bad meanwhile, the others are well.
         may_fail: Error codes that readers may see, each with a time to come back.
+        trips_at: So many failures make the pool avoid an instance.
         dead: Emulators that cannot be asked afterwards.
     """
 
@@ -48,6 +49,7 @@ class Fault:
     lasts_s: float = 0.0
     is_of_instance: bool = True
     may_fail: frozenset[str] = frozenset()
+    trips_at: int = 1
     dead: frozenset[int] = frozenset()
 
 
@@ -77,14 +79,14 @@ def _forgets(scene: Scene) -> None:
     scene.redis.start()
 
 
-OUTAGE_S = 6.0
-"""How long what is switched off stays so: a tenth of the minute that the issue names."""
+OUTAGE_S = 10.0
+"""How long what is switched off stays so: a sixth of the minute that the issue names."""
 
 FAULTS = (
     Fault("kill -9", _signal(signal.SIGKILL), dead=frozenset({0})),
     Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT), OUTAGE_S),
-    Fault("EOF mid-stream", _emulated("eof_mid", k=6), _clear, OUTAGE_S),
-    Fault("RST mid-stream", _emulated("reset_mid", k=6), _clear, OUTAGE_S),
+    Fault("EOF mid-stream", _emulated("eof_mid", k=6), _clear, OUTAGE_S, trips_at=3),
+    Fault("RST mid-stream", _emulated("reset_mid", k=6), _clear, OUTAGE_S, trips_at=3),
     Fault("503 at once", _emulated("status", code=503), _clear, OUTAGE_S),
     Fault("10 x slower", _emulated("throttle", factor=10.0), _clear, OUTAGE_S, is_of_instance=False),
     Fault(

@@ -249,6 +249,18 @@ async def test_the_last_failure_is_raised_when_nobody_is_left():
         assert 20 <= refused.value.retry_after_s <= 40
 
 
+async def test_who_finds_nobody_left_is_told_when_to_come_back():
+    one = engine((EngineUnreachable(),), (EngineUnreachable(),))
+    async with a_pool(an_instance(one)) as it:
+        with pytest.raises(EngineUnreachable) as failed:
+            await it.events("a")
+        assert failed.value.retry_after_s > 0
+        await it.keeper.failed("one", EngineTimeout())
+        with pytest.raises(NoInstance) as refused:
+            await it.events("b")
+        assert refused.value.retry_after_s > 0
+
+
 async def test_retries_keep_to_their_budget():
     both = engine((EngineError(),))
     budget = RetryBudget(share=0.0, floor=3)
