@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
-from backend.core.aio import to_the_end
+from backend.core.aio import Elapsed, Limit, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import (
     DeadlineExceeded,
@@ -240,37 +239,35 @@ class Dispatcher:
         self, work: _Request, pieces: AsyncGenerator[Piece, None]
     ) -> AsyncGenerator[PoolEvent, None]:
         """The pieces as events, up to the end; what another instance would have to know is kept."""
-        while True:
-            piece = await self._next(pieces, work)
-            match piece:
-                case Resumed(continued):
-                    if not continued:
-                        work.text.clear()
-                        yield Restarted(_BEGINS_ANEW)
-                    continue
-                case Text(text):
-                    work.text.append(text)
-                case Thought():
-                    work.thought = True
-                case End():
-                    work.failure, work.end = None, piece
-                    return
-            yield piece
+        with Limit() as limit:
+            while True:
+                piece = await self._next(pieces, work, limit)
+                match piece:
+                    case Resumed(continued):
+                        if not continued:
+                            work.text.clear()
+                            yield Restarted(_BEGINS_ANEW)
+                        continue
+                    case Text(text):
+                        work.text.append(text)
+                    case Thought():
+                        work.thought = True
+                    case End():
+                        work.failure, work.end = None, piece
+                        return
+                yield piece
 
-    async def _next(self, pieces: AsyncGenerator[Piece, None], work: _Request) -> Piece:
+    async def _next(self, pieces: AsyncGenerator[Piece, None], work: _Request, limit: Limit) -> Piece:
         """The next piece, before the deadline."""
         left_s = work.ask.deadline - self._clock.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded("the answer took too long")
         try:
-            async with asyncio.timeout(left_s) as limit:
-                return await anext(pieces)
+            return await limit.within(left_s, anext(pieces))
         except StopAsyncIteration as exc:
             raise EngineTruncated("the model server ended without its final word") from exc
-        except TimeoutError as exc:
-            if limit.expired():
-                raise DeadlineExceeded("the answer took too long") from exc
-            raise
+        except Elapsed as exc:
+            raise DeadlineExceeded("the answer took too long") from exc
 
     def _nobody_left(self, work: _Request, exc: NoInstance) -> EngineError | NoInstance:
         """What its reader is told: why the latest attempt failed, if there was one, and when to come back."""
