@@ -115,6 +115,8 @@ class Keeper:
                 await self.tick()
             except SlotsUnavailable:
                 log.warning("a round of the pool is left out: its store does not answer")
+            except Exception:
+                log.exception("a round of the pool failed")
             await asyncio.sleep(self._pace.tick_s)
 
     async def tick(self) -> None:

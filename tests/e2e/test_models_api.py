@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -34,6 +35,13 @@ async def listed(app: LiveApp) -> dict[str, dict[str, object]]:
     return {model["name"]: model for model in body["models"]}
 
 
+async def until(app: LiveApp, holds: Callable[[dict[str, dict[str, object]]], bool]) -> None:
+    """The list is a few seconds old at most."""
+    async with asyncio.timeout(60):
+        while not holds(await listed(app)):
+            await asyncio.sleep(0.1)
+
+
 async def test_a_reader_learns_what_there_is_and_what_answers_by_default(app: LiveApp) -> None:
     body = (await app.client.get("/api/v1/models")).json()
     assert body["default"] == "llama3.1:8b"
@@ -48,9 +56,10 @@ async def test_a_reader_learns_what_there_is_and_what_answers_by_default(app: Li
 
 async def test_what_is_in_memory_somewhere_is_said_to_be_loaded(app: LiveApp, server: Emulator) -> None:
     async with httpx.AsyncClient(timeout=30) as client:
-        await client.post(f"{server.url}/api/generate", json={"model": "qwen3:8b"})
+        await client.post(f"{server.url}/api/generate", json={"model": "qwen3:8b", "keep_alive": -1})
+    await until(app, lambda models: models["qwen3:8b"]["loaded"] is True)
     models = await listed(app)
-    assert (models["qwen3:8b"]["thinks"], models["qwen3:8b"]["loaded"]) == (True, True)
+    assert models["qwen3:8b"]["thinks"] is True
     assert models["llama3.1:8b"]["loaded"] is False
 
 
@@ -66,14 +75,19 @@ async def test_a_model_that_nobody_offers_has_an_error_of_its_own(app: LiveApp) 
     assert "gone" not in refused.text
 
 
-async def test_models_are_offered_though_nobody_says_what_is_loaded(app: LiveApp, server: Emulator) -> None:
+async def test_models_are_offered_though_nobody_says_what_is_loaded(
+    server: Emulator, tmp_path: Path, models_dir: Path
+) -> None:
     await server.fault("accept_then_hang", paths="/api/ps")
-    assert (await listed(app))["llama3.1:8b"]["loaded"] is None
+    settings = settings_in(tmp_path / "data", models_dir, engine={"ollama_urls": [server.url]})
+    async with live_app(settings, instances=None) as live:
+        assert (await listed(live))["llama3.1:8b"]["loaded"] is None
 
 
 async def test_with_no_server_the_list_is_empty_and_the_default_is_named(
     app: LiveApp, server: Emulator
 ) -> None:
     await server.fault("refuse")
+    await until(app, lambda models: not models)
     body = (await app.client.get("/api/v1/models")).json()
     assert (body["models"], body["default"]) == ([], "llama3.1:8b")
