@@ -17,7 +17,6 @@ from loadtests.bench import Report, arguments, data_file
 from loadtests.pool_waits import Estimator, Outcome, Scene, requests, simulate
 from loadtests.waits_by_chance import MonteCarlo, Naive
 
-TRACE = "azure_conv_2023"
 LEARNED = "with calibration"
 TOO_LONG = 1.5
 
@@ -41,6 +40,8 @@ SCENES = {
     "one instance a fifth as fast": Scene(speeds=(1.0, 1.0, 0.2)),
     "a fifth of the waiters leave": Scene(leaving=0.2),
     "100 % load": Scene(load=1.0),
+    "bursts of short answers": Scene(trace="azure_code_2023"),
+    "long prompts": Scene(trace="mooncake_conv_2024"),
     "one slot": Scene(speeds=(1.0,), slots=1),
 }
 COLUMNS = ("estimator", "waiters", "holds", "below", "above", "> 1.5 high", "> 1.5 middle", "relative width")
@@ -65,14 +66,12 @@ class WaitRow:
 
     @classmethod
     def of(cls, estimator: str, outcomes: Sequence[Outcome]) -> WaitRow:
-        below = fmean(o.waited_s < o.low_s for o in outcomes)
-        above = fmean(o.waited_s > o.high_s for o in outcomes)
         return cls(
             estimator,
             len(outcomes),
-            holds=1 - below - above,
-            below=below,
-            above=above,
+            holds=fmean(o.low_s <= o.waited_s <= o.high_s for o in outcomes),
+            below=fmean(o.waited_s < o.low_s for o in outcomes),
+            above=fmean(o.waited_s > o.high_s for o in outcomes),
             beyond_high=fmean(o.waited_s > TOO_LONG * o.high_s for o in outcomes),
             beyond_middle=fmean(o.waited_s > TOO_LONG * (o.low_s + o.high_s) / 2 for o in outcomes),
             relative_width=median(2 * (o.high_s - o.low_s) / (o.high_s + o.low_s) for o in outcomes),
@@ -96,7 +95,7 @@ def replayed(
     arrivals: Path, scene: Scene, makers: dict[str, Callable[[], Estimator]], *, seeds: int, limit: int | None
 ) -> dict[str, list[Outcome]]:
     """Outcomes of the trace under several draws of who asks where, all of them together."""
-    asked = requests(arrivals, TRACE, scene, limit=limit)
+    asked = requests(arrivals, scene, limit=limit)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in makers}
     for seed in range(seeds):
         for name, seen in simulate(asked, scene, makers, seed).items():

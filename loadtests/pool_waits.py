@@ -39,12 +39,14 @@ class Scene:
     """Who asks, and what answers.
 
     Attributes:
+        trace: Which arrivals of the file.
         speeds: One instance each.
         load: Work that arrives over work that can be done.
         greedy_share: Part of the requests that come from the few `greedy` subjects.
         leaving: Part of the waiters who give up within `LEAVES_WITHIN_S`.
     """
 
+    trace: str = "azure_conv_2023"
     speeds: tuple[float, ...] = (1.0, 1.0, 1.0)
     slots: int = 4
     load: float = 0.9
@@ -74,10 +76,10 @@ class Outcome:
     waited_s: float
 
 
-def requests(path: Path, trace: str, scene: Scene, *, limit: int | None = None) -> list[Request]:
-    """A trace, stretched in time so that it makes the load of the scene."""
+def requests(path: Path, scene: Scene, *, limit: int | None = None) -> list[Request]:
+    """The trace of the scene, stretched in time so that it makes its load."""
     with path.open(encoding="utf-8", newline="") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["trace"] == trace][:limit]
+        rows = [row for row in csv.DictReader(lines) if row["trace"] == scene.trace][:limit]
     at = [float(row["t_s"]) - float(rows[0]["t_s"]) for row in rows]
     service = [
         int(row["prompt_tokens"]) / PREFILL_PER_S + int(row["output_tokens"]) / DECODE_PER_S for row in rows

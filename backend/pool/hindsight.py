@@ -25,7 +25,8 @@ class Hindsight:
 
     An end is a quantile over the outcomes of like circumstances (Gaussian weights) and some made-up ones,
     which count where few are remembered. Both ends are then trimmed: each miss moves one out, each hit a
-    little in, so that in the long run `MISS` of the outcomes lie beyond it, whatever the neighbours say.
+    little in, so that in the long run `MISS` of the outcomes lie beyond it, even if the neighbours mislead
+    by a factor of up to two.
 
     Source: L. Guan, "Localized conformal prediction", Biometrika 2023, for the neighbours; I. Gibbs and
     E. Candès, "Adaptive conformal inference under distribution shift", NeurIPS 2021, for the trim.
