@@ -89,7 +89,9 @@ FAULTS = (
     Fault("RST mid-stream", _emulated("reset_mid", k=6), _clear, OUTAGE_S, trips_at=3),
     Fault("503 at once", _emulated("status", code=503), _clear, OUTAGE_S),
     Fault("10 x slower", _emulated("throttle", factor=10.0), _clear, OUTAGE_S, is_of_instance=False),
-    Fault("all down", _all_down, is_of_instance=False, may_fail=frozenset({"no_instance", "engine_unreachable"})),
+    Fault(
+        "all down", _all_down, is_of_instance=False, may_fail=frozenset({"no_instance", "engine_unreachable"})
+    ),
     Fault(
         "Redis SIGSTOP", lambda s: s.redis.hang(), lambda s: s.redis.go_on(), OUTAGE_S, is_of_instance=False
     ),

@@ -131,7 +131,9 @@ def judged(
         noticed_s=_middle_and_most([m.noticed_s - m.since_s for m in moved]),
         reroute_s=_middle_and_most([m.at_s - m.since_s for m in moved]),
         after_ejection=sum(
-            instance == bad and ejected_s < at_s < trouble[1] for r in records for at_s, instance in r.assigned
+            instance == bad and ejected_s < at_s < trouble[1]
+            for r in records
+            for at_s, instance in r.assigned
         ),
         attempts=sum(len(r.assigned) for r in records) / max(1, len(records)),
         idle=_idle(records, attempts, running, trouble[0], bad),

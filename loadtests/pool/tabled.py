@@ -20,7 +20,9 @@ VIEW_S = 0.5
 """How old what a process knows of slots and queue may be, as in the application."""
 
 
-async def play_table(machines: Sequence[Machine], arrivals: Sequence[Arrival], *, processes: int = 6) -> Played:
+async def play_table(
+    machines: Sequence[Machine], arrivals: Sequence[Arrival], *, processes: int = 6
+) -> Played:
     """Send `arrivals` through our queue. Each process learns of the wait of its own readers only."""
     clock = VirtualClock(auto=False)
     return await run(_Tabled(machines, processes, clock), arrivals, clock)

@@ -34,7 +34,9 @@ def keepers(many: int):
     slots = MemorySlots(clock)
     engine = ScriptedEngine((End("stop"),), models=("m",))
     instances = [an_instance(engine, name, slots=2) for name in "ab"]
-    made = [Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in range(many)]
+    made = [
+        Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in range(many)
+    ]
     return board, slots, made
 
 
