@@ -28,7 +28,7 @@ from loadtests.pool.faults import FAULTS
 from loadtests.pool.fleet import fleet
 from loadtests.pool.honesty import kept, naive_kept
 from loadtests.pool.machines import MODEL, Machine, most_per_s, seconds_of
-from loadtests.pool.rounds import played
+from loadtests.pool.rounds import COLUMNS, played
 from loadtests.pool.shares import jain_of_backlogged, waits_beside_ideal
 from loadtests.pool.stage import PATIENCE_S, WARM_UP, Contestant, Run, measured, simulated
 from loadtests.pool.tabled import play_table
@@ -245,10 +245,6 @@ def mean_held_s(attempts: Sequence[Attempt]) -> float:
     )
 
 
-FAULT = ("fault", "asked", "errors", "no retry", "gone", "lost", "twice", "anew", "noticed p50", "max",
-         "moved p50", "most", "after eject", "tries", "idle %", "over", "slowest")  # fmt: skip
-
-
 def faults(bench: Bench) -> None:
     """Scenario 5: 200 requests in flight over six processes, and one thing breaks in each round."""
     lines = []
@@ -256,22 +252,15 @@ def faults(bench: Bench) -> None:
         if bench.only not in fault.name:
             continue
         found = played(fault)
-        lines.append(
-            (
-                fault.name, found.asked, sum(found.errors.values()), found.unannounced, found.gone,
-                found.lost,
-                found.twice, found.restarts, *found.noticed_s, *found.reroute_s, found.after_ejection,
-                found.attempts, 100 * found.idle, found.over, found.slowest_s,
-            )
-        )  # fmt: skip
-        bench.report.say(
-            f"{fault.name}: {dict(zip(FAULT[1:], lines[-1][1:], strict=True))} {dict(found.errors)}"
-        )
+        lines.append((fault.name, *found.row()))
+        bench.report.say(f"{fault.name}: {dict(found.errors)}")
         surprising = sum(n for code, n in found.errors.items() if code not in fault.may_fail)
         bench.report.bar(f"{fault.name}: errors seen", surprising, at_most=0)
         bench.report.bar(f"{fault.name}: tokens lost or twice", found.lost + found.twice, at_most=0)
         bench.report.bar(f"{fault.name}: tries per request", found.attempts, at_most=1.2)
-    bench.report.table("200 requests in flight, 6 processes, 3 x 24 slots", FAULT, lines, key="faults")
+    bench.report.table(
+        "200 requests in flight, 6 processes, 3 x 24 slots", ("fault", *COLUMNS), lines, key="faults"
+    )
 
 
 def cost(bench: Bench) -> None:
