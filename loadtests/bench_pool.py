@@ -16,7 +16,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadtests.bench import Report, arguments, data_file
 from loadtests.pool import cost as slot_cost
@@ -28,21 +28,22 @@ from loadtests.pool.faults import FAULTS
 from loadtests.pool.fleet import fleet
 from loadtests.pool.honesty import kept, naive_kept
 from loadtests.pool.machines import MODEL, Machine, most_per_s, seconds_of
-from loadtests.pool.rounds import played
+from loadtests.pool.rounds import COLUMNS, played
 from loadtests.pool.shares import jain_of_backlogged, waits_beside_ideal
-from loadtests.pool.stage import WARM_UP, Contestant, Run, measured, simulated
+from loadtests.pool.stage import PATIENCE_S, WARM_UP, Contestant, Run, measured, simulated
 from loadtests.pool.tabled import play_table
 
 SKIPPED_ROWS = 5_000
 """The trace begins with a lull and a burst; from here on its rate is steady."""
+QUEUE = 512
+"""Longest queue, as in the application's settings; beyond full load it is bounded by readers' patience."""
 SIMULATED_S = 120.0
+"""Of arrivals in simulated time; `HONEST_S` for announced waits, which are few."""
 HONEST_S = 240.0
 OTHER_MODEL = "qwen2.5:14b"
 
-POOLS = (
-    Contestant("ours, one process", "loadtests.pool.contenders:ours", processes=1),
-    Contestant("ours, 6 processes", "loadtests.pool.contenders:ours", needs_redis=True),
-)
+OURS = Contestant("ours, 6 processes", "loadtests.pool.contenders:ours", needs_redis=True)
+POOLS = (Contestant("ours, one process", "loadtests.pool.contenders:ours", processes=1), OURS)
 """What is ours."""
 FIELD = (
     Contestant("naive least loaded", "loadtests.pool.contenders:naive"),
@@ -91,8 +92,23 @@ def even(bench: Bench, load: float) -> None:
     """Scenario 1: three equal machines, open loop, real lengths and arrivals."""
     machines = [Machine(name, slots=4, speed=bench.speed) for name in "abc"]
     arrivals = arrivals_for(bench, machines, load)
+    most_per_s = len(arrivals) / bench.seconds / load
+    queue = max(1, round(PATIENCE_S * most_per_s)) if load >= 1 else QUEUE
     title = f"3 x 4 slots, {load:.0%} load, {bench.seconds:.0f} s, {len(arrivals)} requests"
-    compare(bench, title, f"even {load:.2f}", machines, arrivals)
+    runs = compare(bench, title, f"even {load:.2f}", machines, arrivals, queue_limit=queue)
+    if (run := runs.get(OURS.name)) is None:
+        return
+    idle, over = run.figures.idle, run.figures.over_admitted
+    bench.report.bar(
+        f"{load:.0%}: slot-time idle beside waiters, %", 100 * idle.usable / idle.total, at_most=1
+    )
+    bench.report.bar(f"{load:.0%}: over-admissions", over, at_most=0)
+    if load >= 1:
+        good = run.figures.good_per_s / most_per_s
+        bench.report.bar(f"{load:.0%}: goodput, of what can be done", good, at_least=0.9)
+        bench.report.bar(f"{load:.0%}: refusals without a time to return", run.unannounced, at_most=0)
+    if run.figures.outcomes["pool_full"]:
+        bench.report.bar(f"{load:.0%}: refused within, p99 s", run.figures.refused_s, at_most=1)
 
 
 def unequal(bench: Bench) -> None:
@@ -107,7 +123,10 @@ def unequal(bench: Bench) -> None:
     bench.report.say(f"Fluid optimum: {optimum:.2f} answers/s")
     bench.report.record("unequal optimum answers/s", optimum)
     title = f"Unequal machines, two models, 120% load, {bench.seconds:.0f} s, {len(arrivals)} requests"
-    compare(bench, title, "unequal", machines, arrivals, front=False)
+    runs = compare(bench, title, "unequal", machines, arrivals, front=False)
+    if run := runs.get(OURS.name):
+        share = run.figures.answers_per_s / optimum
+        bench.report.bar("unequal: throughput, of the fluid optimum", share, at_least=0.95)
 
 
 def fair(bench: Bench) -> None:
@@ -156,19 +175,23 @@ def compare(
     arrivals: Sequence[Arrival],
     *,
     front: bool = True,
+    queue_limit: int = QUEUE,
 ) -> dict[str, Run]:
     """The policies in simulated time, then all contestants in real time; the runs of those."""
-    ideal = {
-        name: simulated(choose, processes, machines, arrivals, bench.seconds)
-        for name, choose, processes in policies()
-    }
-    tables(bench.report, f"Simulated: {title}", f"simulated {key}", ideal)
+    if not bench.only:
+        ideal = {
+            name: simulated(choose, processes, machines, arrivals, bench.seconds)
+            for name, choose, processes in policies()
+        }
+        tables(bench.report, f"Simulated: {title}", f"simulated {key}", ideal)
     runs: dict[str, Run] = {}
     with fleet(machines) as running:
         for contestant in bench.among((*POOLS, *FIELD)):
             if contestant.needs_front and not front:
                 continue
-            runs[contestant.name] = run = measured(contestant, running, arrivals, bench.seconds)
+            runs[contestant.name] = run = measured(
+                contestant, running, arrivals, bench.seconds, queue_limit=queue_limit
+            )
             bench.report.say(f"{contestant.name}: {dict(run.figures.outcomes)}")
     tables(bench.report, title, key, runs)
     return runs
@@ -222,10 +245,6 @@ def mean_held_s(attempts: Sequence[Attempt]) -> float:
     )
 
 
-FAULT = ("fault", "asked", "errors", "no retry", "gone", "lost", "twice", "anew", "noticed p50", "max",
-         "moved p50", "most", "after eject", "tries", "idle %", "over", "slowest")  # fmt: skip
-
-
 def faults(bench: Bench) -> None:
     """Scenario 5: 200 requests in flight over six processes, and one thing breaks in each round."""
     lines = []
@@ -233,22 +252,15 @@ def faults(bench: Bench) -> None:
         if bench.only not in fault.name:
             continue
         found = played(fault)
-        lines.append(
-            (
-                fault.name, found.asked, sum(found.errors.values()),
-                found.unannounced, found.gone, found.lost,
-                found.twice, found.restarts, *found.noticed_s, *found.reroute_s, found.after_ejection,
-                found.attempts, 100 * found.idle, found.over, found.slowest_s,
-            )
-        )  # fmt: skip
-        bench.report.say(
-            f"{fault.name}: {dict(zip(FAULT[1:], lines[-1][1:], strict=True))} {dict(found.errors)}"
-        )
+        lines.append((fault.name, *found.row()))
+        bench.report.say(f"{fault.name}: {dict(found.errors)}")
         surprising = sum(n for code, n in found.errors.items() if code not in fault.may_fail)
         bench.report.bar(f"{fault.name}: errors seen", surprising, at_most=0)
         bench.report.bar(f"{fault.name}: tokens lost or twice", found.lost + found.twice, at_most=0)
         bench.report.bar(f"{fault.name}: tries per request", found.attempts, at_most=1.2)
-    bench.report.table("200 requests in flight, 6 processes, 3 x 24 slots", FAULT, lines, key="faults")
+    bench.report.table(
+        "200 requests in flight, 6 processes, 3 x 24 slots", ("fault", *COLUMNS), lines, key="faults"
+    )
 
 
 def cost(bench: Bench) -> None:
@@ -274,20 +286,26 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
 }
 
 
+QUICK = "even,fair,cost"
+
+
 def _more(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="comma-separated; default: all")
+    parser.add_argument("--scenarios", default="", help=f"of {','.join(SCENARIOS)}; default: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="of arrivals, for each contestant")
-    parser.add_argument("--only", default="", help="of the contestants, those whose name holds this")
+    parser.add_argument("--only", default="", help="contestants (or faults) whose name holds this")
     parser.add_argument("--speed", type=float, default=1.0, help="of the machines, times an RTX 4090")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, check."""
     args = arguments("How well many instances act as one.", argv, more=_more)
-    seconds = min(args.seconds, 20.0) if args.quick else args.seconds
     report = Report("bench_pool")
-    bench = Bench(report, read_trace(data_file(args, "arrivals.csv")), seconds, args.speed, args.only)
-    for name in args.scenarios.split(","):
+    rows = read_trace(data_file(args, "arrivals.csv"))
+    bench = Bench(report, rows, args.seconds, args.speed, args.only)
+    if args.quick:
+        bench = replace(bench, seconds=min(args.seconds, 12.0), only=args.only or OURS.name)
+    names = args.scenarios or (QUICK if args.quick else ",".join(SCENARIOS))
+    for name in names.split(","):
         SCENARIOS[name](bench)
     return report.finish(args)
 

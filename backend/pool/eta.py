@@ -8,8 +8,6 @@ waited do (`docs/benchmarks.md` has both).
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +28,6 @@ OVERTAKEN = 3.5
 LIKE = np.array([0.5, 0.25])
 """Places a factor of e^0.5 apart are alike; so are places a quarter of the queue apart."""
 
-_TAIL = 0.1
 _PLACES = np.arange(1.0, FURTHEST + 1)
 _KNOTS = np.unique(np.geomspace(1, FURTHEST, 24).round())
 
@@ -153,48 +150,3 @@ def _slots(view: View, model: str) -> int:
 def _mean_s(view: View, model: str) -> float:
     seen = view.durations_s.get(model, ())
     return (PRIOR_S * PRIOR_WEIGHT + sum(seen)) / (PRIOR_WEIGHT + len(seen))
-
-
-class Durations:
-    """How long generations took lately.
-
-    Args:
-        prior_s: Shortest and longest duration to expect before any was seen.
-        window: How many are remembered.
-    """
-
-    def __init__(self, *, prior_s: tuple[float, float] = (1.0, 30.0), window: int = 64) -> None:
-        self._seen: deque[float] = deque(prior_s, maxlen=window)
-        self._low_s, self._high_s = prior_s
-
-    def add(self, seconds: float) -> None:
-        """Remember one generation that ended."""
-        self._seen.append(seconds)
-        ranked = sorted(self._seen)
-        self._low_s = ranked[int(_TAIL * (len(ranked) - 1))]
-        self._high_s = ranked[-int(_TAIL * (len(ranked) - 1)) - 1]
-
-    def bounds_s(self) -> tuple[float, float]:
-        """The tenth and the ninetieth percentile of one generation, in seconds."""
-        return self._low_s, self._high_s
-
-
-def wait_bounds_s(
-    position: int, ages_s: Iterable[float], slots: int, durations: Durations
-) -> tuple[float, float]:
-    """Seconds until the slot for `position` (1 is next) comes free: if all go fast, if all go slowly.
-
-    The generations running now (`ages_s` since each began) end in the order they began; every `slots`
-    places further back cost one more generation.
-    """
-    low_s, high_s = durations.bounds_s()
-    ages = list(ages_s)
-    return _wait_s(position, ages, slots, low_s), _wait_s(position, ages, slots, high_s)
-
-
-def _wait_s(position: int, ages_s: list[float], slots: int, each_s: float) -> float:
-    slots = max(1, slots)
-    left = sorted(max(0.0, each_s - age) for age in ages_s)[:slots]
-    left = [0.0] * (slots - len(left)) + left
-    rounds, turn = divmod(position - 1, slots)
-    return left[turn] + rounds * each_s

@@ -34,6 +34,12 @@ SETTLED_S = 0.25
 """How long after the first request left the bad instance all processes know."""
 
 
+COLUMNS = (
+    "asked", "errors", "no retry", "gone", "lost", "twice", "anew", "noticed p50", "most", "moved p50",
+    "moved most", "after eject", "tries", "idle %", "over", "slowest",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a round brought.
@@ -68,6 +74,14 @@ class Verdict:
     idle: float
     over: int
     slowest_s: float
+
+    def row(self) -> tuple[object, ...]:
+        """As `COLUMNS` say."""
+        return (
+            self.asked, sum(self.errors.values()), self.unannounced, self.gone, self.lost, self.twice,
+            self.restarts, *self.noticed_s, *self.reroute_s, self.after_ejection, self.attempts,
+            100 * self.idle, self.over, self.slowest_s,
+        )  # fmt: skip
 
 
 def machines() -> list[Machine]:

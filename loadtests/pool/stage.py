@@ -57,6 +57,11 @@ class Run:
     attempts: Sequence[Attempt]
     lost: float = 0.0
 
+    @property
+    def unannounced(self) -> int:
+        """Refusals that did not say when to come back."""
+        return sum(r.outcome == "pool_full" and r.retry_after_s is None for r in self.records)
+
 
 def measured(
     contestant: Contestant,

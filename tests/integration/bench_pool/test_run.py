@@ -2,11 +2,13 @@
 
 import pytest
 
+from loadtests.pool import redis
 from loadtests.pool.arrivals import Arrival
+from loadtests.pool.attempts import over_admitted
 from loadtests.pool.crew import crew
 from loadtests.pool.fleet import fleet
 from loadtests.pool.job import Job, addresses
-from loadtests.pool.machines import MODEL, Machine
+from loadtests.pool.machines import MODEL, Machine, slots_of
 from loadtests.pool.nginx import is_installed, nginx
 
 MACHINES = (Machine("a", slots=2, speed=10.0), Machine("b", slots=1, speed=10.0))
@@ -19,10 +21,11 @@ def running():
         yield it
 
 
-def played(running, contender, *, processes=2, front_url="", within_s=60.0):
+def played(running, contender, *, processes=2, front_url="", redis_url="", within_s=60.0):
     for instance in running:
         instance.begin_anew()
-    job = Job(f"loadtests.pool.contenders:{contender}", 0, addresses(running), (), "", front_url=front_url)
+    factory = f"loadtests.pool.contenders:{contender}"
+    job = Job(factory, 0, addresses(running), (), "", front_url=front_url, redis_url=redis_url)
     with crew(job, ARRIVALS, processes) as clients:
         start_s = clients.begin()
         records = clients.finish(within_s)
@@ -43,6 +46,14 @@ def test_every_request_is_answered_whole_and_known_to_both_sides(running, conten
         assert r.assigned[0][1] == where[r.id].instance
         assert start_s < r.arrived_s <= where[r.id].arrive_s <= where[r.id].slot_s < r.ended_s
         assert where[r.id].slot_s < r.first_s
+
+
+@pytest.mark.skipif(not redis.is_installed(), reason="redis-server is not installed")
+def test_our_pool_in_two_processes_shares_its_slots_through_a_redis_of_its_own(running):
+    with redis.redis_server() as server:
+        _, records, attempts = played(running, "ours", redis_url=server.url)
+    assert [(r.outcome, r.lost, r.twice) for r in records] == [("done", 0, 0)] * 12
+    assert over_admitted(attempts, slots_of(MACHINES)) == 0
 
 
 @pytest.mark.skipif(not is_installed(), reason="nginx is not installed")

@@ -10,6 +10,7 @@ from loadtests.pool.choices import AtRandom, FreeSlot, InTurns, LeastLoaded
 from loadtests.pool.idle import idleness
 from loadtests.pool.machines import Machine, slots_of
 from loadtests.pool.simulated import play
+from loadtests.pool.tabled import play_table
 
 TWO = (Machine("a", slots=2), Machine("b", slots=2))
 
@@ -63,3 +64,21 @@ async def test_a_machine_without_the_model_is_not_asked():
     machines = (Machine("a", models=("x",)), Machine("b", models=("x", "y")))
     played = await play(machines, arrivals(20, model="y"), FreeSlot())
     assert {a.instance for a in played.attempts} == {"b"}
+
+
+async def test_our_queue_serves_everybody_and_tells_those_who_wait():
+    played = await play_table(TWO, arrivals(12))
+    assert len(played.records) == 12
+    assert over_admitted(played.attempts, slots_of(TWO)) == 0
+    waited = [r for r in played.records if r.told]
+    assert sorted(r.told[0].position for r in waited) == list(range(1, 9))
+    assert all(r.told[0].low_s <= r.told[0].high_s for r in waited)
+
+
+async def test_our_queue_leaves_nothing_idle_that_one_line_would_use():
+    ours, line = await play_table(TWO, arrivals(40, 0.1)), await play(TWO, arrivals(40, 0.1), FreeSlot())
+    found = [
+        idleness(p.records, p.attempts, slots_of(TWO), lambda model, machine: True, (0.0, 4.0))
+        for p in (ours, line)
+    ]
+    assert found[0].usable == pytest.approx(found[1].usable, abs=1e-6)
