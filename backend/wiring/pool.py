@@ -50,7 +50,7 @@ async def open_pool(
     clock: Clock,
     instances: Sequence[Instance] | None,
     background: Background,
-    retried: Retried,
+    retried: Retried = lambda _: None,
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 

@@ -187,8 +187,7 @@ async def test_an_answer_whose_server_dies_in_the_middle_goes_on_at_another(engi
             ]
             assert isinstance(rest[-1], End)
             assert isinstance(rest[-2], Text), "it was not at its end"
-            await it.keeper.tick()
-            for _ in range(2):
-                quick = a_request(model=model, sampling=Sampling(temperature=0.0, max_tokens=5))
-                assert isinstance([event async for event in it.pool.generate(an_ask(), quick)][-1], End)
-            assert sorted(await it.health()) == ["closed", "open"]
+            quick = a_request(model=model, sampling=Sampling(temperature=0.0, max_tokens=5))
+            async with asyncio.timeout(60):
+                while "open" not in await it.health():  # the next one that comes to it finds it dead
+                    assert isinstance([event async for event in it.pool.generate(an_ask(), quick)][-1], End)
