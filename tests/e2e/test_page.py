@@ -518,7 +518,7 @@ async def test_everything_can_be_done_with_the_keyboard(script: Script, tab: Ope
     async with tab() as reader:
         page = reader.page
         await reader.go()
-        assert await page.evaluate("document.activeElement.id") == "question"
+        await page.wait_for_function("document.activeElement.id === 'question'")
         await page.keyboard.type("one")
         await page.keyboard.press("Shift+Enter")
         await page.keyboard.type("two")
@@ -537,7 +537,7 @@ async def test_everything_can_be_done_with_the_keyboard(script: Script, tab: Ope
         await page.keyboard.press("Escape")
         assert await page.evaluate("document.activeElement.className") == "source"
         await page.keyboard.press("/")
-        assert await page.evaluate("document.activeElement.id") == "question"
+        await page.wait_for_function("document.activeElement.id === 'question'")
         await page.keyboard.type("slow")
         await page.keyboard.press("Enter")
         await page.wait_for_selector("text=Slow")
