@@ -58,6 +58,11 @@ class _Mine:
         self.instance, self.end, self.since = instance, end, now
         self.changed.set()
 
+    def miss(self) -> None:
+        """Redis does not know it."""
+        self.lost = True
+        self.changed.set()
+
 
 class RedisSlots:
     """Slots shared by all processes that use one Redis.
@@ -168,13 +173,12 @@ class RedisSlots:
         A notice can be lost with the connection that it came on. A grant is then not claimed and passes on,
         and Redis forgets the ticket: whoever waited in Redis before and is not named now joins again.
         """
-        waited = [mine for mine in self._mine.values() if mine.waits]
+        waited = [one for one in self._mine.values() if one.waits]
         told = await self._known("beat")
         named = {ticket for ticket, _, _ in told}
-        for mine in waited:
-            if mine.waits and mine.ticket.id not in named:
-                mine.lost = True
-                mine.changed.set()
+        for one in waited:
+            if one.waits and one.ticket.id not in named:
+                one.miss()
         for ticket, instance, detail in told:
             mine = self._mine.get(ticket)
             if mine is None:
