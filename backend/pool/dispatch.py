@@ -116,7 +116,10 @@ class Dispatcher:
                 yield work.end
                 return
             assert work.failure is not None
-            if isinstance(work.failure, EngineRejected) or not self._retries.take(self._clock.monotonic()):
+            if isinstance(work.failure, EngineRejected):
+                raise work.failure
+            if not self._retries.take(self._clock.monotonic()):
+                work.failure.retry_after_s = self._retry_after_s()
                 raise work.failure
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:

@@ -54,8 +54,8 @@ class _Local:
 class LinkedSlots:
     """Shared slots while the store answers; else this process's share of each instance, at least one slot.
 
-    Tickets move over by themselves. More than an instance's slots may be taken meanwhile: that costs
-    latency, never an answer.
+    Tickets move over by themselves. Shared slots that this process holds count against its share. Still more
+    than an instance's slots may be taken meanwhile: that costs latency, never an answer.
     """
 
     def __init__(self, shared: RedisSlots, link: Link, clock: Clock, *, queue_limit: int = 512) -> None:
@@ -67,6 +67,8 @@ class LinkedSlots:
         self._tickets: dict[str, tuple[Ticket, float]] = {}
         self._rows: dict[str, Row] = {}
         self._processes = 1
+        self._held: dict[str, str] = {}
+        self._counted: set[str] = set()
 
     async def join(self, ticket: Ticket, weights: Mapping[str, float]) -> Granted | Place:
         """See `Slots.join`."""
@@ -78,7 +80,7 @@ class LinkedSlots:
                 self._link.lost()
             else:
                 self._tickets[ticket.id] = ticket, now
-                return place
+                return self._noted(ticket.id, place)
         return await self._join_own(ticket, now, weights)
 
     async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
@@ -87,7 +89,7 @@ class LinkedSlots:
             return await self._wait_own(ticket, timeout_s)
         if self._link.is_up:
             try:
-                return await self._shared.wait(ticket, timeout_s)
+                return self._noted(ticket, await self._shared.wait(ticket, timeout_s))
             except SlotsUnavailable:
                 self._link.lost()
         one, joined = self._tickets.pop(ticket)
@@ -100,6 +102,7 @@ class LinkedSlots:
             await self._own.leave(ticket, held_s=held_s)
             return
         self._tickets.pop(ticket, None)
+        await self._uncount(ticket)
         if not self._link.is_up:
             self._shared.forget(ticket)
             return
@@ -163,8 +166,11 @@ class LinkedSlots:
 
     async def beat(self) -> None:
         """Give the store a sign of life; when it is back, tell it of the slots taken meanwhile."""
+        was_up = self._link.is_up
         try:
             await self._shared.beat()
+            if was_up:  # by now who waited here waits there again
+                await self._uncount(*self._counted)
             for ticket, held in [(t, h) for t, h in self._local.items() if h.granted is not None]:
                 await self._hand_over(ticket, held)
         except SlotsUnavailable:
@@ -184,10 +190,31 @@ class LinkedSlots:
         if self._local.pop(ticket, None) is None:  # it left meanwhile
             await self._shared.leave(ticket)
             return
-        self._tickets[ticket] = held.ticket, held.joined
+        self._tickets[ticket], self._held[ticket] = (held.ticket, held.joined), held.instance
         await self._own.leave(ticket)
 
+    def _noted(self, ticket: str, place: Granted | Place) -> Granted | Place:
+        """Keep in mind which shared slots are this process's."""
+        if isinstance(place, Granted):
+            self._held[ticket] = place.instance
+        return place
+
+    def _count(self) -> None:
+        """Count the shared slots that this process holds against its own share."""
+        for ticket in self._held.keys() - self._counted:
+            self._own.adopt(self._tickets[ticket][0], self._held[ticket])
+            self._counted.add(ticket)
+
+    async def _uncount(self, *tickets: str) -> None:
+        for ticket in tickets:
+            if ticket not in self._tickets:
+                self._held.pop(ticket, None)
+            if ticket in self._counted:
+                self._counted.discard(ticket)
+                await self._own.leave(ticket)
+
     async def _join_own(self, ticket: Ticket, joined: float, weights: Mapping[str, float]) -> Granted | Place:
+        self._count()
         place = await self._own.join(replace(ticket, tag=None), weights)
         local = self._local[ticket.id] = _Local(ticket, joined)
         self._note(local, place)

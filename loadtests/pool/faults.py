@@ -79,6 +79,8 @@ def _forgets(scene: Scene) -> None:
     scene.redis.start()
 
 
+NOBODY_LEFT = frozenset({"no_instance", "pool_full", "engine_unreachable", "engine_truncated"})
+"""What readers may be told while all are down: it is told with a time to come back."""
 OUTAGE_S = 10.0
 """How long what is switched off stays so: a sixth of the minute that the issue names."""
 
@@ -89,9 +91,7 @@ FAULTS = (
     Fault("RST mid-stream", _emulated("reset_mid", k=6), _clear, OUTAGE_S, trips_at=3),
     Fault("503 at once", _emulated("status", code=503), _clear, OUTAGE_S),
     Fault("10 x slower", _emulated("throttle", factor=10.0), _clear, OUTAGE_S, is_of_instance=False),
-    Fault(
-        "all down", _all_down, is_of_instance=False, may_fail=frozenset({"no_instance", "engine_unreachable"})
-    ),
+    Fault("all down", _all_down, is_of_instance=False, may_fail=NOBODY_LEFT),
     Fault(
         "Redis SIGSTOP", lambda s: s.redis.hang(), lambda s: s.redis.go_on(), OUTAGE_S, is_of_instance=False
     ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from backend.core.clock import Clock, SystemClock
 from backend.core.errors import SlotsUnavailable
@@ -176,19 +178,25 @@ async def test_while_redis_hangs_each_process_uses_its_share_and_goes_back_by_it
     async with linked(server, "a") as a, linked(server, "b") as b:
         await a.put("one", Row(2))
         await b.put("one", Row(2))
-        before, queued = ticket("x"), ticket("q")
+        before, beside, queued = ticket("x"), ticket("y"), ticket("q")
         await a.join(before, {})
-        await a.join(ticket("y"), {})
+        await a.join(beside, {})
         assert isinstance(await a.join(queued, {}), Place)
         assert (await a.view()).processes == 2
         server.hang()
         await until(a, shared=False)
         during = ticket("z")
-        assert isinstance(await asyncio.wait_for(a.join(during, {}), 1), Granted), "its share is one slot"
+        assert isinstance(await asyncio.wait_for(a.join(during, {}), 1), Place), (
+            "it holds more than its share"
+        )
+        await a.leave(before.id)
+        assert isinstance(await a.wait(during.id, 0.05), Place)
+        await a.leave(beside.id)
+        assert isinstance(await a.wait(during.id, 0.05), Granted), "its share is one slot"
         more = ticket("z")
         assert isinstance(await a.join(more, {}), Place)
         await a.wait(queued.id, 0.05)
-        await a.leave(before.id)
+        assert isinstance(await asyncio.wait_for(b.join(ticket("other"), {}), 1), Granted)
         server.go_on()
         await until(a, shared=True)
         async with asyncio.timeout(20):
@@ -251,3 +259,17 @@ async def test_a_command_that_is_cancelled_does_not_go_on(server: RedisServer) -
             task.cancel()
             await asyncio.wait([task], timeout=5)
             assert task.done(), f"after {turns} turns of the loop"
+
+
+async def test_a_process_that_stood_still_does_not_take_redis_for_dead(server: RedisServer) -> None:
+    async with open_redis(server.url, timeout_s=0.4) as client:
+        await client.ping()
+        server.hang()
+        asked = asyncio.ensure_future(client.ping())
+        await asyncio.sleep(0.05)
+        server.go_on()
+        time.sleep(0.5)
+        assert await asked
+        server.hang()
+        with pytest.raises(RedisTimeoutError):
+            await client.ping()

@@ -47,6 +47,10 @@ class MemorySlots:
         self._changed.pop(ticket, None)
         self._wake(self._table.leave(ticket, self._expired(), held_s))
 
+    def adopt(self, ticket: Ticket, instance: str) -> None:
+        """Count a slot that was taken elsewhere, be there room or not; `leave` gives it back."""
+        self._table.adopt(ticket, instance, self._expired())
+
     async def promote(self, ticket: str) -> None:
         """See `Slots.promote`."""
         self._table.promote(ticket)

@@ -58,6 +58,11 @@ class _Mine:
         self.instance, self.end, self.since = instance, end, now
         self.changed.set()
 
+    def miss(self) -> None:
+        """Redis does not know it."""
+        self.lost = True
+        self.changed.set()
+
 
 class RedisSlots:
     """Slots shared by all processes that use one Redis.
@@ -174,8 +179,7 @@ class RedisSlots:
         named = {ticket for ticket, _, _ in told}
         for one in waited:
             if one.waits and one.ticket.id not in named:
-                one.lost = True
-                one.changed.set()
+                one.miss()
         for ticket, instance, detail in told:
             mine = self._mine.get(ticket)
             if mine is None:

@@ -100,6 +100,11 @@ class SlotTable:
         self._seat(entry, instance, now)
         return Granted(instance, entry.tag)
 
+    def adopt(self, ticket: Ticket, instance: str, now: float) -> None:
+        """Count a slot that was taken elsewhere, be there room or not."""
+        self.held.setdefault(instance, {})
+        self._seat(self._entered(replace(ticket, tag=self._virtual), now), instance, now)
+
     def leave(self, ticket: str, now: float, held_s: float | None = None) -> list[Entry]:
         """Give a slot or a place back; who got a slot by it."""
         entry = self.entries.pop(ticket, None)

@@ -266,9 +266,10 @@ async def test_retries_keep_to_their_budget():
     budget = RetryBudget(share=0.0, floor=3)
     async with a_pool(*(an_instance(both, name) for name in "abcd"), retries=budget) as it:
         for _ in range(2):
-            with pytest.raises(EngineError):
+            with pytest.raises(EngineError) as failed:
                 await it.events()
         assert len(both.requests) == 2 + 3
+        assert failed.value.retry_after_s is None, "none of them is avoided"
 
 
 @pytest.mark.parametrize(
