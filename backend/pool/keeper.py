@@ -33,6 +33,8 @@ HEALTH, SEEN, LOADING = "health", "seen", "loading"
 _SPEED_EVERY_S = 5.0
 _LOAD_S = 5.0
 """How long a load is thought to take before one was seen."""
+_LOAD_AGAIN_S = 2.0
+"""A model that failed to load is left alone at least so long: who waited for it is told in that time."""
 _DECIDES_S = 5.0
 """How long one process decides what is loaded; then another may."""
 
@@ -325,7 +327,7 @@ class Keeper:
             ended["took_s"] = self._clock.now() - began
         except EngineError as exc:  # which says nothing of its other models: a look tells whether it is dead
             log.warning("a model could not be loaded", extra={"instance": id, "code": exc.code})
-            failed_until = self._clock.now() + self._pace.quarantine_s
+            failed_until = self._clock.now() + max(self._pace.quarantine_s, _LOAD_AGAIN_S)
             ended["failed"] = {**self._loading.get(id, {}).get("failed", {}), load.model: failed_until}
         finally:
             await self._look(one)

@@ -67,7 +67,7 @@ class LiveApp:
 
     async def collect(self, method: str, path: str, **options: Any) -> list[Event]:
         """All events of one response."""
-        async with self.stream(method, path, **options) as (response, incoming):
+        async with asyncio.timeout(180), self.stream(method, path, **options) as (response, incoming):
             assert response.status_code == 200, await response.aread()
             return [event async for event in incoming]
 
