@@ -65,6 +65,7 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
     changed = settings.model_dump(mode="json", exclude_defaults=True)
     names = sorted(f"{section}.{field}" for section, fields in changed.items() for field in fields)
     yield Finding("ok", "settings", ", ".join(names) or "all defaults")
+    yield _model_servers(settings)
     if not settings.auth.api_key.get_secret_value() and not _is_loopback(settings.server.host):
         yield Finding(
             "note",
@@ -79,6 +80,17 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
             f"listens on {settings.server.host}; only loopback names are served",
             "set LIBRI_SERVER__ALLOWED_HOSTS to the names that readers use, and 127.0.0.1",
         )
+
+
+def _model_servers(settings: Settings) -> Finding:
+    """Those that are asked; credentials in their addresses masked."""
+    backend, section = settings.engine.backend, settings.engine.model_dump(mode="json")
+    if backend == "extractive":
+        return Finding("ok", "model servers", "none, by choice")
+    kinds = [kind for kind in ("openai", "ollama") if backend in ("auto", kind)]
+    if urls := [url for kind in kinds for url in section[f"{kind}_urls"]]:
+        return Finding("ok", "model servers", ", ".join(urls))
+    return Finding("note", "model servers", "none is named", ADVICE["models"])
 
 
 def _is_loopback(host: str) -> bool:
@@ -102,13 +114,11 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 async def _services(settings: Settings) -> list[Finding]:
     async with open_services(settings) as services:
         found = await checked(services)
-        models = await services.pool.models()
         documents = await services.catalogue.corpora("local")
     findings = [
         _health(name, ok=health.ok, needed=health.needed, detail=health.detail, latency_s=health.latency_s)
         for name, health in found.items()
     ]
-    findings.append(Finding("ok", "model list", ", ".join(model.info.name for model in models) or "none"))
     if not documents:
         findings.append(
             Finding("note", "documents", "none yet", "run `libriassist ingest PATH` (or `--sample`)")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from backend.config import Settings
 from backend.core.types import ANY_CORPUS, Role
@@ -30,7 +30,9 @@ async def show(settings: Settings) -> int:
     """List all keys."""
     async with open_keys(settings) as keys:
         found = await keys.keys()
-    table = Table("id", "name", "tenant", "roles", "corpora", "created", "revoked")
+    table = Table(
+        Column("id", no_wrap=True, min_width=16), "name", "tenant", "roles", "corpora", "created", "revoked"
+    )
     for key in found:
         table.add_row(
             key.id,

@@ -50,7 +50,7 @@ def test_commands_beside_a_running_server_speak_to_it(environment: dict[str, str
         done = run(environment, "ingest", str(papers / "hours.md"))
         assert done.returncode == 0, done.stderr
         assert "1 read" in done.stderr
-        answer = httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).json()
+        answer = httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=120).json()
         assert "opens at nine" in answer["answer"]
         doctor = run(environment, "doctor")
         assert "is running" in doctor.stdout
@@ -63,8 +63,9 @@ def test_keys_are_made_listed_and_revoked(environment: dict[str, str], papers: P
     made = run(environment, "keys", "create", "the till", "--role", "reader", "--role", "writer")
     secret = made.stdout.strip()
     assert secret.startswith("libri_")
-    listed = run(environment, "keys", "list").stdout
-    assert "the till" in listed
+    key_id = made.stderr.split()[1]
+    listed = run(environment | {"COLUMNS": "50"}, "keys", "list").stdout
+    assert key_id in listed, "whole, to be copied, in the narrowest terminal"
     assert secret not in listed
     with serving(environment) as (_, url):
         headers = {"Authorization": f"Bearer {secret}"}
@@ -73,7 +74,6 @@ def test_keys_are_made_listed_and_revoked(environment: dict[str, str], papers: P
         assert (Path(environment["LIBRI_DATA__DIR"]) / "server.json").stat().st_mode & 0o777 == 0o600
         beside = run(environment, "ingest", str(papers / "hours.md"))
         assert "1 read" in beside.stderr, "commands of this machine need no key"
-        key_id = listed.split("the till")[0].split()[-2 if "│" in listed else -1]
         assert run(environment, "keys", "revoke", key_id).returncode == 0
 
 
@@ -82,20 +82,22 @@ def test_an_orderly_stop_ends_running_answers_and_leaves_nothing_behind(
 ) -> None:
     run(environment, "ingest", str(papers / "hours.md"))
     with serving(environment) as (process, url):
-        httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).raise_for_status()
+        httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=120).raise_for_status()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (0, -signal.SIGTERM), "the signal itself may be the exit status"
+        assert process.wait(60) in (0, -signal.SIGTERM), "the signal itself may be the exit status"
     assert not (Path(environment["LIBRI_DATA__DIR"]) / "server.json").exists()
 
 
 def test_a_killed_server_starts_again_with_all_it_had(environment: dict[str, str], papers: Path) -> None:
     run(environment, "ingest", str(papers / "hours.md"))
     with serving(environment) as (process, url):
-        conversation = httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).json()["conversation_id"]
+        conversation = httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=120).json()["conversation_id"]
         process.kill()
         process.wait()
     (Path(environment["LIBRI_DATA__DIR"]) / "server.json").unlink()
     with serving(environment) as (_, url):
         turns = httpx.get(f"{url}/api/v1/conversations/{conversation}").json()["turns"]
         assert turns[0]["state"] == "done"
-        assert "opens at nine" in httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=30).json()["answer"]
+        assert (
+            "opens at nine" in httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=120).json()["answer"]
+        )
