@@ -30,7 +30,7 @@ from loadtests.pool.honesty import kept, naive_kept
 from loadtests.pool.machines import MODEL, Machine, most_per_s, seconds_of
 from loadtests.pool.rounds import COLUMNS, played
 from loadtests.pool.shares import jain_of_backlogged, waits_beside_ideal
-from loadtests.pool.stage import PATIENCE_S, WARM_UP, Contestant, Run, measured, simulated
+from loadtests.pool.stage import PATIENCE_S, WARM_UP, Contestant, Run, measured, simulated, simulated_ours
 from loadtests.pool.tabled import play_table
 
 SKIPPED_ROWS = 5_000
@@ -39,7 +39,7 @@ QUEUE = 512
 """Longest queue, as in the application's settings; beyond full load it is bounded by readers' patience."""
 SIMULATED_S = 120.0
 """Of arrivals in simulated time; `HONEST_S` for announced waits, which are few."""
-HONEST_S = 240.0
+HONEST_S = 180.0
 OTHER_MODEL = "qwen2.5:14b"
 
 OURS = Contestant("ours, 6 processes", "loadtests.pool.contenders:ours", needs_redis=True)
@@ -179,7 +179,7 @@ def compare(
 ) -> dict[str, Run]:
     """The policies in simulated time, then all contestants in real time; the runs of those."""
     if not bench.only:
-        ideal = {
+        ideal = {"our queue": simulated_ours(machines, arrivals, bench.seconds)} | {
             name: simulated(choose, processes, machines, arrivals, bench.seconds)
             for name, choose, processes in policies()
         }

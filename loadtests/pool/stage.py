@@ -20,6 +20,7 @@ from loadtests.pool.nginx import nginx
 from loadtests.pool.records import Record
 from loadtests.pool.redis import redis_server
 from loadtests.pool.simulated import play
+from loadtests.pool.tabled import play_table
 
 WARM_UP = 0.1
 """This share of the time is played before anything counts."""
@@ -100,6 +101,13 @@ def simulated(
 ) -> Run:
     """One policy in simulated time; each of `processes` knows only what it sent itself."""
     played = asyncio.run(play(machines, arrivals, choose, processes=processes))
+    found = counted(played.records, played.attempts, machines, 0.0, seconds)
+    return Run(found, played.records, played.attempts)
+
+
+def simulated_ours(machines: Sequence[Machine], arrivals: Sequence[Arrival], seconds: float) -> Run:
+    """Our slots and queue in simulated time."""
+    played = asyncio.run(play_table(machines, arrivals))
     found = counted(played.records, played.attempts, machines, 0.0, seconds)
     return Run(found, played.records, played.attempts)
 
