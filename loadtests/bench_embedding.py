@@ -108,7 +108,13 @@ async def speeds(report: Report, data: QA, models: Path, quick: bool) -> None:
     texts = [p.indexed_text for p in data.passages[:: max(1, len(data.passages) // (24 if quick else 128))]]
     rows = []
     for variant in VARIANTS[::2] if quick else VARIANTS:
-        embedder = qa.embedder(models, name="all-MiniLM-L6-v2", **_fields(variant))
+        embedder = qa.embedder(
+            models,
+            name="all-MiniLM-L6-v2",
+            runtime=variant.runtime,
+            precision=variant.precision,
+            threads=variant.threads,
+        )
         began = time.perf_counter()
         await embedder.warm()
         load_s = time.perf_counter() - began
@@ -130,10 +136,6 @@ async def speeds(report: Report, data: QA, models: Path, quick: bool) -> None:
         "first load s",
     )
     report.table("Speed", columns, rows, key="speed")
-
-
-def _fields(variant: Variant) -> dict[str, str | int]:
-    return {"runtime": variant.runtime, "precision": variant.precision, "threads": variant.threads}
 
 
 async def qualities(report: Report, data: QA, models: Path, cache: Path | None) -> None:

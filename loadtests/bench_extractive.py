@@ -41,8 +41,8 @@ from backend.retrieval.lexical_tantivy import TantivyIndex
 from backend.retrieval.memory import MemoryDenseIndex
 from loadtests import qa
 from loadtests.bench import Report, arguments, data_file, percentile, read_jsonl
-from loadtests.bench_retrieval import Replayed, retriever
 from loadtests.qa import CORPUS, QA, Question
+from loadtests.replay import Replayed, retriever
 
 SOURCES = ("piaf", "xquad")
 FALSE_ABSTENTION = 0.05
@@ -126,9 +126,10 @@ async def retrieve(
             for hidden in (frozenset(), question.relevant)
         ]
         gold = tuple(by_id[id] for id in sorted(question.relevant))
-        passages = [tuple(one.passage for one in some) for some in given]
+        retrieved, without, through, left = [tuple(one.passage for one in some) for some in given]
+        passages = (retrieved, without, through, left)
         sure = {p for p, some in zip(passages, given, strict=True) if any(one.score >= SURE for one in some)}
-        cases.append(Case(question, "", gold, *passages, frozenset(sure)))
+        cases.append(Case(question, "", gold, *passages, sure=frozenset(sure)))
     return cases
 
 

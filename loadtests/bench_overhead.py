@@ -131,12 +131,13 @@ def _p50_p99(values: Sequence[float]) -> tuple[float, float]:
 async def rates(report: Report, ways: Sequence[Way], wanted: Sequence[Load], repeats: int) -> None:
     """Tokens per second and how long a token is under way, by each way in turns."""
     found = [one_way for load in wanted for one_way in await _in_turns(ways, load, repeats)]
-    columns = ("tokens", "streams", "way", "tokens/s", "CPU, µs a token")
     rows = [(*m.names, m.tokens_per_s, m.cpu_us) for m in found]
-    report.table("Tokens per second", columns, rows, key="rates")
+    report.table(
+        "Tokens per second", ("tokens", "streams", "way", "tokens/s", "CPU, µs a token"), rows, key="rates"
+    )
     columns = ("tokens", "streams", "way", "p50", "p99", "max")
-    rows = [(*m.names, *_p50_p99(m.held_ms), max(m.held_ms)) for m in found if m.held_ms]
-    report.table("From the engine's write of a token to the client's read, ms", columns, rows, key="held_ms")
+    held = [(*m.names, *_p50_p99(m.held_ms), max(m.held_ms)) for m in found if m.held_ms]
+    report.table("From the engine's write of a token to the client's read, ms", columns, held, key="held_ms")
     for ours in (m for m in found if m.way.target.name == OURS):
         load = ours.load
         if (bar := RATE_BARS.get((load.gap_ms, load.together))) is not None:

@@ -300,7 +300,8 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
     hits = Recorded(bench.dense, bench.lexical[Retrieval().title_boost])
     strange = await off_topic(clusters, embedder, dense, lexical[Retrieval().title_boost], hits)
     await measure_gate(report, data.questions, strange, hits, show_fit=args.fit)
-    for index in (dense, *lexical.values()):
+    dense.close()
+    for index in lexical.values():
         index.close()
     sizes = (len(data.passages),) if args.quick else (len(data.passages), 100_000)
     await measure_latency(report, folder, embedder, data, vectors, sizes)

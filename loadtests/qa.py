@@ -74,7 +74,8 @@ def _passage(row: dict[str, Any]) -> Passage:
 
 def _document(row: dict[str, Any]) -> str:
     """A sheet of service-public.fr is one document of many passages; elsewhere each passage is one."""
-    return row["id"].rsplit("-", 1)[0] if row["source"] == "service_public" else row["id"]
+    name = str(row["id"])
+    return name.rsplit("-", 1)[0] if row["source"] == "service_public" else name
 
 
 def embedder(
@@ -92,6 +93,11 @@ def embedder(
     return BatchingEmbedder(model, open_model, clock=SystemClock(), batch_size=batch_size)
 
 
+def _kept(path: Path) -> Vectors:
+    kept: Vectors = np.load(path)
+    return kept
+
+
 async def passage_vectors(
     embedder: Embedder, texts: Sequence[str], cache: Path | None, key: str = ""
 ) -> Vectors:
@@ -101,7 +107,7 @@ async def passage_vectors(
     digest = hashlib.sha256("\0".join((embedder.id, "passages", *texts)).encode()).hexdigest()[:24]
     path = cache / f"{digest}.npy"
     if path.is_file():
-        return np.load(path)
+        return _kept(path)
     vectors = await embedder.embed_passages(texts)
     cache.mkdir(parents=True, exist_ok=True)
     np.save(path, vectors)
@@ -117,7 +123,7 @@ async def query_vectors(
     digest = hashlib.sha256("\0".join((embedder.id, "queries", *texts)).encode()).hexdigest()[:24]
     path = cache / f"{digest}.npy"
     if path.is_file():
-        return np.load(path)
+        return _kept(path)
     vectors = await embedder.embed_queries(texts)
     cache.mkdir(parents=True, exist_ok=True)
     np.save(path, vectors)

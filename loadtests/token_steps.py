@@ -29,7 +29,7 @@ from backend.history.base import Owner
 from backend.infra.http import open_session
 from backend.pool.base import Ask, Instance
 from backend.services import Services
-from backend.wiring import open_services
+from backend.wiring.services import open_services
 from loadtests.bench import Report, percentile
 from loadtests.fast_engine import TOKEN, Load
 from loadtests.token_load import CpuPerToken, Read, Target, application, cpu_of, engine, many, one, question
@@ -139,7 +139,7 @@ async def _parts(folder: Path, load: Load) -> AsyncIterator[tuple[str, OllamaEng
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(engine([load]))
         ollama = OllamaEngine(await stack.enter_async_context(open_session()), context_tokens=4096)
-        settings = Settings(data={"dir": folder})  # type: ignore[arg-type]
+        settings = Settings(data={"dir": folder})
         instance = Instance("fast", Endpoint(url), ollama, 5000)
         services = await stack.enter_async_context(open_services(settings, instances=[instance]))
         yield url, ollama, services

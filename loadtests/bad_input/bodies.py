@@ -294,7 +294,7 @@ def _odd_headers() -> Iterator[dict[str, str]]:
 
 async def send(client: httpx.AsyncClient, wanted: Input, tally: Tally) -> None:
     """Try one input."""
-    headers = {name: value.encode("utf-8") for name, value in wanted.headers.items()}
+    headers = [(name.encode("ascii"), value.encode("utf-8")) for name, value in wanted.headers.items()]
     try:
         answer = await client.request(wanted.method, wanted.path, content=wanted.content, headers=headers)
     except httpx.RemoteProtocolError:

@@ -28,7 +28,8 @@ class Event:
 def events(stream: bytes) -> list[Event]:
     """What a browser would dispatch."""
     found: list[Event] = []
-    name, data, last_id = "", [], ""
+    name, last_id = "", ""
+    data: list[str] = []
     for line in _LINE.split(stream.decode("utf-8")):
         if not line:
             if data:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from loadtests.bench import percentile
 from loadtests.pool.arrivals import Arrival
@@ -26,7 +27,13 @@ LASTS_S = 14.0
 """Of arrivals, for each round."""
 PER_S = 14.0
 """After the first burst: two machines of three can serve that."""
-BOUNDS = {"deadline_s": 90.0, "first_token_s": 15.0, "gap_s": 5.0, "quarantine_s": 5.0, "queue_limit": 2048}
+BOUNDS: dict[str, Any] = {
+    "deadline_s": 90.0,
+    "first_token_s": 15.0,
+    "gap_s": 5.0,
+    "quarantine_s": 5.0,
+    "queue_limit": 2048,
+}
 """About a sixth of what the application's settings say, as the outages are a sixth as long."""
 WATCHED_S = 8.0
 """From the strike on, for what idles."""

@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from backend.core.clock import Clock
 from backend.core.errors import DeadlineExceeded, NoInstance
-from backend.engines.base import GenerationRequest
+from backend.engines.base import GenerationRequest, Resumed
 from backend.pool.base import Ask, Assigned, Instance, PoolEvent
 from loadtests.pool.choices import Choice
 
@@ -41,7 +41,8 @@ class Unqueued:
                 yield Assigned(instance.id, request.model, instance.engine.name)
                 async with aclosing(instance.engine.generate(instance.endpoint, request)) as pieces:
                     async for piece in pieces:
-                        yield piece
+                        if not isinstance(piece, Resumed):  # nothing here asks to go on
+                            yield piece
         except TimeoutError as exc:
             raise DeadlineExceeded("the answer took too long") from exc
         finally:

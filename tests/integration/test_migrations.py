@@ -7,7 +7,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-import backend.wiring  # noqa: F401  names every adapter, and so every table
+import backend.wiring.services  # noqa: F401  names every adapter, and so every table
 from backend.infra.migrate import migrate
 from backend.infra.sql import metadata, open_engine
 from tests.support.postgres import postgres_server
