@@ -17,7 +17,9 @@ settings.load_profile("ours")
 @pytest.fixture(scope="session", autouse=True)
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where embedding models are exported to, once for all tests and the processes they start."""
-    folder = Path(os.environ.get("LIBRI_DATA__MODELS_DIR") or tmp_path_factory.mktemp("models"))
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(os.environ.get("LIBRI_DATA__MODELS_DIR") or shared / "models")
     os.environ["LIBRI_DATA__MODELS_DIR"] = str(folder)
     return folder
 

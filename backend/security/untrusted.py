@@ -28,10 +28,19 @@ _BAR = re.compile("([|｜])(?=[>＞﹥])")
 _SQUARE = re.compile("\\[(?=[|｜]|/?(?:[A-Z][A-Z0-9_]+|[gs]MASK)\\])")
 _TILDE = re.compile("\\](?=~)|~(?=\\[)")
 _CHEVRONS = re.compile(">(?=>[A-Z])")
+# What any of the above begins with: most texts have none of it.
+_SUSPECT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e01ef<＜﹤|｜\\[~>]"
+)
 
 
 def neutralise(text: str) -> str:
     """`text` in which no engine finds a control token; the same when applied again."""
+    return _broken_up(text) if _SUSPECT.search(text) else text
+
+
+def _broken_up(text: str) -> str:
     text = _BREAKS.sub("\n", text)
     text = _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", text))
     text = _ANGLE.sub(r"\1 ", text)

@@ -67,7 +67,7 @@ def _signal(number: int) -> Act:
 
 def _all_down(scene: Scene) -> None:
     for instance in scene.running:
-        instance.fault("restart", s=OUTAGE_S)
+        instance.fault("restart", s=DOWN_S)
 
 
 def _client_killed(scene: Scene) -> None:
@@ -81,19 +81,19 @@ def _forgets(scene: Scene) -> None:
 
 NOBODY_LEFT = frozenset({"no_instance", "pool_full", "engine_unreachable", "engine_truncated"})
 """What readers may be told while all are down: it is told with a time to come back."""
-OUTAGE_S = 10.0
-"""How long what is switched off stays so: a sixth of the minute that the issue names."""
+HANGS_S, DOWN_S, BAD_S = 60.0, 20.0, 20.0
+"""How long what stands still does so, how long all are down, and how long an instance is bad otherwise."""
 
 FAULTS = (
     Fault("kill -9", _signal(signal.SIGKILL), dead=frozenset({0})),
-    Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT), OUTAGE_S),
-    Fault("EOF mid-stream", _emulated("eof_mid", k=6), _clear, OUTAGE_S, trips_at=3),
-    Fault("RST mid-stream", _emulated("reset_mid", k=6), _clear, OUTAGE_S, trips_at=3),
-    Fault("503 at once", _emulated("status", code=503), _clear, OUTAGE_S),
-    Fault("10 x slower", _emulated("throttle", factor=10.0), _clear, OUTAGE_S, is_of_instance=False),
-    Fault("all down", _all_down, is_of_instance=False, may_fail=NOBODY_LEFT),
+    Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT), HANGS_S),
+    Fault("EOF mid-stream", _emulated("eof_mid", k=6), _clear, BAD_S, trips_at=3),
+    Fault("RST mid-stream", _emulated("reset_mid", k=6), _clear, BAD_S, trips_at=3),
+    Fault("503 at once", _emulated("status", code=503), _clear, BAD_S),
+    Fault("10 x slower", _emulated("throttle", factor=10.0), _clear, BAD_S, is_of_instance=False),
+    Fault("all down", _all_down, lasts_s=DOWN_S, is_of_instance=False, may_fail=NOBODY_LEFT),
     Fault(
-        "Redis SIGSTOP", lambda s: s.redis.hang(), lambda s: s.redis.go_on(), OUTAGE_S, is_of_instance=False
+        "Redis SIGSTOP", lambda s: s.redis.hang(), lambda s: s.redis.go_on(), HANGS_S, is_of_instance=False
     ),
     Fault("Redis empty", _forgets, is_of_instance=False),
     Fault("client killed", _client_killed, is_of_instance=False),

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from loadtests.bench import percentile
 from loadtests.pool.arrivals import Arrival
@@ -23,18 +22,12 @@ from loadtests.pool.redis import redis_server
 IN_FLIGHT = 200
 PROCESSES = 6
 STRIKES_AT_S = 4.0
-LASTS_S = 14.0
-"""Of arrivals, for each round."""
+AFTER_S = 10.0
+"""Of arrivals, from the end of the trouble on."""
 PER_S = 14.0
 """After the first burst: two machines of three can serve that."""
-BOUNDS: dict[str, Any] = {
-    "deadline_s": 90.0,
-    "first_token_s": 15.0,
-    "gap_s": 5.0,
-    "quarantine_s": 5.0,
-    "queue_limit": 2048,
-}
-"""About a sixth of what the application's settings say, as the outages are a sixth as long."""
+DEADLINE_S = 600.0
+"""As in the application's settings, like all other bounds."""
 WATCHED_S = 8.0
 """From the strike on, for what idles."""
 SETTLED_S = 0.25
@@ -95,10 +88,10 @@ def machines() -> list[Machine]:
     return [Machine(name, slots=24, speed=1.0, stream_tps=8.0) for name in "abc"]
 
 
-def arrivals() -> list[Arrival]:
-    """A burst of `IN_FLIGHT`, then a steady flow; answers take two to four seconds."""
+def arrivals(lasts_s: float) -> list[Arrival]:
+    """A burst of `IN_FLIGHT`, then a steady flow for `lasts_s`; answers take two to four seconds."""
     times = [n / IN_FLIGHT for n in range(IN_FLIGHT)]
-    times += [1.0 + n / PER_S for n in range(int((LASTS_S - 1.0) * PER_S))]
+    times += [1.0 + n / PER_S for n in range(int((lasts_s - 1.0) * PER_S))]
     return [
         Arrival(n, at_s, 60, 16 + 7 * n % 17, MODEL, f"reader-{n % 50}") for n, at_s in enumerate(times, 1)
     ]
@@ -108,9 +101,15 @@ def played(fault: Fault) -> Verdict:
     """One round, with processes, Redis and emulators of its own."""
     with fleet(machines()) as running, redis_server() as redis:
         job = Job(
-            "loadtests.pool.contenders:ours", 0, addresses(running), (), "", redis_url=redis.url, **BOUNDS
+            "loadtests.pool.contenders:ours",
+            0,
+            addresses(running),
+            (),
+            "",
+            redis_url=redis.url,
+            deadline_s=DEADLINE_S,
         )
-        asked = arrivals()
+        asked = arrivals(STRIKES_AT_S + fault.lasts_s + AFTER_S)
         with crew(job, asked, PROCESSES) as clients:
             start_s = clients.begin()
             scene = Scene(running, clients, redis)
@@ -120,7 +119,7 @@ def played(fault: Fault) -> Verdict:
             _sleep_until(struck_s + fault.lasts_s)
             fault.undo(scene)
             undone_s = time.monotonic() if fault.lasts_s else float("inf")
-            records = clients.finish(LASTS_S + BOUNDS["deadline_s"] + 30.0)
+            records = clients.finish(AFTER_S + DEADLINE_S + 30.0)
         attempts = [a for n, one in enumerate(running) if n not in fault.dead for a in one.attempts()]
         bad = running[0].machine.id if fault.is_of_instance else ""
         return judged(records, attempts, asked, running, (struck_s, undone_s), bad, fault.trips_at)

@@ -68,3 +68,10 @@ def test_ordinary_text_stays_as_it_is(text):
 
 def test_line_breaks_of_other_alphabets_become_plain():
     assert neutralise("a\u2028b\u2029c\x85d\x0ce\r\nf\rg") == "a\nb\nc\nd\ne\nf\rg"
+
+
+def test_a_text_that_is_passed_over_would_have_stayed_as_it_is():
+    """What stands alone is judged as beside an angle bracket, where nothing is passed over."""
+    for start in range(0, 0x110000, 0x1000):
+        block = [chr(point) for point in range(start, start + 0x1000)]
+        assert neutralise("< " + "a".join(block)) == "< " + "a".join(map(neutralise, block))

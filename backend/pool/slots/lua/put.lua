@@ -1,6 +1,6 @@
 -- Add, change or remove an instance.
 -- ARGV[3..] instance, its slots or "" to remove it, then model and "1" ready or "0" cold, as often as there are
-if not call('ZSCORE', P .. ':procs', proc) then return 'lost' end
+if not is_known() then return done('lost') end
 tick()
 local instance = ARGV[3]
 call('DEL', key('models', instance))
@@ -12,4 +12,4 @@ else
   fill(instance)
 end
 if not holding() then void_hopeless() end
-return 'done'
+return done('put')

@@ -3,12 +3,9 @@
 -- ARGV[3] JSON {hold_s, rows: {instance: {capacity, models: {model: "1" | "0"}}},
 --               tickets: [{id, model, flow, batch, tried, tag, expected, cost, since_s, left_s, instance | null}]}
 local given = cjson.decode(ARGV[3])
-if not state('hold_s') and #given.tickets > 0 then
-  set_state('hold', now + given.hold_s)
-end
-set_state('hold_s', given.hold_s)
-call('HSETNX', P .. ':state', 'order', 1000000)
-call('ZADD', P .. ':procs', text(now + PROCESS_S), proc)
+if not state.hold_s and #given.tickets > 0 then state.hold = now + given.hold_s end
+state.hold_s, state.order = given.hold_s, state.order or 1000000
+ends('procs', proc, now + PROCESS_S)
 tick()
 for instance, row in pairs(given.rows) do
   if call('HEXISTS', P .. ':rows', instance) == 0 then
@@ -19,21 +16,20 @@ end
 for _, t in ipairs(given.tickets) do
   if call('EXISTS', key('ticket', t.id)) == 0 then
     t.proc = proc
-    t.order = string.format('%0' .. ORDER_DIGITS .. 'd', math.max(0, 1000000 - math.floor(t.since_s * 100)))
+    t.order = ordinal(math.max(0, 1000000 - math.floor(t.since_s * 100)))
     call('HSET', key('ticket', t.id), 'model', t.model, 'flow', t.flow, 'batch', t.batch, 'tried', t.tried, 'proc', proc,
       'tag', text(t.tag), 'expected', text(t.expected), 'cost', text(t.cost), 'since', text(now - t.since_s),
-      'until', text(now + t.left_s), 'order', t.order)
-    call('ZADD', P .. ':until', text(now + t.left_s), t.id)
+      'order', t.order)
+    ends('until', t.id, now + t.left_s)
     call('SADD', key('of', proc), t.id)
     call('HINCRBY', P .. ':live', t.flow, 1)
     if t.instance ~= cjson.null and t.instance then
       call('HSET', key('ticket', t.id), 'instance', t.instance)
-      call('ZADD', key('held', t.instance), text(now - t.since_s), t.id)
-      advance(t.tag)
+      hold(t, t.instance, now - t.since_s)
     else
       enqueue(t)
     end
   end
 end
 if not holding() then fill_all() end
-return 'known'
+return done('known')

@@ -11,8 +11,10 @@
 -- P:procs       ZSET  process by when it counts as dead      P:of:X      SET   tickets of process X
 -- P:notices:X   LIST  grants and refusals for process X      P:live      HASH  flow -> its tickets
 -- P:asking      HASH  flow -> those of them that wait
--- P:finish      ZSET  flow by the tag of its next ticket     P:state     HASH  virtual, order, seen, hold, batch
+-- P:finish      ZSET  flow by the tag of its next ticket     P:state     HASH  what STATE names
 -- P:mean        HASH  model -> running mean of slot-seconds  P:seen:M    LIST  latest slot-seconds, newest first
+--
+-- What Redis does here nobody else gets done: a script reads and writes what it needs once, and ends with `done`.
 
 local P, call = KEYS[1], redis.call
 local proc = ARGV[2]
@@ -29,18 +31,44 @@ local PAGE, ORDER_DIGITS = 16, 15
 
 local function key(kind, name) return P .. ':' .. kind .. ':' .. name end
 local function text(number) return string.format('%.17g', number) end
-local function state(field) return tonumber(call('HGET', P .. ':state', field) or '') end
-local function set_state(field, number) call('HSET', P .. ':state', field, text(number)) end
+
+-- virtual time, number of the latest ticket, batch tickets that wait, time of the latest operation, of the next sweep,
+-- until when nothing is given out, and how long that is to be the next time
+local STATE = {'virtual', 'order', 'batch', 'seen', 'due', 'hold', 'hold_s'}
+local state, written = {}, {}
+for i, value in ipairs(call('HMGET', P .. ':state', unpack(STATE))) do
+  written[i] = value
+  state[STATE[i]] = tonumber(value)
+end
+
+local function done(answer)
+  local set = {}
+  for i, name in ipairs(STATE) do
+    local value = state[name] and text(state[name]) or false
+    if value ~= written[i] then
+      if value then set[#set + 1], set[#set + 2] = name, value else call('HDEL', P .. ':state', name) end
+    end
+  end
+  if #set > 0 then call('HSET', P .. ':state', unpack(set)) end
+  return answer
+end
+
+-- At `at` something in `kind` may have to be ended.
+local function ends(kind, id, at)
+  call('ZADD', P .. ':' .. kind, text(at), id)
+  if not state.due or at < state.due then state.due = at end
+end
 
 local function ticket(id)
   local flat, found = call('HGETALL', key('ticket', id)), {}
   if #flat == 0 then return nil end
   for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
   found.id = id
-  for _, name in ipairs({'tag', 'expected', 'cost', 'since', 'until'}) do found[name] = tonumber(found[name]) end
+  for _, name in ipairs({'tag', 'expected', 'cost', 'since'}) do found[name] = tonumber(found[name]) end
   return found
 end
 
+local function ordinal(number) return string.format('%0' .. ORDER_DIGITS .. 'd', number) end
 local function member(t) return t.order .. ':' .. t.id end
 
 local function notify(t, what, detail)
@@ -73,41 +101,36 @@ local function hope(model, t_tried)
   return false
 end
 
+-- What lies before virtual time is as good as forgotten; a sign of life removes it.
 local function charge(flow, cost)
-  if call('ZSCORE', P .. ':finish', flow) then call('ZINCRBY', P .. ':finish', text(cost), flow) end
+  local finish = tonumber(call('ZSCORE', P .. ':finish', flow))
+  if finish and finish > (state.virtual or -1) then call('ZADD', P .. ':finish', text(finish + cost), flow) end
 end
 
 local function enqueue(t)
   call('ZADD', key('queue', t.model), text(t.tag), member(t))
   call('HINCRBY', P .. ':queued', t.model, 1)
   call('HINCRBY', P .. ':asking', t.flow, 1)
-  if t.batch == '1' then call('HINCRBY', P .. ':state', 'batch', 1) end
+  if t.batch == '1' then state.batch = (state.batch or 0) + 1 end
 end
 
 local function unqueue(t)
   if call('ZREM', key('queue', t.model), member(t)) == 0 then return end
   if call('HINCRBY', P .. ':queued', t.model, -1) == 0 then call('HDEL', P .. ':queued', t.model) end
   if call('HINCRBY', P .. ':asking', t.flow, -1) == 0 then call('HDEL', P .. ':asking', t.flow) end
-  if t.batch == '1' then call('HINCRBY', P .. ':state', 'batch', -1) end
+  if t.batch == '1' then state.batch = state.batch - 1 end
 end
 
 local function advance(virtual)
-  if virtual <= (state('virtual') or -1) then return end
-  set_state('virtual', virtual)
-  call('ZREMRANGEBYSCORE', P .. ':finish', '-inf', text(virtual))
+  if virtual > (state.virtual or -1) then state.virtual = virtual end
 end
 
-local function seat(t, instance)
-  call('ZADD', key('held', instance), text(now), t.id)
-  call('HSET', key('ticket', t.id), 'instance', instance, 'since', text(now))
-  t.instance = instance
+local function hold(t, instance, since)
+  call('ZADD', key('held', instance), text(since), t.id)
   advance(t.tag)
 end
 
-local function holding()
-  local hold = state('hold')
-  return hold ~= nil and now < hold
-end
+local function holding() return state.hold ~= nil and now < state.hold end
 
 -- The first in the queue of a model who may have a slot of the instance.
 local function first(model, instance)
@@ -128,11 +151,15 @@ end
 -- Give the free slots of an instance to the first who may have them.
 local function fill(instance)
   if holding() then return end
-  local room = free(instance)
+  local models = {}
+  for _, model in ipairs(call('HKEYS', P .. ':queued')) do
+    if answers(instance, model) then models[#models + 1] = model end
+  end
+  local room = #models > 0 and free(instance) or 0
   while room > 0 do
     local best
-    for _, model in ipairs(call('HKEYS', P .. ':queued')) do
-      local one = answers(instance, model) and first(model, instance)
+    for _, model in ipairs(models) do
+      local one = first(model, instance)
       if one and (not best or one.tag < best.tag or (one.tag == best.tag and one.order < best.order)) then
         best = one
       end
@@ -140,8 +167,9 @@ local function fill(instance)
     if not best then return end
     local t = ticket(best.id)
     unqueue(t)
-    seat(t, instance)
-    call('ZADD', P .. ':unclaimed', text(now + CLAIM_S), t.id)
+    call('HSET', key('ticket', t.id), 'instance', instance, 'since', text(now))
+    hold(t, instance, now)
+    ends('unclaimed', t.id, now + CLAIM_S)
     notify(t, 'granted', instance)
     room = room - 1
   end
@@ -166,7 +194,7 @@ local function drop(t)
   if t.ending then return end
   if t.instance then
     call('ZREM', key('held', t.instance), t.id)
-    advance((state('virtual') or 0) + t.expected / flows)
+    advance((state.virtual or 0) + t.expected / flows)
     fill(t.instance)
   else
     unqueue(t)
@@ -178,7 +206,7 @@ local function void(t, why)
   unqueue(t)
   charge(t.flow, -t.cost)
   call('HSET', key('ticket', t.id), 'ending', why)
-  call('ZADD', P .. ':until', text(now + 30), t.id)
+  ends('until', t.id, now + 30)
   notify(t, 'void', why)
 end
 
@@ -203,7 +231,7 @@ local function bury(dead)
 end
 
 -- What time has ended: patience, grants nobody claimed, processes that fell silent.
-local function expire()
+local function sweep()
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. ':until', '-inf', text(now))) do
     local t = ticket(id)
     if not t then call('ZREM', P .. ':until', id)
@@ -215,28 +243,29 @@ local function expire()
     if t then drop(t) else call('ZREM', P .. ':unclaimed', id) end
   end
   for _, dead in ipairs(call('ZRANGEBYSCORE', P .. ':procs', '-inf', text(now))) do bury(dead) end
+  state.due = nil
+  for _, kind in ipairs({'until', 'unclaimed', 'procs'}) do
+    local at = tonumber(call('ZRANGE', P .. ':' .. kind, 0, 0, 'WITHSCORES')[2])
+    if at and (not state.due or at < state.due) then state.due = at end
+  end
 end
 
 -- After a silence of everybody (Redis itself stood still) nobody is dead yet, and nothing is given out
 -- until all have had time to say what they hold.
 local function tick()
-  local seen, hold = state('seen'), state('hold')
-  if seen and now - seen > OUTAGE_S then
-    for _, one in ipairs(call('ZRANGE', P .. ':procs', 0, -1)) do
-      call('ZADD', P .. ':procs', text(now + PROCESS_S), one)
-    end
-    for _, id in ipairs(call('ZRANGE', P .. ':unclaimed', 0, -1)) do
-      call('ZADD', P .. ':unclaimed', text(now + PROCESS_S), id)
-    end
-    hold = now + (state('hold_s') or 0)
-    set_state('hold', hold)
+  if state.seen and now - state.seen > OUTAGE_S then
+    for _, one in ipairs(call('ZRANGE', P .. ':procs', 0, -1)) do ends('procs', one, now + PROCESS_S) end
+    for _, id in ipairs(call('ZRANGE', P .. ':unclaimed', 0, -1)) do ends('unclaimed', id, now + PROCESS_S) end
+    state.hold = now + (state.hold_s or 0)
   end
-  set_state('seen', now)
-  if hold and now < hold then return end
-  expire()
-  if hold then
-    call('HDEL', P .. ':state', 'hold')
+  state.seen = now
+  if holding() then return end
+  if state.due and state.due <= now then sweep() end
+  if state.hold then
+    state.hold = nil
     fill_all()
     void_hopeless()
   end
 end
+
+local function is_known() return call('ZSCORE', P .. ':procs', proc) end

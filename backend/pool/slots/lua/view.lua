@@ -1,7 +1,7 @@
 -- Everything, as JSON; or lost.
-if not call('ZSCORE', P .. ':procs', proc) then return 'lost' end
+if not is_known() then return done('lost') end
 tick()
-local view = {rows = {}, models = {}, held = {}, serving = {}, waiting = {}, oldest = {}, seen = {}, batch = state('batch') or 0}
+local view = {rows = {}, models = {}, held = {}, serving = {}, waiting = {}, oldest = {}, seen = {}, batch = state.batch or 0}
 local rows = call('HGETALL', P .. ':rows')
 for i = 1, #rows, 2 do
   view.rows[rows[i]] = tonumber(rows[i + 1])
@@ -21,6 +21,6 @@ for i = 1, #queued, 2 do
   local since = head and call('HGET', key('ticket', string.sub(head, ORDER_DIGITS + 2)), 'since')
   view.oldest[queued[i]] = since and now - tonumber(since) or 0
 end
-for _, model in ipairs(call('HKEYS', P .. ':mean')) do view.seen[model] = call('LRANGE', key('seen', model), 0, -1) end
+for _, model in ipairs(call('HKEYS', P .. ':mean')) do view.seen[model] = call('LRANGE', key('seen', model), 0, DURATIONS_KEPT - 1) end
 view.processes = call('ZCARD', P .. ':procs')
-return cjson.encode(view)
+return done(cjson.encode(view))
