@@ -95,9 +95,8 @@ async def rate(services: ServicesDep, who: ReaderDep, run_id: str, body: JsonBod
 
 
 async def _start(services: Services, who: Principal, body: ChatRequest, key: str | None) -> Run:
-    asked = body.asked()
-    digest = sha256(body.model_dump_json().encode()).hexdigest()
-    return await services.runs.start(who, asked, Idempotency(key, digest) if key else None)
+    idempotency = Idempotency(key, sha256(body.model_dump_json().encode()).hexdigest()) if key else None
+    return await services.runs.start(who, body.asked(), idempotency)
 
 
 def _events(services: Services, run: Run, after: EntryId) -> EventStream:
