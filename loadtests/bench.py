@@ -99,12 +99,18 @@ def percentile(values: Sequence[float], q: float) -> float:
     return ranked[max(0, math.ceil(q * len(ranked) / 100) - 1)]
 
 
+def _console() -> Console:
+    """On a terminal as wide as that is; in a file as wide as the widest table."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
 @dataclass(slots=True)
 class Report:
     """Figures of one benchmark: printed as they come, written at the end."""
 
     name: str
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=_console)
     figures: dict[str, Any] = field(default_factory=dict)
     bars: list[Bar] = field(default_factory=list)
 

@@ -10,6 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 
@@ -27,7 +28,8 @@ class _Bounded(Redis):
         """As the library's, within `limit_s`.
 
         The limit comes in two halves, so that the answer is read first when it was this process that stood
-        still: with one timer, a stall of the event loop looks like a server that is away.
+        still: with one timer, a stall of the event loop looks like a server that is away. When a connection
+        breaks, the idle ones are closed too: each of them would fail one more command when the server is back.
         """
         loop, half_s = asyncio.get_running_loop(), self.limit_s / 2
         try:
@@ -39,6 +41,9 @@ class _Bounded(Redis):
                     again.cancel()
         except TimeoutError as exc:
             raise RedisTimeoutError("no answer in time") from exc
+        except RedisConnectionError:
+            await self.connection_pool.disconnect(inuse_connections=False)
+            raise
 
 
 @asynccontextmanager

@@ -28,10 +28,13 @@ class Link:
 
     is_up: bool = True
 
-    def lost(self) -> None:
+    def lost(self, why: SlotsUnavailable) -> None:
         """It did not answer in time."""
         if self.is_up:
-            log.warning("the shared slots are away: this process uses its own share")
+            reason = f"{why.message}: {why.__cause__}" if why.__cause__ else why.message
+            log.warning(
+                "the shared slots are away: this process uses its own share", extra={"reason": reason}
+            )
         self.is_up = False
 
     def found(self) -> None:
@@ -76,8 +79,8 @@ class LinkedSlots:
         if self._link.is_up:
             try:
                 place = await self._shared.join(ticket, weights)
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
             else:
                 self._tickets[ticket.id] = ticket, now
                 return self._noted(ticket.id, place)
@@ -90,8 +93,8 @@ class LinkedSlots:
         if self._link.is_up:
             try:
                 return self._noted(ticket, await self._shared.wait(ticket, timeout_s))
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
         one, joined = self._tickets.pop(ticket)
         self._shared.forget(ticket)
         return await self._join_own(self._with_patience_left(one, joined), joined, {})
@@ -108,8 +111,8 @@ class LinkedSlots:
             return
         try:
             await self._shared.leave(ticket, held_s=held_s)
-        except SlotsUnavailable:
-            self._link.lost()
+        except SlotsUnavailable as exc:
+            self._link.lost(exc)
 
     async def promote(self, ticket: str) -> None:
         """See `Slots.promote`."""
@@ -118,8 +121,8 @@ class LinkedSlots:
         elif self._link.is_up:
             try:
                 await self._shared.promote(ticket)
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
 
     async def put(self, instance: str, row: Row) -> None:
         """See `Slots.put`."""
@@ -128,8 +131,8 @@ class LinkedSlots:
         if self._link.is_up:
             try:
                 await self._shared.put(instance, row)
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
 
     async def remove(self, instance: str) -> None:
         """See `Slots.remove`."""
@@ -138,16 +141,16 @@ class LinkedSlots:
         if self._link.is_up:
             try:
                 await self._shared.remove(instance)
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
 
     async def view(self) -> View:
         """See `Slots.view`."""
         if self._link.is_up:
             try:
                 view = await self._shared.view()
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
             else:
                 await self._learn(view)
                 return view
@@ -173,8 +176,8 @@ class LinkedSlots:
                 await self._uncount(*self._counted)
             for ticket, held in [(t, h) for t, h in self._local.items() if h.granted is not None]:
                 await self._hand_over(ticket, held)
-        except SlotsUnavailable:
-            self._link.lost()
+        except SlotsUnavailable as exc:
+            self._link.lost(exc)
         else:
             self._link.found()
 
@@ -254,8 +257,8 @@ class LinkedBoard:
         if self._link.is_up:
             try:
                 notes = await self._shared.read(kind)
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
             else:
                 self._own.copy_from(kind, notes)
         return await self._own.read(kind)
@@ -265,8 +268,8 @@ class LinkedBoard:
         if self._link.is_up:
             try:
                 return await self._shared.change(kind, name, change)
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
         return await self._own.change(kind, name, change)
 
     async def lead(self, task: str, for_s: float) -> bool:
@@ -274,6 +277,6 @@ class LinkedBoard:
         if self._link.is_up:
             try:
                 return await self._shared.lead(task, for_s)
-            except SlotsUnavailable:
-                self._link.lost()
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
         return True

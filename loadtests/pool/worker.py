@@ -6,6 +6,7 @@ It says "ready" on its standard output and waits for a line with the common star
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -110,4 +111,5 @@ def _request(job: Job, arrival: Arrival) -> GenerationRequest:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)  # what goes wrong here is meant to
     uvloop.run(work(read_job(Path(sys.argv[1]))))

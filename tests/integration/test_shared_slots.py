@@ -172,6 +172,37 @@ async def until(slots: LinkedSlots, *, shared: bool) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_who_joins_while_its_process_tells_again_what_it_holds_stands_in_line_once(
+    server: RedisServer,
+) -> None:
+    clock = ManualClock()
+    async with process(server, "a", clock) as one:
+        await one.put("i", Row(1))
+        first = ticket()
+        await one.join(first, {})
+        server.forget()
+        late = [ticket() for _ in range(8)]
+        places = await asyncio.gather(*(one.join(late_one, {}) for late_one in late))
+        assert all(isinstance(place, Place) for place in places)
+        assert (await one.view()).waiting == {"m": 8}
+        for waiting in (first, *late):
+            await one.leave(waiting.id)
+            await one.beat()
+        view = await one.view()
+        assert not view.waiting
+        assert view.held_s == {"i": []}
+
+
+async def test_a_server_that_is_back_fails_no_command_on_an_old_connection(server: RedisServer) -> None:
+    async with process(server, "a") as one:
+        await asyncio.gather(*(one.promote("nothing") for _ in range(20)))
+        server.kill()
+        with pytest.raises(SlotsUnavailable):
+            await one.promote("nothing")
+        server.start()
+        await asyncio.gather(*(one.promote("nothing") for _ in range(20)))
+
+
 async def test_while_redis_hangs_each_process_uses_its_share_and_goes_back_by_itself(
     server: RedisServer,
 ) -> None:

@@ -51,13 +51,20 @@ class RedisServer:
         self.process.kill()
         self.process.wait()
 
+    def forget(self) -> None:
+        """Lose everything, connections excepted."""
+        assert self._said(b"FLUSHALL") == b"+OK\r\n"
+
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+            return self._said(b"PING").startswith(b"+PONG")
         except OSError:
             return False
+
+    def _said(self, command: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            connection.sendall(command + b"\r\n")
+            return connection.recv(16)
 
 
 @contextmanager

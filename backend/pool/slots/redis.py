@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from backend.core.clock import Clock
 from backend.core.errors import DeadlineExceeded, LibriError, NoInstance, PoolFull, SlotsUnavailable
@@ -262,7 +262,10 @@ class RedisSlots:
         answer = await self._run(operation, *arguments)
         if answer in ("lost", ["lost"]):
             joining = self._mine.get(str(arguments[0])) if operation == "join" else None
-            await self._restore([mine for mine in self._mine.values() if mine is not joining])
+            held = [mine for mine in self._mine.values() if mine is not joining]
+            if held:
+                log.warning("the shared slots had forgotten this process", extra={"tickets": len(held)})
+            await self._restore(held)
             answer = await self._run(operation, *arguments)
         if answer in ("lost", ["lost"]):
             raise SlotsUnavailable("the shared slots forget at once")
@@ -272,14 +275,18 @@ class RedisSlots:
         now = self._clock.monotonic()
         rows = {name: {"capacity": row.capacity, "models": _flags(row)} for name, row in self._rows.items()}
         tickets = [_told(one, now) for one in mine if one.end is None]
-        if tickets:
-            log.warning("slots are told again to Redis", extra={"tickets": len(tickets)})
         await self._run("restore", json.dumps({"hold_s": self._hold_s, "rows": rows, "tickets": tickets}))
 
     async def _run(self, operation: str, *arguments: str | int) -> Any:
         now = "" if self._clock_in_redis else repr(self._clock.monotonic())
         try:
             return await self._scripts[operation](keys=[PREFIX], args=[now, self._process, *arguments])
+        except ResponseError as exc:
+            log.error(
+                "an operation of the slots failed in Redis",
+                extra={"operation": operation, "reason": str(exc)},
+            )
+            raise SlotsUnavailable("the shared slots do not work") from exc
         except (RedisError, OSError) as exc:
             raise SlotsUnavailable("the shared slots do not answer") from exc
 

@@ -5,6 +5,17 @@
 if not is_known() then return done({'lost'}) end
 tick()
 
+-- Told again with what its process holds, it may be here already.
+local here = ticket(ARGV[3])
+if here and here.ending then
+  forget(here)
+elseif here and here.instance then
+  call('ZREM', P .. ':unclaimed', here.id)
+  return done({'granted', here.instance, text(here.tag)})
+elseif here then
+  return done({'queued', call('ZRANK', key('queue', here.model), member(here)) + 1, text(here.tag)})
+end
+
 local t = {id = ARGV[3], model = ARGV[4], flow = ARGV[5], batch = ARGV[6], tried = ARGV[9], proc = proc}
 local weight, patience, tag, limit, random = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local preferred = {}
