@@ -29,7 +29,7 @@ class _Bounded(Redis):
 
         The limit comes in two halves, so that the answer is read first when it was this process that stood
         still: with one timer, a stall of the event loop looks like a server that is away. When a connection
-        breaks, the idle ones are closed too: each of them would fail one more command when the server is back.
+        breaks, the idle ones are closed too: each would fail one more command when the server is back.
         """
         loop, half_s = asyncio.get_running_loop(), self.limit_s / 2
         try:
