@@ -184,6 +184,9 @@ class Engine(Section):
     gap_s: float = Field(30.0, gt=0, description="Longest gap between tokens.")
     quarantine_s: float = Field(30.0, gt=0, description="How long a failed instance is avoided.")
     queue_limit: int = Field(512, ge=0, description="Most requests waiting for a slot.")
+    max_wait_s: float = Field(
+        600.0, gt=0, description="Whoever might wait longer for a slot is told at once to come back later."
+    )
 
     _lists = field_validator("ollama_urls", "openai_urls", mode="before")(_split)
 

@@ -35,8 +35,8 @@ from loadtests.pool.tabled import play_table
 
 SKIPPED_ROWS = 5_000
 """The trace begins with a lull and a burst; from here on its rate is steady."""
-QUEUE = 512
-"""Longest queue, as in the application's settings; beyond full load it is bounded by readers' patience."""
+LONGEST_WAIT_S = 600.0
+"""As in the application's settings; beyond full load it is readers' patience."""
 SIMULATED_S = 120.0
 """Of arrivals in simulated time; `HONEST_S` for announced waits, which are few."""
 HONEST_S = 180.0
@@ -93,9 +93,9 @@ def even(bench: Bench, load: float) -> None:
     machines = [Machine(name, slots=4, speed=bench.speed) for name in "abc"]
     arrivals = arrivals_for(bench, machines, load)
     most_per_s = len(arrivals) / bench.seconds / load
-    queue = max(1, round(PATIENCE_S * most_per_s)) if load >= 1 else QUEUE
+    max_wait_s = PATIENCE_S if load > 1 else LONGEST_WAIT_S
     title = f"3 x 4 slots, {load:.0%} load, {bench.seconds:.0f} s, {len(arrivals)} requests"
-    runs = compare(bench, title, f"even {load:.2f}", machines, arrivals, queue_limit=queue)
+    runs = compare(bench, title, f"even {load:.2f}", machines, arrivals, max_wait_s=max_wait_s)
     if (run := runs.get(OURS.name)) is None:
         return
     idle, over = run.figures.idle, run.figures.over_admitted
@@ -175,7 +175,7 @@ def compare(
     arrivals: Sequence[Arrival],
     *,
     front: bool = True,
-    queue_limit: int = QUEUE,
+    max_wait_s: float = LONGEST_WAIT_S,
 ) -> dict[str, Run]:
     """The policies in simulated time, then all contestants in real time; the runs of those."""
     if not bench.only:
@@ -190,7 +190,7 @@ def compare(
             if contestant.needs_front and not front:
                 continue
             runs[contestant.name] = run = measured(
-                contestant, running, arrivals, bench.seconds, queue_limit=queue_limit
+                contestant, running, arrivals, bench.seconds, max_wait_s=max_wait_s
             )
             bench.report.say(f"{contestant.name}: {dict(run.figures.outcomes)}")
     tables(bench.report, title, key, runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ from backend.pool.standing import standing
 
 _BEGINS_ANEW = "another model server began anew"
 _HOPELESS = "the wait would outlast the request"
+_TOO_LONG = "the wait would be too long"
 _CHARS_PER_TOKEN, _FEWEST_TOKENS = 4, 16
 
 
@@ -80,6 +82,7 @@ class Dispatcher:
 
     Args:
         keeper: Has been opened, and its `run` is at work.
+        max_wait_s: Nobody is let in whose wait may be longer; who lost its instance meanwhile may wait on.
         refresh_s: Longest time between two looks of a waiter at its place.
         retried: Told of every attempt after the first.
     """
@@ -92,6 +95,7 @@ class Dispatcher:
         *,
         waits: Waits,
         retries: RetryBudget | None = None,
+        max_wait_s: float = math.inf,
         refresh_s: float = 0.5,
         retried: Retried = lambda _: None,
     ) -> None:
@@ -100,6 +104,7 @@ class Dispatcher:
         self._clock = clock
         self._waits = waits
         self._retries = retries or RetryBudget()
+        self._max_wait_s = max_wait_s
         self._refresh_s = refresh_s
         self._retried = retried
         self._tickets: dict[str, str] = {}
@@ -193,7 +198,7 @@ class Dispatcher:
             low_s, high_s = self._interval_s(work, place.position)
             if first is None:
                 first = low_s, high_s
-                self._check_hope(work, low_s)
+                self._check_hope(work, low_s, high_s)
             if (shown := (place.position, round(low_s), round(high_s))) != told:
                 told = shown
                 yield Waiting(place.position, low_s, high_s)
@@ -208,10 +213,12 @@ class Dispatcher:
     def _interval_s(self, work: _Request, position: int) -> tuple[float, float]:
         return self._waits.interval_s(self._keeper.view, work.request.model, position)
 
-    def _check_hope(self, work: _Request, low_s: float) -> None:
-        """Whoever would get a slot only after the deadline is told so now."""
+    def _check_hope(self, work: _Request, low_s: float, high_s: float) -> None:
+        """Whoever would get a slot only after the deadline, or might wait too long, is told so now."""
         if low_s > self._left_s(work):
             raise PoolFull(_HOPELESS, retry_after_s=max(1.0, low_s))
+        if high_s > self._max_wait_s and work.failed_in is None:
+            raise PoolFull(_TOO_LONG, retry_after_s=max(1.0, high_s - self._max_wait_s))
 
     def _left_s(self, work: _Request) -> float:
         left_s = work.ask.deadline - self._clock.monotonic()

@@ -28,7 +28,8 @@ class Health:
         trips: Openings since it was last well.
         open_until: None while it is closed.
         reason: For the operator: the code of the latest error, or what else is wrong.
-        hangs: It failed by silence, not by refusing: a blind try costs a reader the whole bound for silence.
+        hangs: It failed by silence: a blind try costs a reader the whole bound for silence.
+        refused: It failed by refusing: that it lets one in again says that it is back.
         since: When it opened, or when the request began that closed it; what began before is out of date.
         lengthened: A failure came while it was open, and was counted; further ones do not move `open_until`.
     """
@@ -38,6 +39,7 @@ class Health:
     open_until: float | None = None
     reason: str = ""
     hangs: bool = False
+    refused: bool = False
     since: float | None = None
     lengthened: bool = False
 
@@ -84,6 +86,7 @@ def failed(
         trips=health.trips + 1,
         open_until=now + _length_s(health.trips, quarantine_s, random),
         hangs=silent,
+        refused=isinstance(error, EngineUnreachable),
         since=now,
         lengthened=False,
     )
@@ -125,6 +128,7 @@ def _lengthened(health: Health, error: EngineError, until: float) -> Health:
         failures=health.failures + 1,
         reason=error.code,
         hangs=health.hangs or isinstance(error, EngineTimeout),
+        refused=health.refused or isinstance(error, EngineUnreachable),
     )
     if health.lengthened or health.open_until is None:
         return counted

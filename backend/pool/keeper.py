@@ -252,7 +252,7 @@ class Keeper:
         elif self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s):
             if state == "closed":
                 self._start(f"look:{id}", self._look(one))
-            elif not health.hangs:
+            elif health.refused and not health.hangs:
                 self._start(f"probe:{id}", self._knock(id, one))
 
     def _is_due(self, id: str) -> bool:

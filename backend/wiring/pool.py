@@ -68,7 +68,10 @@ async def open_pool(
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")
     retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
-    pool = Dispatcher(keeper, slots, clock, waits=Waits(), retries=retries, retried=retried)
+    pool = Dispatcher(
+        keeper, slots, clock,
+        waits=Waits(), retries=retries, max_wait_s=section.max_wait_s, retried=retried,
+    )  # fmt: skip
     return pool, PoolOperator(roster, keeper)
 
 

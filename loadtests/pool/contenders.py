@@ -37,7 +37,7 @@ class Site:
         process: Number of this process, from 0.
         front_url: A proxy before all instances; "" where there is none.
         redis_url: "" where there is none.
-        queue_limit, quarantine_s: As in the settings of the application.
+        queue_limit, quarantine_s, max_wait_s: As in the settings of the application.
     """
 
     instances: tuple[Instance, ...]
@@ -46,6 +46,7 @@ class Site:
     redis_url: str = ""
     queue_limit: int = 512
     quarantine_s: float = 30.0
+    max_wait_s: float = 600.0
 
 
 Factory = Callable[[Site], AbstractAsyncContextManager[Contender]]
@@ -86,7 +87,11 @@ async def ours(site: Site) -> AsyncIterator[Contender]:
     """Our pool, put together as the application does; without a Redis, for one process."""
     settings = Settings(
         redis={"url": site.redis_url},
-        engine={"queue_limit": site.queue_limit, "quarantine_s": site.quarantine_s},
+        engine={
+            "queue_limit": site.queue_limit,
+            "quarantine_s": site.quarantine_s,
+            "max_wait_s": site.max_wait_s,
+        },
     )
     async with AsyncExitStack() as stack:
         background = Background()

@@ -43,6 +43,7 @@ class Job:
     redis_url: str = ""
     queue_limit: int = 512
     quarantine_s: float = 30.0
+    max_wait_s: float = 600.0
     deadline_s: float = 120.0
     first_token_s: float = 120.0
     gap_s: float = 30.0

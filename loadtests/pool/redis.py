@@ -1,4 +1,4 @@
-"""A real Redis of a run's own: empty, on a free port, without persistence; it can hang, die and come back."""
+"""A real Redis of a run's or a test's own: empty, without persistence; it can hang, forget, die and come back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self, within_s: float = 10.0) -> None:
+    def start(self, within_s: float = 30.0) -> None:
         """Start it, empty.
 
         Raises:
@@ -53,13 +53,25 @@ class RedisServer:
         self.process.kill()
         self.process.wait()
 
+    def forget(self) -> None:
+        """Lose all data, and no connection.
+
+        Raises:
+            RuntimeError: It did not.
+        """
+        if self._said(b"FLUSHALL") != b"+OK\r\n":
+            raise RuntimeError("redis-server did not forget")
+
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+            return self._said(b"PING").startswith(b"+PONG")
         except OSError:
             return False
+
+    def _said(self, command: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            connection.sendall(command + b"\r\n")
+            return connection.recv(16)
 
 
 def is_installed() -> bool:
@@ -82,6 +94,7 @@ def redis_server() -> Iterator[RedisServer]:
         try:
             yield server
         finally:
+            server.go_on()
             server.kill()
 
 

@@ -70,7 +70,7 @@ def measured(
     arrivals: Sequence[Arrival],
     seconds: float,
     *,
-    queue_limit: int = 512,
+    max_wait_s: float = 600.0,
 ) -> Run:
     """One run of `contestant` in real time, with its client processes."""
     for instance in running:
@@ -84,7 +84,7 @@ def measured(
             "",
             front_url=front_url,
             redis_url=redis_url,
-            queue_limit=queue_limit,
+            max_wait_s=max_wait_s,
             deadline_s=DEADLINE_S,
         )
         with crew(job, arrivals, contestant.processes) as clients:

@@ -38,7 +38,10 @@ async def work(job: Job) -> None:
             Instance(a.id, Endpoint(a.url), engine, a.slots, frozenset(a.models), len(a.models))
             for a in job.instances
         )
-        site = Site(instances, job.process, job.front_url, job.redis_url, job.queue_limit, job.quarantine_s)
+        site = Site(
+            instances, job.process, job.front_url, job.redis_url,
+            queue_limit=job.queue_limit, quarantine_s=job.quarantine_s, max_wait_s=job.max_wait_s,
+        )  # fmt: skip
         async with factory(job.contender)(site) as pool:
             print("ready", flush=True)
             start_s = float(await asyncio.to_thread(sys.stdin.readline))

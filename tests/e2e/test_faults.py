@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from backend.config import Settings
 from tests.support.emulator import Emulator, emulator
 from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in, text_of
 
@@ -22,6 +23,7 @@ SLACK_S = 20.0
 
 NOTHING = "nothing: the answer"
 LATE = "the answer, later"
+WHOLE = "the whole answer"
 QUOTED = 'quoted sentences, `degraded: ["model"]`'
 
 
@@ -40,12 +42,18 @@ class Case:
     label: str = ""
 
     @property
+    def moves(self) -> bool:
+        """Another instance is tried, or goes on."""
+        return self.seen == QUOTED or self.seen.startswith(broken("")[:18])
+
+    @property
     def name(self) -> str:
         return self.label or f"`{self.kind}`"
 
     @property
     def row(self) -> str:
-        return f"| {self.name} | {self.seen} | {self.bound} | yes |"
+        second = WHOLE if self.moves else "the same"
+        return f"| {self.name} | {self.seen} | {second} | {self.bound} | yes |"
 
 
 MID = (("k", 3),)
@@ -82,6 +90,17 @@ CASES = (
 )
 
 
+LOADING = ("load_fail", "oom_load", "slow_load")
+"""Nobody is sent to an instance that would have to load the model while another holds it."""
+
+
+def engine_settings(*servers: Emulator) -> dict[str, Any]:
+    return {
+        "backend": "ollama", "ollama_urls": [one.url for one in servers], "model": MODEL, "slots": 2,
+        "first_token_s": FIRST_TOKEN_S, "gap_s": GAP_S, "quarantine_s": 0.001,
+    }  # fmt: skip
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[Emulator]:
     async with emulator(time_scale=0.001, num_parallel=2, reply=ANSWER) as running:
@@ -90,21 +109,18 @@ async def server() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def app(server: Emulator, tmp_path: Path, models_dir: Path) -> AsyncIterator[LiveApp]:
-    engine = {
-        "backend": "ollama", "ollama_urls": [server.url], "model": MODEL, "slots": 2,
-        "first_token_s": FIRST_TOKEN_S, "gap_s": GAP_S, "quarantine_s": 0.001,
-    }  # fmt: skip
+    engine = engine_settings(server)
     async with live_app(settings_in(tmp_path / "data", models_dir, engine=engine), instances=None) as live:
         await live.put(HOURS)
         yield live
 
 
 async def well_again(app: LiveApp) -> None:
-    """A probe has found the instance well, and a model that failed to load may be tried again."""
+    """A probe has found each instance well, and a model that failed to load may be tried again."""
     async with asyncio.timeout(60):
         while True:
-            (one,) = (await app.services.pool.state()).instances
-            if one.health == "closed" and MODEL in (*one.ready, *one.cold):
+            all_of_them = (await app.services.pool.state()).instances
+            if all(one.health == "closed" and MODEL in (*one.ready, *one.cold) for one in all_of_them):
                 return
             await asyncio.sleep(0.05)
 
@@ -128,7 +144,7 @@ async def test_what_a_reader_sees_of_each_fault_and_that_the_slot_is_freed(
     app: LiveApp, server: Emulator
 ) -> None:
     for number, case in enumerate(CASES):
-        if case.kind in ("load_fail", "oom_load", "slow_load"):
+        if case.kind in LOADING:
             await server.reset()
         await server.fault(case.kind, **dict(case.params))
         began = time.monotonic()
@@ -144,6 +160,46 @@ async def test_what_a_reader_sees_of_each_fault_and_that_the_slot_is_freed(
         assert all(one.in_flight == 0 for one in (await app.services.pool.state()).instances), case.name
         await server.reset()
         await well_again(app)
+
+
+async def test_with_a_second_instance_the_reader_sees_the_whole_answer(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    knobs = {"time_scale": 0.001, "num_parallel": 2, "reply": ANSWER}
+    async with emulator(**knobs) as bad, emulator(**knobs) as good:
+        engine = engine_settings(bad, good)
+        for one in (bad, good):  # an instance that would have to load the model is not asked
+            await one.load(MODEL, num_ctx=Settings().engine.context_tokens)
+        async with live_app(settings_in(tmp_path / "data", models_dir, engine=engine), instances=None) as app:
+            await app.put(HOURS)
+            moves = [case for case in CASES if case.moves and case.kind not in LOADING]
+            for case in sorted(moves, key=lambda case: case.kind == "oom_runtime"):  # which unloads the model
+                await sees_the_whole_answer(app, bad, case)
+
+
+async def sees_the_whole_answer(app: LiveApp, bad: Emulator, case: Case) -> None:
+    """Whichever instance the pool chooses; asked until the bad one was, and another had to take over."""
+    await bad.fault(case.kind, **dict(case.params))
+    before = await retries(app)
+    for number in range(50):
+        happened = await app.ask(
+            f"When does the library open in the morning, number {number} of {case.name}?"
+        )
+        assert happened[-1].name == "done", case.name
+        assert not happened[-1].data["degraded"], case.name
+        assert text_of(happened) == ANSWER, case.name
+        if await retries(app) > before:
+            break
+    else:
+        pytest.fail(f"the bad instance was never asked: {case.name}")
+    await bad.clear()
+    await well_again(app)
+
+
+async def retries(app: LiveApp) -> float:
+    """Attempts after the first, of all requests."""
+    lines = (await app.client.get("/metrics")).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("libri_retries_total{"))
 
 
 def test_the_table_in_the_docs_is_this_one() -> None:

@@ -283,13 +283,15 @@ async def test_a_failed_answer_keeps_its_text_and_can_be_tried_again(script: Scr
 
 
 async def test_a_refusal_counts_down_before_it_offers_to_retry(script: Script, tab: Open):
-    script.refusals = [(503, {"code": "pool_full", "retryable": True, "retry_after_s": 8})]
+    script.refusals = [(503, {"code": "pool_full", "retryable": True, "retry_after_s": 50})]
     async with tab() as reader:
+        await reader.page.clock.install()
         await reader.go()
         await reader.ask("q")
         await reader.page.wait_for_selector("text=Too many people are asking right now.")
         await reader.page.wait_for_selector(".when:has-text('You can try again in')")
         assert await reader.page.locator(".retry").is_disabled()
+        await reader.page.clock.fast_forward(51_000)
         await reader.page.wait_for_selector(".when:has-text('You can try again now.')")
         await reader.holds("document.getElementById('live').textContent.includes('You can try again now.')")
         await reader.page.locator(".retry:enabled").click()

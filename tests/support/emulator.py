@@ -61,6 +61,12 @@ class Emulator:
         """Change knobs while it runs, e.g. `reply="Hello [1]."`."""
         await self._post("knobs", changes)
 
+    async def load(self, model: str, **options: Any) -> None:
+        """Have a model in memory for good, with these options."""
+        body = {"model": model, "messages": [], "keep_alive": -1, "stream": False, "options": options}
+        async with self.session.post(f"{self.url}/api/chat", json=body) as response:
+            await _read(response)
+
     async def advance(self, seconds: float) -> None:
         """Let emulated time pass (only with `time_scale=0`)."""
         await self._post("advance", {"s": seconds})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ async def a_pool(
     refresh_s: float = 0.001,
     retries: RetryBudget | None = None,
     pace: Pace | None = None,
+    max_wait_s: float = math.inf,
     retried: Retried = lambda _: None,
 ) -> AsyncIterator[APool]:
     """A pool that has looked at its instances once."""
@@ -73,7 +75,7 @@ async def a_pool(
     await keeper.open()
     pool = Dispatcher(
         keeper, slots, clock,
-        waits=Waits(), retries=retries, refresh_s=refresh_s, retried=retried,
+        waits=Waits(), retries=retries, max_wait_s=max_wait_s, refresh_s=refresh_s, retried=retried,
     )  # fmt: skip
     try:
         yield APool(pool, keeper, slots, PoolOperator(roster, keeper), clock)

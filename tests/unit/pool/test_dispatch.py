@@ -114,6 +114,27 @@ async def test_a_wait_that_would_outlast_the_request_is_refused_at_once():
             assert await it.waiting() == 0
 
 
+async def test_who_might_wait_too_long_is_told_at_once_when_to_come_back():
+    async with a_pool(an_instance(busy()), max_wait_s=5.0) as it, aclosing(it.ask("a")) as running:
+        await anext(running)
+        with pytest.raises(PoolFull) as refused:
+            await it.events("b")
+        assert refused.value.retry_after_s >= 1
+        assert await it.waiting() == 0
+
+
+async def test_who_was_let_in_and_lost_its_instance_may_wait_longer():
+    fails, other = engine((Text("a"), EngineUnreachable())), busy()
+    async with (
+        a_pool(an_instance(other, "two"), an_instance(fails, "one"), max_wait_s=5.0) as it,
+        aclosing(it.ask("a")) as first,
+        aclosing(it.ask("b")) as second,
+    ):
+        seen = [await anext(first), await anext(second)]
+        moved = first if seen[0].instance == "one" else second
+        assert [type(await anext(moved)), type(await anext(moved))] == [Text, Waiting]
+
+
 async def test_a_waiter_whose_deadline_passes_leaves_the_queue():
     clock = ManualClock()
     async with a_pool(an_instance(busy()), clock=clock) as it, aclosing(it.ask("a")) as running:

@@ -1,9 +1,12 @@
 """Keepers of several processes, over one board and the same slots."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from backend.core.errors import EngineUnreachable
+import pytest
+
+from backend.core.errors import EngineTruncated, EngineUnreachable
 from backend.engines.base import End
 from backend.engines.scripted import ScriptedEngine
 from backend.pool.board.memory import MemoryBoard
@@ -37,11 +40,11 @@ def keepers(many: int):
     made = [
         Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in range(many)
     ]
-    return board, slots, made
+    return board, slots, clock, made
 
 
 async def test_who_has_not_heard_of_a_failure_yet_does_not_give_the_instance_its_slots_back():
-    board, slots, (one, other) = keepers(2)
+    board, slots, _, (one, other) = keepers(2)
     for keeper in (one, other):
         await keeper.open()
         await keeper.tick()
@@ -53,3 +56,18 @@ async def test_who_has_not_heard_of_a_failure_yet_does_not_give_the_instance_its
     assert (await slots.view()).rows["b"].capacity == 2
     for keeper in (one, other):
         await keeper.close()
+
+
+@pytest.mark.parametrize(("error", "is_tried"), [(EngineUnreachable(), True), (EngineTruncated(), False)])
+async def test_only_what_refused_is_tried_before_its_time(error, is_tried):
+    """One token proves nothing where streams break in the middle."""
+    _, slots, clock, (keeper,) = keepers(1)
+    await keeper.open()
+    for _ in range(3):
+        await keeper.failed("a", error)
+    for after_s, is_back in ((6, is_tried), (40, True)):
+        clock.advance(after_s)
+        await keeper.tick()
+        await asyncio.sleep(0.05)
+        assert (await slots.view()).rows["a"].capacity == (2 if is_back else 0)
+    await keeper.close()
