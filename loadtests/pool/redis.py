@@ -1,4 +1,4 @@
-"""A real Redis of a run's or a test's own: empty, without persistence; it can hang, forget, die and come back."""
+"""A real Redis of a run or a test: empty, without persistence; it can hang, forget, die and come back."""
 
 from __future__ import annotations
 
