@@ -40,6 +40,8 @@ from backend.pool.standing import standing
 _BEGINS_ANEW = "another model server began anew"
 _HOPELESS = "the wait would outlast the request"
 _TOO_LONG = "the wait would be too long"
+_SOON_S = 2.0
+"""When to come back after failures for which no instance is avoided yet."""
 _CHARS_PER_TOKEN, _FEWEST_TOKENS = 4, 16
 
 
@@ -124,8 +126,7 @@ class Dispatcher:
             if isinstance(work.failure, EngineRejected):
                 raise work.failure
             if not self._retries.take(self._clock.monotonic()):
-                work.failure.retry_after_s = self._retry_after_s()
-                raise work.failure
+                raise self._nobody_left(work)
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
                 work.thought = False
@@ -279,14 +280,16 @@ class Dispatcher:
         except Elapsed as exc:
             raise DeadlineExceeded("the answer took too long") from exc
 
-    def _nobody_left(self, work: _Request, exc: NoInstance) -> EngineError | NoInstance:
+    def _nobody_left(self, work: _Request, exc: NoInstance | None = None) -> EngineError | NoInstance:
         """What its reader is told: why the latest attempt failed, if there was one, and when to come back."""
-        error = work.failure or NoInstance(exc.message)
+        error = work.failure or NoInstance(exc.message if exc else "")
         error.retry_after_s = self._retry_after_s()
+        if work.failure and error.retry_after_s is None:
+            error.retry_after_s = _SOON_S
         return error
 
     def _retry_after_s(self) -> float | None:
-        """Seconds until the first avoided instance is looked at again."""
+        """Seconds until the first avoided instance is looked at again; None if none is avoided."""
         now = self._clock.now()
         ends = [known.health.open_until for known in self._keeper.known().values()]
         waits_s = [max(0.0, end - now) for end in ends if end is not None]

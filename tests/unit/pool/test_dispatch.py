@@ -282,6 +282,15 @@ async def test_who_finds_nobody_left_is_told_when_to_come_back():
         assert refused.value.retry_after_s > 0
 
 
+async def test_who_failed_everywhere_is_told_when_to_come_back_though_no_instance_is_avoided_yet():
+    breaks = engine((EngineTruncated(),))
+    async with a_pool(an_instance(breaks, "one"), an_instance(breaks, "two")) as it:
+        with pytest.raises(EngineTruncated) as failed:
+            await it.events()
+        assert await it.health() == ["closed", "closed"]
+        assert failed.value.retry_after_s >= 1
+
+
 async def test_retries_keep_to_their_budget():
     both = engine((EngineError(),))
     budget = RetryBudget(share=0.0, floor=3)
@@ -290,7 +299,7 @@ async def test_retries_keep_to_their_budget():
             with pytest.raises(EngineError) as failed:
                 await it.events()
         assert len(both.requests) == 2 + 3
-        assert failed.value.retry_after_s is None, "none of them is avoided"
+        assert failed.value.retry_after_s >= 1, "though none of them is avoided"
 
 
 @pytest.mark.parametrize(
