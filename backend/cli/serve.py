@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import socket
@@ -38,6 +39,9 @@ class _Server(uvicorn.Server):
         """Listen, then tell where."""
         await super().startup(sockets)
         if self.started:
+            # What is there now stays: to look through it for garbage would hold every stream for 0.12 s.
+            gc.collect()
+            gc.freeze()
             url = self._url()
             _write(self._address_file, {"url": url, "token": self._start_token})
             Console().print(f"LibriAssist is ready at [bold]{url}[/bold]  (Ctrl+C stops it)")
