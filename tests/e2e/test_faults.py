@@ -18,6 +18,7 @@ from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in,
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 ANSWER = "The library opens at nine [1] and closes at six in the evening [1]."
 MODEL = "llama3.1:8b"
+CONTEXT_TOKENS = Settings().engine.context_tokens
 FIRST_TOKEN_S, GAP_S = 2.0, 1.5
 SLACK_S = 20.0
 
@@ -115,12 +116,16 @@ async def app(server: Emulator, tmp_path: Path, models_dir: Path) -> AsyncIterat
         yield live
 
 
-async def well_again(app: LiveApp) -> None:
-    """A probe has found each instance well, and a model that failed to load may be tried again."""
+async def well_again(app: LiveApp, *, holding: bool = False) -> None:
+    """A probe has found each instance well, and a model that failed to load may be tried again.
+
+    With `holding`, each has the model in memory: one that would have to load it first is not asked.
+    """
     async with asyncio.timeout(60):
         while True:
             all_of_them = (await app.services.pool.state()).instances
-            if all(one.health == "closed" and MODEL in (*one.ready, *one.cold) for one in all_of_them):
+            may = [one.ready if holding else (*one.ready, *one.cold) for one in all_of_them]
+            if all(one.health == "closed" for one in all_of_them) and all(MODEL in names for names in may):
                 return
             await asyncio.sleep(0.05)
 
@@ -168,17 +173,19 @@ async def test_with_a_second_instance_the_reader_sees_the_whole_answer(
     knobs = {"time_scale": 0.001, "num_parallel": 2, "reply": ANSWER}
     async with emulator(**knobs) as bad, emulator(**knobs) as good:
         engine = engine_settings(bad, good)
-        for one in (bad, good):  # an instance that would have to load the model is not asked
-            await one.load(MODEL, num_ctx=Settings().engine.context_tokens)
+        for one in (bad, good):
+            await one.load(MODEL, num_ctx=CONTEXT_TOKENS)
         async with live_app(settings_in(tmp_path / "data", models_dir, engine=engine), instances=None) as app:
             await app.put(HOURS)
             moves = [case for case in CASES if case.moves and case.kind not in LOADING]
-            for case in sorted(moves, key=lambda case: case.kind == "oom_runtime"):  # which unloads the model
+            for case in moves:
                 await sees_the_whole_answer(app, bad, case)
 
 
 async def sees_the_whole_answer(app: LiveApp, bad: Emulator, case: Case) -> None:
     """Whichever instance the pool chooses; asked until the bad one was, and another had to take over."""
+    await bad.load(MODEL, num_ctx=CONTEXT_TOKENS)
+    await well_again(app, holding=True)
     await bad.fault(case.kind, **dict(case.params))
     before = await retries(app)
     for number in range(50):
@@ -193,7 +200,6 @@ async def sees_the_whole_answer(app: LiveApp, bad: Emulator, case: Case) -> None
     else:
         pytest.fail(f"the bad instance was never asked: {case.name}")
     await bad.clear()
-    await well_again(app)
 
 
 async def retries(app: LiveApp) -> float:
