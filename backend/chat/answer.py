@@ -15,7 +15,17 @@ from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
 from backend.core.errors import EngineError, NoInstance
 from backend.core.events import Delta, Done, LogEvent, Queue, Replace, Sources, Thinking
-from backend.engines.base import Bounds, End, Endpoint, Engine, GenerationRequest, Piece, Text, Thought
+from backend.engines.base import (
+    Bounds,
+    End,
+    Endpoint,
+    Engine,
+    GenerationRequest,
+    Misplaced,
+    Piece,
+    Text,
+    Thought,
+)
 from backend.generations.base import GenerationLog
 from backend.pool.base import Ask, Assigned, Pool, PoolEvent, Restarted, Waiting
 from backend.retrieval.base import Retriever
@@ -119,6 +129,8 @@ class Answerer:
                         await self._say(draft, draft.citations.feed(text))
                     case Thought(text):
                         await self._think(draft, text)
+                    case Misplaced():
+                        await self._misplaced(draft)
                     case Waiting(position, eta_s, eta_high_s):
                         await self._emit(draft, Queue(position, eta_s, eta_high_s))
                     case Assigned() if draft.queue_s is None:
@@ -141,6 +153,13 @@ class Answerer:
         self._spoke(draft)
         draft.thought = True
         await self._emit(draft, Thinking(text))
+
+    async def _misplaced(self, draft: Draft) -> None:
+        """What was shown as the answer was reasoning; it is shown as such."""
+        said = "".join(draft.text) + draft.citations.rest()
+        draft.withdraw()
+        await self._emit(draft, Replace("answer", "", "this was reasoning"))
+        await self._think(draft, said)
 
     async def _withdraw(self, draft: Draft, reason: str) -> None:
         if draft.thought:

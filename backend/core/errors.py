@@ -25,6 +25,7 @@
         ├── EngineUnreachable     refused, reset before the first byte, 5xx
         ├── EngineTimeout         no first token, or a gap, beyond its bound
         ├── EngineTruncated       the stream ended without saying so
+        ├── EngineRefused         this server serves nobody like us: credential, path, host name, redirect
         ├── ModelMissing          this server does not have the model
         ├── EngineRejected        4xx: the same request will fail again
         └── ContextOverflow       the prompt does not fit the model
@@ -174,10 +175,18 @@ class NoInstance(Unavailable):
 
 
 class EngineError(LibriError):
-    """A model server failed this request."""
+    """A model server failed this request.
+
+    Args:
+        reason: What an operator has to know, in words; may name a status and what to set, never a secret.
+    """
 
     code = "engine_error"
     retryable = True
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None, reason: str = "") -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.reason = reason
 
 
 class EngineUnreachable(EngineError):
@@ -198,6 +207,12 @@ class EngineTruncated(EngineError):
     code = "engine_truncated"
 
 
+class EngineRefused(EngineError):
+    """This model server refuses whatever we ask: another may serve the same request."""
+
+    code = "engine_refused"
+
+
 class ModelMissing(EngineError):
     """This model server does not have the model; another may."""
 
@@ -212,9 +227,26 @@ class EngineRejected(EngineError):
 
 
 class ContextOverflow(EngineRejected):
-    """The prompt does not fit the model's context."""
+    """The prompt does not fit the model's context.
+
+    Args:
+        context_tokens, prompt_tokens: As the server counted, in tokens of the model; None where it did not say.
+    """
 
     code = "context_overflow"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after_s: float | None = None,
+        reason: str = "",
+        context_tokens: int | None = None,
+        prompt_tokens: int | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, reason=reason)
+        self.context_tokens = context_tokens
+        self.prompt_tokens = prompt_tokens
 
 
 def revived(code: str, message: str, *, retry_after_s: float | None = None) -> LibriError:

@@ -95,6 +95,11 @@ class Thought:
 
 
 @dataclass(frozen=True, slots=True)
+class Misplaced:
+    """All `Text` so far, `partial` included, was reasoning: it was closed by a mark that nothing had opened."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The engine's own word that the generation is whole."""
 
@@ -102,7 +107,7 @@ class End:
     usage: Usage = field(default_factory=Usage)
 
 
-Piece = Text | Thought | Resumed | End
+Piece = Text | Thought | Misplaced | Resumed | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,8 @@ class Engine(Protocol):
             EngineUnreachable: Refused, reset before the first byte, or 5xx.
             EngineTimeout: Silent beyond `request.bounds`.
             EngineTruncated: The stream ended without its final object.
-            EngineRejected: 4xx; `ContextOverflow` when the prompt does not fit.
+            EngineRefused: The server refuses whatever is asked: 401, 402, 403, a redirect, a wrong path.
+            EngineRejected: The request itself is refused; `ContextOverflow` when the prompt does not fit.
         """
 
     async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from backend.engines.base import End, Endpoint, Engine, GenerationRequest, ModelInfo, Text, Thought
+from backend.engines.base import End, Endpoint, Engine, GenerationRequest, Misplaced, ModelInfo, Text, Thought
 from backend.pool.slots.base import Priority
 
 InstanceHealth = Literal["closed", "half_open", "open"]
@@ -75,7 +75,7 @@ class Restarted:
     reason: str
 
 
-PoolEvent = Waiting | Assigned | Restarted | Text | Thought | End
+PoolEvent = Waiting | Assigned | Restarted | Text | Thought | Misplaced | End
 
 
 @dataclass(frozen=True, slots=True)

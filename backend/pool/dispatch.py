@@ -18,7 +18,7 @@ from backend.core.errors import (
     NoInstance,
     PoolFull,
 )
-from backend.engines.base import End, GenerationRequest, Piece, Resumed, Text, Thought
+from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resumed, Text, Thought
 from backend.pool.base import (
     Ask,
     Assigned,
@@ -262,6 +262,9 @@ class Dispatcher:
                     case Text(text):
                         work.text.append(text)
                     case Thought():
+                        work.thought = True
+                    case Misplaced():
+                        work.text.clear()
                         work.thought = True
                     case End():
                         work.failure, work.end = None, piece
