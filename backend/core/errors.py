@@ -230,7 +230,7 @@ class ContextOverflow(EngineRejected):
     """The prompt does not fit the model's context.
 
     Args:
-        context_tokens, prompt_tokens: As the server counted, in tokens of the model; None where it did not say.
+        context_tokens, prompt_tokens: As the server counted, in the model's tokens; None: it did not say.
     """
 
     code = "context_overflow"

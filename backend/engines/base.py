@@ -96,7 +96,7 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """All `Text` so far, `partial` included, was reasoning: it was closed by a mark that nothing had opened."""
+    """All `Text` so far, `partial` too, was reasoning: a mark closed it that nothing had opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from backend.core.errors import EngineRejected
 from backend.core.types import Message
-from backend.engines.base import End, GenerationRequest, Piece, Resumed, Text, Thought
+from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resumed, Text, Thought
 from backend.engines.seam import Joined, Joint, Unclear, seam
 from backend.security.untrusted import neutralise
 
@@ -98,6 +98,8 @@ def _read(joint: Joint, piece: Piece) -> Joined | Unclear | None:
             return joint.feed(text)
         case Thought(text):
             return joint.think(text)
+        case Misplaced():
+            return joint.misplaced()
         case End():
             return joint.end()
         case Resumed():

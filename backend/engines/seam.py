@@ -90,6 +90,11 @@ class Joint:
         self._thought = True
         return self.feed(text)
 
+    def misplaced(self) -> Joined | Unclear | None:
+        """What was said so far was reasoning: with something shown of no use, else not the answer yet."""
+        self._said = ""
+        return Unclear() if self._stem else None
+
     def end(self) -> Joined | Unclear:
         """The reply is over."""
         begun = self._said.strip()
