@@ -107,7 +107,10 @@ class End:
     usage: Usage = field(default_factory=Usage)
 
 
-Piece = Text | Thought | Misplaced | Resumed | End
+Told = Text | Thought | Misplaced
+"""What a reply says, apart from how it begins and ends."""
+
+Piece = Told | Resumed | End
 
 
 @dataclass(frozen=True, slots=True)

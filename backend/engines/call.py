@@ -7,6 +7,7 @@ that meets such a drop could not be told from one that a dead server swallowed.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ import orjson
 
 from backend.core.aio import Elapsed, Limit
 from backend.core.errors import EngineError, EngineTimeout, EngineTruncated, EngineUnreachable
-from backend.engines.base import Bounds, Endpoint, Text, Thought
+from backend.engines.base import Bounds, Endpoint, Text, Thought, Told
+from backend.engines.refusal import Refusal, a_page
 
 T = TypeVar("T")
-Refused = Callable[[int, object], EngineError]
-"""The error that a status other than 200 means, with the JSON that came with it, if any."""
+Refused = Callable[[Refusal], EngineError]
+"""The error that a status other than 200 means."""
 
-NOT_FOUND = 404
 _MAX_BODY_BYTES = 1_000_000
 _SHORT_CALL_S = 30.0
 
@@ -48,8 +49,13 @@ class Caller:
         bounds: Bounds,
         patience: Patience,
         body: bytes | None = None,
+        *,
+        refused: Refused | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A good answer's headers; its connection is closed on leaving, read to the end or not."""
+        """A good answer's headers; its connection is closed on leaving, read to the end or not.
+
+        `refused` stands in place of the caller's own.
+        """
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if endpoint.api_key:
             headers["Authorization"] = f"Bearer {endpoint.api_key}"
@@ -65,7 +71,9 @@ class Caller:
             response = await self._answer(request, patience)
             try:
                 if response.status != 200:
-                    raise await self._refusal(response, patience)
+                    raise (refused or self.refused)(await _refusal(response, patience))
+                if response.content_type == "text/html":
+                    raise a_page()
                 yield response
             finally:
                 response.close()
@@ -80,10 +88,15 @@ class Caller:
         *,
         body: bytes | None = None,
         within_s: float = _SHORT_CALL_S,
+        refused: Refused | None = None,
     ) -> Any:
-        """The JSON answer of a call that does not stream."""
+        """The JSON answer of a call that does not stream.
+
+        Raises:
+            EngineError: What `refused` makes of it, or it is no JSON.
+        """
         bounds, patience = Bounds(), Patience(within_s)
-        async with self.open(method, endpoint, path, bounds, patience, body) as response:
+        async with self.open(method, endpoint, path, bounds, patience, body, refused=refused) as response:
             return await _json(response, patience)
 
     async def _answer(
@@ -93,13 +106,6 @@ class Caller:
             return await patience.within(request)
         except (aiohttp.ClientError, OSError) as exc:
             raise EngineUnreachable("the model server does not answer") from exc
-
-    async def _refusal(self, response: aiohttp.ClientResponse, patience: Patience) -> EngineError:
-        try:
-            body = await _json(response, patience)
-        except EngineError:
-            body = None
-        return self.refused(response.status, body)
 
 
 class Patience:
@@ -147,26 +153,62 @@ async def read(response: aiohttp.ClientResponse, patience: Patience, *, begun: b
         raise broke("the connection to the model server broke") from exc
 
 
-def joined(pieces: Iterable[Text | Thought]) -> list[Text | Thought]:
+def joined(pieces: Iterable[Told]) -> list[Told]:
     """The same text in fewer pieces: neighbours of one kind become one."""
-    result: list[Text | Thought] = []
+    result: list[Told] = []
     for piece in pieces:
-        if result and type(result[-1]) is type(piece):
-            result[-1] = type(piece)(result[-1].text + piece.text)
+        last = result[-1] if result else None
+        if isinstance(piece, Text) and isinstance(last, Text):
+            result[-1] = Text(last.text + piece.text)
+        elif isinstance(piece, Thought) and isinstance(last, Thought):
+            result[-1] = Thought(last.text + piece.text)
         else:
             result.append(piece)
     return result
 
 
-async def _json(response: aiohttp.ClientResponse, patience: Patience) -> Any:
+def all_read(reads: Iterable[list[Told]]) -> tuple[list[Told], EngineError | None]:
+    """What came in one read, up to the error in it, if there is one: what was said before that counts."""
+    pieces: list[Told] = []
+    try:
+        for read_pieces in reads:
+            pieces += read_pieces
+    except EngineError as exc:
+        return joined(pieces), exc
+    return joined(pieces), None
+
+
+async def _whole(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
     data = bytearray()
     try:
         while part := await patience.within(response.content.readany()):
             data += part
             if len(data) > _MAX_BODY_BYTES:
                 raise EngineError("the model server's answer is too long")
-        return orjson.loads(data)
     except (aiohttp.ClientError, OSError) as exc:
         raise EngineUnreachable("the connection to the model server broke") from exc
+    return bytes(data)
+
+
+async def _refusal(response: aiohttp.ClientResponse, patience: Patience) -> Refusal:
+    """A refusal, read as far as it can be."""
+    try:
+        data = await _whole(response, patience)
+    except EngineError:
+        data = b""
+    text = data.decode("utf-8", "replace")
+    return Refusal(response.status, _json_in(text), text, response.headers.get("Location", ""))
+
+
+async def _json(response: aiohttp.ClientResponse, patience: Patience) -> Any:
+    try:
+        return orjson.loads(await _whole(response, patience))
     except orjson.JSONDecodeError as exc:
         raise EngineError("the model server sent what is no JSON") from exc
+
+
+def _json_in(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

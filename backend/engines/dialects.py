@@ -19,7 +19,6 @@ class Dialect:
 
     Attributes:
         reasoning: Fields of `delta` that hold reasoning, in order of preference.
-        inline_thinking: Reasoning may come inside the content, as `<think>…</think>` at its start.
         include_usage: Token counts must be asked for with `stream_options`.
         sends_done: A good stream ends with `[DONE]`. It proves nothing (vLLM sends it after an abort too):
             only a finish reason does; here it says whether to wait for it.
@@ -30,8 +29,7 @@ class Dialect:
     """
 
     name: str
-    reasoning: tuple[str, ...] = ("reasoning_content", "reasoning")
-    inline_thinking: bool = True
+    reasoning: tuple[str, ...] = ("reasoning_content", "reasoning", "thinking")
     include_usage: bool = True
     sends_done: bool = True
     thinking_switch: bool = True
@@ -42,7 +40,6 @@ class Dialect:
 LLAMA_CPP = Dialect(
     "llama.cpp",
     reasoning=("reasoning_content",),
-    inline_thinking=False,
     extra=MappingProxyType({"cache_prompt": True}),
 )
 VLLM = Dialect("vllm", reasoning=("reasoning", "reasoning_content"))

@@ -16,7 +16,7 @@ import orjson
 
 from backend.core.errors import EngineTruncated
 from backend.engines.base import Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece
-from backend.engines.call import Caller, Patience, joined, read
+from backend.engines.call import Caller, Patience, all_read, read
 from backend.engines.lines import LineParser
 from backend.engines.listing import of_tags
 from backend.engines.ollama_control import OllamaControl
@@ -90,15 +90,17 @@ class OllamaEngine:
         lines, reader = LineParser(), MessageReader()
         patience = Patience(request.bounds.first_token_s)
         body = orjson.dumps(self._body(request))
-        begun = False
+        heard = 0
         async with self._caller.open("POST", endpoint, "/api/chat", request.bounds, patience, body) as answer:
-            while data := await read(answer, patience, begun=begun):
-                pieces = [piece for line in lines.feed(data) for piece in reader.read(line)]
-                if pieces:
+            while data := await read(answer, patience, begun=heard > 0):
+                pieces, error = all_read(map(reader.read, lines.feed(data)))
+                if reader.heard > heard:
                     patience.renew(request.bounds.gap_s)
-                    begun = True
-                for piece in joined(pieces):
+                    heard = reader.heard
+                for piece in pieces:
                     yield piece
+                if error is not None:
+                    raise error
                 if reader.end is not None:
                     yield reader.end
                     return

@@ -20,16 +20,17 @@ from ollama import AsyncClient, ProgressResponse, ResponseError
 
 from backend.core.errors import (
     EngineError,
-    EngineRejected,
     EngineTimeout,
     EngineTruncated,
     EngineUnreachable,
     ModelMissing,
 )
 from backend.engines.base import Endpoint, LoadedModel, ModelInfo
-from backend.engines.call import NOT_FOUND, Patience
+from backend.engines.call import Patience
 from backend.engines.control import ModelDetails, Progress, Recipe
 from backend.engines.ollama_answers import Tally, details_of, info_of, loaded_of
+from backend.engines.ollama_messages import refused
+from backend.engines.refusal import NOT_FOUND, Refusal
 
 T = TypeVar("T")
 _IN_STREAM = -1
@@ -182,13 +183,17 @@ def _translated(*, broken: type[EngineError] = EngineUnreachable) -> Iterator[No
 def _refused(exc: ResponseError) -> EngineError:
     said, status = str(exc.error), exc.status_code
     error: EngineError
-    if status == NOT_FOUND or (status == _IN_STREAM and any(mark in said for mark in _MISSING)):
+    if status == _IN_STREAM:
+        missing = any(mark in said for mark in _MISSING)
+        error = ModelMissing("there is no such model") if missing else EngineError("the model server gave up")
+    elif status == NOT_FOUND and not _is_page(said):
         error = ModelMissing("there is no such model")
-    elif status == _IN_STREAM:
-        error = EngineError("the model server gave up")
-    elif status >= 500 or status in (408, 425, 429, 499):
-        error = EngineUnreachable("the model server cannot serve now")
     else:
-        error = EngineRejected("the model server refused the request")
+        error = refused(Refusal(status, None if _is_page(said) else {"error": said}, said))
     error.add_note("".join(c if c.isprintable() else " " for c in said[:_LONGEST_NOTE]).strip())
     return error
+
+
+def _is_page(said: str) -> bool:
+    """Whether no Ollama says so: the package hands over the text of what is no JSON."""
+    return said.lstrip().startswith("<") or said.strip() in ("", "404 page not found")

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from backend.core.errors import (
-    ContextOverflow,
-    EngineError,
-    EngineRejected,
-    EngineTruncated,
-    EngineUnreachable,
-    ModelMissing,
-)
-from backend.core.types import Usage
-from backend.engines.base import End, Text, Thought
-from backend.engines.call import NOT_FOUND
+from backend.core.errors import ContextOverflow, EngineError, EngineRejected, EngineTruncated
+from backend.core.types import FinishReason, Usage
+from backend.engines.base import End, Thought, Told
+from backend.engines.lenient import an_object
+from backend.engines.reasoning import ReasoningFilter
+from backend.engines.refusal import Refusal, error_of
+from backend.engines.refusal import refused as server_refuses
 
 _OVERFLOWS = ("exceed_context_size", "exceeds the context length", "exceeds the available context")
 _CANNOT_THINK = "does not support thinking"
-_PASSING = (408, 425, 429, 499)
+_FORBIDDEN = 403
+_WRONG_HOST = (
+    "Ollama refuses this host name (403): set OLLAMA_HOST=0.0.0.0 where it runs, "
+    "or use its address in OLLAMA_URLS"
+)
+_NO_ANSWER = ("load", "unload", "error", "cancelled", "canceled", "abort", "aborted")
 _NS = 1e9
 
 
@@ -33,14 +32,17 @@ class MessageReader:
 
     Attributes:
         end: The engine's last word; None until it has come.
+        heard: Pieces of text that came, held back or not.
     """
 
     def __init__(self) -> None:
         self.end: End | None = None
+        self.heard = 0
+        self._reasoning = ReasoningFilter()
         self._answered = False
         self._called = False
 
-    def read(self, line: bytes) -> list[Text | Thought]:
+    def read(self, line: bytes) -> list[Told]:
         """The pieces in one line.
 
         Raises:
@@ -49,51 +51,51 @@ class MessageReader:
             EngineTruncated: The last line of what is no answer.
         """
         whole = _object(line)
-        message = whole.get("message")
+        message = whole.get("message") or {}
         if not isinstance(message, dict):
             raise EngineError("the model server sent a line that cannot be read")
-        pieces: list[Text | Thought] = []
+        pieces: list[Told] = []
         if thought := message.get("thinking"):
             pieces.append(Thought(_string(thought)))
+            self.heard += 1
         if text := message.get("content"):
-            pieces.append(Text(_string(text)))
+            pieces += self._reasoning.feed(_string(text))
             self._answered = True
-        if "tool_calls" in message:
+            self.heard += 1
+        if message.get("tool_calls"):
             self._called = True
         if whole.get("done"):
             self.end = self._ended(whole)
+            pieces += self._reasoning.flush(cut=self.end.finish_reason == "length")
+        elif "message" not in whole:
+            raise EngineError("the model server sent a line that cannot be read")
         return pieces
 
     def _ended(self, line: dict[str, Any]) -> End:
+        """A reason that is not known, or none, as old servers end, ends what has been said well."""
         reason = line.get("done_reason")
-        if reason not in ("stop", "length"):
+        if reason in _NO_ANSWER:
             raise EngineTruncated("the model server ended without an answer")
         if self._called and not self._answered:
             raise EngineError("the model asked for a tool instead of answering")
-        return End(reason, _usage(line))
+        finish: FinishReason = "length" if reason == "length" else "stop"
+        return End(finish, _usage(line))
 
 
-def refused(status: int, body: object) -> EngineError:
-    """The error that a status other than 200 means, with the JSON that came with it, if any."""
-    said = str(body.get("error", "")) if isinstance(body, dict) else ""
+def refused(refusal: Refusal) -> EngineError:
+    """The error that a status other than 200 means."""
+    said = refusal.said
     if any(mark in said for mark in _OVERFLOWS):
         return ContextOverflow("the question does not fit the model's context")
     if _CANNOT_THINK in said:
         return CannotThink("the model does not support thinking")
-    if status == NOT_FOUND:
-        return ModelMissing("the model server does not have this model")
-    if status >= 500 or status in _PASSING:
-        return EngineUnreachable("the model server cannot serve now")
-    return EngineRejected("the model server refused the request")
+    if refusal.status == _FORBIDDEN and not refusal.text:
+        return server_refuses(_WRONG_HOST)
+    return error_of(refusal)
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    try:
-        message = orjson.loads(line)
-    except orjson.JSONDecodeError as exc:
-        raise EngineError("the model server sent what is no JSON") from exc
-    if not isinstance(message, dict):
-        raise EngineError("the model server sent a line that cannot be read")
+    message = an_object(line)
     if "error" in message:
         raise EngineError("the model server failed while it answered")
     return message

@@ -5,31 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from backend.core.errors import (
-    ContextOverflow,
-    EngineError,
-    EngineRejected,
-    EngineTruncated,
-    EngineUnreachable,
-    ModelMissing,
-)
+from backend.core.errors import ContextOverflow, EngineError, EngineTruncated
 from backend.core.types import FinishReason, Usage
-from backend.engines.base import End, Text, Thought
+from backend.engines.base import End, Text, Thought, Told
 from backend.engines.dialects import Dialect
-from backend.engines.thinking import ThinkTags
+from backend.engines.lenient import an_object
+from backend.engines.reasoning import ReasoningFilter
+from backend.engines.refusal import Refusal, error_of, error_text
 
 _DONE = b"[DONE]"
-_FINISHED: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+_MET_BOUND = ("length", "max_tokens", "max_length", "model_length")
+_GAVE_UP = ("abort", "aborted", "cancelled", "canceled", "insufficient_system_resource")
+_FAILED = ("error", "network_error")
+_TOOL_CALLS = ("tool_calls", "function_call", "tool_use")
 _OVERFLOW = (
     "exceed_context_size",
     "context_length_exceeded",
     "maximum context length",
     "maximum model length",
 )
-_NOT_FOUND = 404
-_PASSING = (408, 425, 429)
 
 
 class ChunkReader:
@@ -37,12 +31,15 @@ class ChunkReader:
 
     Attributes:
         done: Nothing more is to come that matters.
+        heard: Pieces of text that came, held back or not.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self.done = False
+        self.heard = 0
         self._dialect = dialect
-        self._tags = ThinkTags() if dialect.inline_thinking else None
+        self._reasoning = ReasoningFilter()
+        self._answered = False
         self._finish: FinishReason | None = None
         self._usage = Usage()
 
@@ -51,7 +48,7 @@ class ChunkReader:
         """The server has given a good finish reason; token counts may still come."""
         return self._finish is not None
 
-    def read(self, data: bytes) -> list[Text | Thought]:
+    def read(self, data: bytes) -> list[Told]:
         """The pieces in one event.
 
         Raises:
@@ -61,49 +58,58 @@ class ChunkReader:
         if data == _DONE:
             self.done = True
             return []
-        chunk = _object(data)
+        chunk = an_object(data)
         if chunk.get("error") or chunk.get("object") == "error":
             raise reported(chunk)
         self._count(chunk)
-        pieces: list[Text | Thought] = []
+        pieces: list[Told] = []
         try:
             for choice in chunk.get("choices") or ():
                 pieces += self._delta(choice.get("delta") or {})
-                self._end(choice.get("finish_reason"))
+                pieces += self._end(choice.get("finish_reason"))
         except (AttributeError, TypeError) as exc:
             raise EngineError("the model server sent a chunk that cannot be read") from exc
         return pieces
 
-    def end(self) -> tuple[list[Text | Thought], End]:
-        """What was held back, and the end.
+    def end(self) -> End:
+        """The engine's last word.
 
         Raises:
             EngineTruncated: The stream is over and no finish reason came.
         """
         if self._finish is None:
             raise EngineTruncated("the model server stopped before the end")
-        return self._tags.flush() if self._tags else [], End(self._finish, self._usage)
+        return End(self._finish, self._usage)
 
-    def _delta(self, delta: dict[str, Any]) -> list[Text | Thought]:
-        pieces: list[Text | Thought] = []
+    def _delta(self, delta: dict[str, Any]) -> list[Told]:
+        pieces: list[Told] = []
         for name in self._dialect.reasoning:
-            if thought := delta.get(name):
-                pieces.append(Thought(_string(thought)))
+            if (thought := delta.get(name)) and isinstance(thought, str):
+                pieces.append(Thought(thought))
+                self.heard += 1
                 break
-        if content := delta.get("content"):
-            text = _string(content)
-            pieces += self._tags.feed(text) if self._tags else [Text(text)]
+        for part in _parts(delta.get("content")):
+            pieces += self._reasoning.feed(part.text) if isinstance(part, Text) else [part]
+            self._answered = self._answered or isinstance(part, Text)
+            self.heard += 1
         return pieces
 
-    def _end(self, reason: object) -> None:
+    def _end(self, reason: object) -> list[Told]:
+        """What was held back comes with the finish reason.
+
+        A reason that is not known (`content_filter`, `eos_token`) ends what has been said well.
+        """
         if not reason:
-            return
-        if reason == "abort":
+            return []
+        if reason in _GAVE_UP:
             raise EngineTruncated("the model server gave up")
-        if reason not in _FINISHED:
-            raise EngineError("the model server ended in a way that was not asked for")
-        self._finish = _FINISHED[str(reason)]
+        if reason in _FAILED:
+            raise EngineError("the model server reported an error")
+        if reason in _TOOL_CALLS and not self._answered:
+            raise EngineError("the model asked for a tool instead of answering")
+        self._finish = "length" if reason in _MET_BOUND else "stop"
         self.done = not (self._dialect.sends_done or self._dialect.include_usage)
+        return self._reasoning.flush(cut=self._finish == "length")
 
     def _count(self, chunk: dict[str, Any]) -> None:
         """Counts come in a chunk of their own, or with the last; llama.cpp tells how long it took as well."""
@@ -118,39 +124,33 @@ class ChunkReader:
 
 def reported(body: dict[str, Any]) -> EngineError:
     """The error that a server's JSON reports."""
-    error = body.get("error", body)
-    fields = error if isinstance(error, dict) else {"message": error}
-    text = f"{fields.get('type')} {fields.get('code')} {fields.get('message')}".lower()
-    if any(mark in text for mark in _OVERFLOW):
+    if any(mark in error_text(body).lower() for mark in _OVERFLOW):
         return ContextOverflow("the prompt is too long for the model")
     return EngineError("the model server reported an error")
 
 
-def refused(status: int, body: object) -> EngineError:
-    """The error that an HTTP status other than 200 means, with the JSON that came with it, if any."""
-    if isinstance(body, dict) and isinstance(overflow := reported(body), ContextOverflow):
+def refused(refusal: Refusal) -> EngineError:
+    """The error that an HTTP status other than 200 means."""
+    if isinstance(refusal.body, dict) and isinstance(overflow := reported(refusal.body), ContextOverflow):
         return overflow
-    if status == _NOT_FOUND:
-        return ModelMissing("the model server does not have this model")
-    if status >= 500 or status in _PASSING:
-        return EngineUnreachable("the model server cannot serve now")
-    return EngineRejected("the model server refused the request")
+    return error_of(refusal)
 
 
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        chunk = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
-        raise EngineError("the model server sent what is no JSON") from exc
-    if not isinstance(chunk, dict):
-        raise EngineError("the model server sent a chunk that cannot be read")
-    return chunk
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
+def _parts(content: object) -> list[Text | Thought]:
+    """Content as servers send it: text, or a list of parts, some of which may be reasoning."""
+    if not content:
+        return []
+    if isinstance(content, str):
+        return [Text(content)]
+    if not isinstance(content, list):
         raise TypeError("text is expected")
-    return value
+    parts: list[Text | Thought] = []
+    for part in content:
+        if "thinking" in part:
+            parts += [Thought(inner.text) for inner in _parts(part["thinking"])]
+        elif part.get("text"):
+            parts += _parts(part["text"])
+    return parts
 
 
 def _count(value: object) -> int | None:

@@ -147,7 +147,6 @@ TOOL = {"function": {"name": "look", "arguments": {}}}
 ODD = {
     "a model that was only loaded": (line(done=True, done_reason="load"), EngineTruncated),
     "a model that was unloaded": (line(done=True, done_reason="unload"), EngineTruncated),
-    "an end without a reason": (line(done=True), EngineTruncated),
     "a tool call in the last object": (
         line(done=True, done_reason="stop", message={"content": "", "tool_calls": [TOOL]}),
         EngineError,
@@ -157,7 +156,6 @@ ODD = {
     "thinking that is no text": (line(message={"content": "", "thinking": 7}) + DONE, EngineError),
     "a message that is none": (line(message="a") + DONE, EngineError),
     "a list": (b"[1]\n", EngineError),
-    "bad UTF-8": (b'{"message":{"content":"\xff"},"done":false}\n', EngineError),
     "an end cut off before its line end": (DONE[:-1], EngineTruncated),
 }
 

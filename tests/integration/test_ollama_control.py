@@ -8,6 +8,7 @@ import pytest
 
 from backend.core.errors import (
     EngineError,
+    EngineRefused,
     EngineRejected,
     EngineTimeout,
     EngineTruncated,
@@ -186,7 +187,7 @@ FAULTS = [
     ({"kind": "status", "code": 503, "body": ""}, EngineUnreachable),
     ({"kind": "status", "code": 429, "body": "{}"}, EngineUnreachable),
     ({"kind": "status", "code": 400, "body": '{"error":"no"}'}, EngineRejected),
-    ({"kind": "status", "code": 302, "body": ""}, EngineRejected),
+    ({"kind": "status", "code": 302, "body": ""}, EngineRefused),
     ({"kind": "status", "code": 500, "body": "[1]"}, EngineError),
 ]
 
