@@ -7,7 +7,6 @@ that does not fit is 422.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from backend.core.errors import InvalidRequest
+from backend.core.text import is_visible
 
 
 class Body(BaseModel):
@@ -26,7 +26,7 @@ class Body(BaseModel):
 
 
 def _visible(text: str) -> str:
-    if all(char.isspace() or unicodedata.category(char) in ("Cc", "Cf", "Zs") for char in text):
+    if not is_visible(text):
         raise ValueError("there is nothing to read in it")
     return text
 

@@ -13,7 +13,7 @@ from backend.chat.prompt import Prompt, build, no_answer
 from backend.config import Chat
 from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
-from backend.core.errors import EngineError, NoInstance
+from backend.core.errors import EngineError, EngineSilent, NoInstance
 from backend.core.events import Delta, Done, LogEvent, Queue, Replace, Sources, Thinking
 from backend.engines.base import (
     Bounds,
@@ -73,9 +73,9 @@ class Answerer:
                 raise NoInstance("no model server offers a model")
             return await self._relay(draft, self.pool.generate(self._ask(record), request))
         except (NoInstance, EngineError) as exc:
-            if draft.text or not exc.retryable:
+            if draft.has_answer() or not exc.retryable:
                 raise
-            log.info("no model server answered; quoting passages", extra={"code": exc.code})
+            log.info("no answer of a model; quoting passages", extra={"code": exc.code})
             await self._withdraw(draft, "quoted from the documents instead")
             draft.degraded = (*draft.degraded, "model")
             return await self._relay(draft, self.fallback.generate(Endpoint(""), request))
@@ -140,6 +140,8 @@ class Answerer:
                         await self._withdraw(draft, reason)
                     case End(reason, usage):
                         await self._say(draft, draft.citations.rest())
+                        if not draft.has_answer():
+                            raise EngineSilent("the model gave no answer")
                         return draft.done(reason, usage)
         raise EngineError("the model server ended without an answer")
 

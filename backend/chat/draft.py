@@ -8,6 +8,7 @@ from backend.chat.base import RequestRecord
 from backend.chat.citations import CitationFilter
 from backend.core.clock import Clock
 from backend.core.events import Done, Source, Timings
+from backend.core.text import is_visible
 from backend.core.types import FinishReason, Scored, Usage
 
 
@@ -44,6 +45,10 @@ class Draft:
         self.degraded = degraded
         self.sources = tuple(_source(n, scored) for n, scored in enumerate(passages, 1))
         self.citations = CitationFilter(len(self.sources))
+
+    def has_answer(self) -> bool:
+        """Whether anything was said that a reader can see."""
+        return any(is_visible(text) for text in self.text)
 
     def withdraw(self) -> None:
         """Forget all that was said; sources stay."""

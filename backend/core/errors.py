@@ -25,6 +25,7 @@
         ├── EngineUnreachable     refused, reset before the first byte, 5xx
         ├── EngineTimeout         no first token, or a gap, beyond its bound
         ├── EngineTruncated       the stream ended without saying so
+        ├── EngineSilent          it ended well and said nothing
         ├── EngineRefused         this server serves nobody like us: credential, path, host name, redirect
         ├── ModelMissing          this server does not have the model
         ├── EngineRejected        4xx: the same request will fail again
@@ -205,6 +206,12 @@ class EngineTruncated(EngineError):
     """The stream ended without its final object."""
 
     code = "engine_truncated"
+
+
+class EngineSilent(EngineError):
+    """The model ended without an answer: nothing, blanks, or reasoning alone."""
+
+    code = "engine_silent"
 
 
 class EngineRefused(EngineError):

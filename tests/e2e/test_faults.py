@@ -60,6 +60,7 @@ class Case:
         return f"| {self.name} | {self.seen} | {second} | {self.bound} | yes |"
 
 
+NO_MODEL = '{"error":"model \'m\' not found"}'
 MID = (("k", 3),)
 CASES = (
     Case("refuse", QUOTED),
@@ -70,7 +71,7 @@ CASES = (
     Case("status", QUOTED, params=(("code", 502), ("body", "<html>")), label="`status` 502, HTML"),
     Case("status", QUOTED, params=(("code", 503), ("body", "")), label="`status` 503, empty"),
     Case("status", QUOTED, params=(("code", 429), ("body", "{}")), label="`status` 429"),
-    Case("status", QUOTED, params=(("code", 404), ("body", "{}")), label="`status` 404 (no such model)"),
+    Case("status", QUOTED, params=(("code", 404), ("body", NO_MODEL)), label="`status` 404 (no such model)"),
     Case("status", "`error` `engine_rejected`", params=(("code", 400), ("body", "{}")), label="`status` 400"),
     Case("error_mid", broken("engine_error"), params=MID),
     Case("eof_mid", broken("engine_truncated"), params=MID),

@@ -87,3 +87,58 @@ def usage(prompt, completion):
 
 
 DONE = b"data: [DONE]\n\n"
+
+
+NDJSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
+
+
+def line(content="", *, done=False, **more):
+    """A line of Ollama's `/api/chat`."""
+    message = {"role": "assistant", "content": content, **more.pop("message", {})}
+    return json.dumps({"model": "m", "message": message, "done": done, **more}).encode() + b"\n"
+
+
+LAST = line(done=True, done_reason="stop")
+
+
+@dataclass
+class ModelServer(WireServer):
+    """Lists one model in both protocols; answers each chat with what `chat(body)` gives: bytes and pauses."""
+
+    chat: object = None
+    chats: list = field(default_factory=list)
+
+    async def _serve(self, reader, writer):
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            lines = [one.split(":", 1) for one in head.split("\r\n")[1:] if one]
+            size = int({name.lower(): text for name, text in lines}.get("content-length", 0))
+            body = json.loads(await reader.readexactly(size)) if size else None
+            for step in self._said(head.split(" ")[1], body):
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                else:
+                    writer.write(step)
+                    await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    def _said(self, path, body):
+        if path in ("/v1/models", "/api/tags", "/api/ps"):
+            listed = [{"id": "m", "name": "m", "model": "m", "details": {}}]
+            return [refusal(200, {"data": listed, "models": listed, "object": "list"})]
+        self.chats.append(body)
+        return self.chat(body)
+
+
+@asynccontextmanager
+async def model_server(chat):
+    it = ModelServer(chat=chat)
+    server = await asyncio.start_server(it._serve, "127.0.0.1", 0)
+    it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield it
+    finally:
+        server.close()

@@ -1,0 +1,12 @@
+"""What can be seen of a text."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_UNSEEN = frozenset({"Cc", "Cf", "Zs"})
+
+
+def is_visible(text: str) -> bool:
+    """Whether there is anything to read in it: blanks, controls and zero-width marks are nothing."""
+    return not all(char.isspace() or unicodedata.category(char) in _UNSEEN for char in text)
