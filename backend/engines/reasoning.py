@@ -30,7 +30,7 @@ _ON_A_LINE_OF_ITS_OWN = {
     f"<{name}>": f"</{name}>" for name in ("thinking", "thought", "reason", "reasoning", "scratchpad")
 }
 """In the middle of a line these may be a document's own markup."""
-_AT_FIRST = {
+_SPOKEN = {
     "Here is my thought process:": "Here is my response:",
     "Here's my thought process:": "Here's my response:",
     "analysis": "assistantfinal",
@@ -56,9 +56,7 @@ _CLOSES = {**_ANYWHERE, **_ON_A_LINE_OF_ITS_OWN}
 _CLOSING = frozenset(mark.lower() for mark in _CLOSES.values())
 _OPENING = {opening.lower(): closing for opening, closing in _CLOSES.items()}
 _ALL = (*_CLOSES, *_CLOSES.values(), *_DROPPED, *_WRAPPERS.values(), *_HEADERS, _MESSAGE, *_ENDS)
-_HELD = (*_ALL, *_AT_FIRST.values())
-_BEGINNINGS = frozenset(mark[:n].lower() for mark in _HELD for n in range(1, len(mark)))
-_LONGEST = max(map(len, _HELD))
+_BEGINNINGS = frozenset(mark[:n].lower() for mark in _ALL for n in range(1, len(mark)))
 
 
 def _any_of(marks: tuple[str, ...]) -> str:
@@ -111,7 +109,7 @@ class ReasoningFilter:
         plain = self._state is _State.ANSWER and not (self._held or self._trims or self._code)
         if plain and not _SUSPECT.search(text):
             self._shown = True
-            return self._text(text)
+            return self._text(text) if self._line_is_blank or "\n" in text else [Text(text)]
         self._held += text
         return self._run(over=False)
 
@@ -143,7 +141,7 @@ class ReasoningFilter:
     def _first(self, _: list[Told], over: bool) -> bool:
         """The words that are marks only here; whether there is more to do."""
         begun = self._held.lstrip()
-        for opening, closing in _AT_FIRST.items():
+        for opening, closing in _SPOKEN.items():
             rest = begun[len(opening) :]
             if begun.startswith(opening) and (opening != "analysis" or rest[:1].isupper()):
                 self._open(opening, closing, rest)
@@ -232,7 +230,7 @@ class ReasoningFilter:
             self._held = begun
         closed = self._closing.search(self._held)
         if closed is None:
-            self._muse(pieces, len(self._held) - (0 if over else _held_back(self._held)))
+            self._muse(pieces, len(self._held) - (0 if over else self._may_close()))
             return False
         self._muse(pieces, closed.start())
         self._trims = True
@@ -241,6 +239,12 @@ class ReasoningFilter:
         else:
             self._state, self._held = _State.ANSWER, self._held[len(closed[0]) :]
         return True
+
+    def _may_close(self) -> int:
+        """Characters at the end of what is held that may begin the end of the reasoning."""
+        if words := _SPOKEN.get(self._opened_by.rstrip()):
+            return _words_held_back(self._held, words.lower())
+        return _held_back(self._held)
 
     def _muse(self, pieces: list[Told], until: int) -> None:
         thought, self._held = self._held[:until], self._held[until:]
@@ -300,9 +304,15 @@ class ReasoningFilter:
 
 
 def _held_back(text: str) -> int:
-    """Characters at the end of `text` that may begin a mark."""
-    longest = min(len(text), _LONGEST - 1)
-    return next((n for n in range(longest, 0, -1) if text[-n:].lower() in _BEGINNINGS), 0)
+    """Characters at the end of `text` that may begin a mark; none has a second character that begins one."""
+    at = max(text.rfind("<"), text.rfind("["), text.rfind("◁"))
+    return len(text) - at if at >= 0 and text[at:].lower() in _BEGINNINGS else 0
+
+
+def _words_held_back(text: str, words: str) -> int:
+    """Characters at the end of `text` that may begin `words`."""
+    longest = min(len(text), len(words) - 1)
+    return next((n for n in range(longest, 0, -1) if words.startswith(text[-n:].lower())), 0)
 
 
 @lru_cache
