@@ -219,10 +219,15 @@ class Dispatcher:
         return self._waits.interval_s(self._keeper.view, work.request.model, position)
 
     def _check_hope(self, work: _Request, low_s: float, high_s: float) -> None:
-        """Whoever would get a slot only after the deadline, or might wait too long, is told so now."""
+        """Whoever would get a slot only after the deadline, or might wait too long, is told so now.
+
+        Not who was let in before: it has waited, or its reader has read the beginning.
+        """
+        if work.failed_in is not None:
+            return
         if low_s > self._left_s(work):
             raise PoolFull(_HOPELESS, retry_after_s=max(1.0, low_s))
-        if high_s > self._max_wait_s and work.failed_in is None:
+        if high_s > self._max_wait_s:
             raise PoolFull(_TOO_LONG, retry_after_s=max(1.0, high_s - self._max_wait_s))
 
     def _left_s(self, work: _Request) -> float:
