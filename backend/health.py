@@ -43,12 +43,13 @@ def health_checks(
         return embedder.id
 
     async def models() -> str:
-        offered = await pool.models()
-        if not (await pool.state()).instances:
+        offered, instances = await pool.models(), (await pool.state()).instances
+        if not instances:
             return "none, by choice"
+        aside = ", ".join(f"{one.id} ({one.reason})" for one in instances if one.health != "closed")
         if not offered:
-            raise LibriError("no model server answers")
-        return ", ".join(model.info.name for model in offered)
+            raise LibriError("no model server answers" + (f": {aside}" if aside else ""))
+        return ", ".join(model.info.name for model in offered) + (f"; avoided: {aside}" if aside else "")
 
     async def counted(index: DenseIndex | LexicalIndex) -> int:
         async with asyncio.timeout(_INDEX_TIMEOUT_S):

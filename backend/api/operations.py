@@ -13,6 +13,7 @@ from backend.api.page_markdown import to_html
 from backend.api.schemas import MarkdownText, ModelList, ModelShown, OptionDefaults
 from backend.api.strict import JsonBody
 from backend.chat.base import QUOTING
+from backend.pool.offered import named
 from backend.services import Health, Services
 
 router = APIRouter(tags=["operations"])
@@ -61,9 +62,11 @@ async def metrics(services: ServicesDep) -> Response:
 async def models(services: ServicesDep, who: ReaderDep) -> ModelList:
     """Models that can be asked for, and the one that answers by default; at most ten seconds old."""
     offered, chat = await services.pool.models(), services.settings.chat
+    default = services.settings.engine.model
+    first = offered[0].info.name if offered else QUOTING
     return ModelList(
         models=tuple(ModelShown.of(model) for model in offered),
-        default=services.settings.engine.model or (offered[0].info.name if offered else QUOTING),
+        default=(named(default, offered) or default) if default else first,
         options=OptionDefaults(temperature=chat.temperature, max_tokens=chat.max_tokens),
     )
 

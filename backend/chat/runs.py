@@ -38,6 +38,7 @@ from backend.corpus.base import Catalogue, CorpusRef
 from backend.generations.base import START, EntryId, GenerationId, GenerationLog
 from backend.history.base import History, Owner, Rating, Turn
 from backend.pool.base import Pool
+from backend.pool.offered import named
 from backend.telemetry.metrics import Metrics
 
 DEFAULT_CORPUS = "default"
@@ -244,13 +245,14 @@ class Runs:
             return question.conversation or uuid4().hex
 
     async def _model(self, wanted: str | None) -> str:
-        if not wanted and self.default_model:
-            return self.default_model
+        """The model that is asked for, by its name in the pool."""
         offered = await self.pool.models()
-        names = [model.info.name for model in offered]
-        if wanted and names and wanted not in names:
-            raise ModelNotOffered("no model server offers this model")
-        return wanted or (names[0] if names else QUOTING)
+        if asked := wanted or self.default_model:
+            name = named(asked, offered)
+            if wanted and offered and name is None:
+                raise ModelNotOffered("no model server offers this model")
+            return name or asked
+        return offered[0].info.name if offered else QUOTING
 
     def _sampling(self, question: Question) -> Sampling:
         chat = self.chat

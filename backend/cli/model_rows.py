@@ -33,8 +33,9 @@ def plain(text: str) -> str:
 
 
 def reason_of(error: LibriError) -> str:
-    """Why something failed, with the server's own words where it said any."""
-    return ": ".join([error.message, *filter(None, getattr(error, "__notes__", ()))])
+    """Why something failed, with what an operator has to know and the server's own words, if any."""
+    known = getattr(error, "reason", ""), *getattr(error, "__notes__", ())
+    return ": ".join([error.message, *filter(None, known)])
 
 
 def table_of(held: Held, now: float) -> Table:

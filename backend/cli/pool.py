@@ -24,6 +24,7 @@ _REASONS = {
     "engine_timeout": "took a request and stayed silent",
     "engine_truncated": "breaks off in mid-answer",
     "engine_error": "reports errors",
+    "engine_refused": "refuses our requests",
 }
 """By the error's code; docs/operations.md says what to do."""
 

@@ -22,6 +22,7 @@ class Instance:
         slots: Generations it serves at once; the pool never sends more.
         models: Names it serves; empty means any.
         models_at_once: Models it holds in memory at once.
+        loose_names: It takes the names of its models as Ollama does: in any case, and without `:latest`.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Instance:
     slots: int
     models: frozenset[str] = frozenset()
     models_at_once: int = 1
+    loose_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,12 @@ class OfferedModel:
 
     Attributes:
         loaded: Whether some instance has it in memory; None when none of them said.
+        loose_name: Some instance takes its name in any case, and without `:latest`.
     """
 
     info: ModelInfo
     loaded: bool | None = None
+    loose_name: bool = False
 
 
 class Pool(Protocol):

@@ -13,8 +13,10 @@ from backend.core.clock import Clock
 from backend.core.errors import (
     DeadlineExceeded,
     EngineError,
+    EngineRefused,
     EngineRejected,
     EngineTruncated,
+    ModelMissing,
     NoInstance,
     PoolFull,
 )
@@ -31,8 +33,6 @@ from backend.pool.base import (
 from backend.pool.choose import weights
 from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper
-from backend.pool.looking import offered
-from backend.pool.offered import merged
 from backend.pool.retries import Phase, Retried, RetryBudget
 from backend.pool.slots.base import Granted, Place, Slots, Ticket
 from backend.pool.standing import standing
@@ -114,6 +114,7 @@ class Dispatcher:
     async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
         """See `Pool.generate`."""
         self._retries.admitted(self._clock.monotonic())
+        request = replace(request, model=self._keeper.name(request.model))
         work = _Request(ask, request, self._ticket(ask, request.model))
         while True:
             async with aclosing(self._turn(work)) as events:
@@ -125,7 +126,7 @@ class Dispatcher:
             assert work.failure is not None
             if isinstance(work.failure, EngineRejected):
                 raise work.failure
-            if not self._retries.take(self._clock.monotonic()):
+            if not self._may_retry(work.failure):
                 raise self._nobody_left(work)
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
@@ -139,17 +140,18 @@ class Dispatcher:
 
     async def models(self) -> tuple[OfferedModel, ...]:
         """See `Pool.models`; as the keeper last saw them."""
-        known, now = self._keeper.known(), self._clock.now()
-        return merged(
-            offered(one, self._keeper.note(id))
-            for id, one in self._keeper.instances().items()
-            if known[id].health.state(now) != "open"
-        )
+        return self._keeper.offers()
 
     async def state(self) -> PoolState:
         """See `Pool.state`."""
         view = await self._slots.view()
         return standing(self._keeper, view, self._clock.now())
+
+    def _may_retry(self, failure: EngineError) -> bool:
+        """Who was refused made no work: asking another is no load that a broken pool has to be spared."""
+        if isinstance(failure, EngineRefused | ModelMissing):
+            return True
+        return self._retries.take(self._clock.monotonic())
 
     def _ticket(self, ask: Ask, model: str) -> Ticket:
         return Ticket(uuid4().hex, model, f"{ask.tenant}\x1f{ask.subject}", 0.0, ask.priority)
@@ -173,7 +175,9 @@ class Dispatcher:
             self._tickets.pop(work.ask.generation, None)
             await to_the_end(self._slots.leave(work.ticket.id, held_s=held_s))
         if work.end is not None and held_s is not None:
-            await self._keeper.succeeded(work.instance, _speed(work.end, held_s), began=asked_at)
+            await self._keeper.succeeded(
+                work.instance, _speed(work.end, held_s), began=asked_at, model=work.request.model
+            )
 
     async def _join(self, work: _Request) -> Granted | Place:
         """A slot or a place; the failure before this attempt is raised if nothing else can be tried."""
@@ -215,10 +219,15 @@ class Dispatcher:
         return self._waits.interval_s(self._keeper.view, work.request.model, position)
 
     def _check_hope(self, work: _Request, low_s: float, high_s: float) -> None:
-        """Whoever would get a slot only after the deadline, or might wait too long, is told so now."""
+        """Whoever would get a slot only after the deadline, or might wait too long, is told so now.
+
+        Not who was let in before: it has waited, or its reader has read the beginning.
+        """
+        if work.failed_in is not None:
+            return
         if low_s > self._left_s(work):
             raise PoolFull(_HOPELESS, retry_after_s=max(1.0, low_s))
-        if high_s > self._max_wait_s and work.failed_in is None:
+        if high_s > self._max_wait_s:
             raise PoolFull(_TOO_LONG, retry_after_s=max(1.0, high_s - self._max_wait_s))
 
     def _left_s(self, work: _Request) -> float:
@@ -244,7 +253,7 @@ class Dispatcher:
                         yield event
         except EngineError as error:
             work.failure, work.tried = error, work.tried | {instance.id}
-            await self._keeper.failed(instance.id, error, began=asked_at)
+            await self._keeper.failed(instance.id, error, began=asked_at, model=work.request.model)
 
     async def _noted(
         self, work: _Request, pieces: AsyncGenerator[Piece, None]

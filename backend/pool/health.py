@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from backend.core.errors import EngineError, EngineRejected, EngineTimeout, EngineUnreachable, ModelMissing
+from backend.core.errors import (
+    EngineError,
+    EngineRefused,
+    EngineRejected,
+    EngineTimeout,
+    EngineUnreachable,
+    ModelMissing,
+)
 from backend.pool.base import InstanceHealth
 
 FAILURES_IN_A_ROW = 3
@@ -27,9 +34,10 @@ class Health:
         failures: In a row.
         trips: Openings since it was last well.
         open_until: None while it is closed.
-        reason: For the operator: the code of the latest error, or what else is wrong.
+        reason: For the operator: what the latest error says in words, or its code.
         hangs: It failed by silence: a blind try costs a reader the whole bound for silence.
         refused: It failed by refusing: that it lets one in again says that it is back.
+        refused_model: The model that was asked for when it refused us (`EngineRefused`); "" if none was.
         since: When it opened, or when the request began that closed it; what began before is out of date.
         lengthened: A failure came while it was open, and was counted; further ones do not move `open_until`.
     """
@@ -40,6 +48,7 @@ class Health:
     reason: str = ""
     hangs: bool = False
     refused: bool = False
+    refused_model: str = ""
     since: float | None = None
     lengthened: bool = False
 
@@ -58,12 +67,14 @@ def failed(
     quarantine_s: float,
     random: float,
     began: float | None = None,
+    model: str = "",
 ) -> Health:
-    """The health after a generation or a probe failed.
+    """The health after a generation of `model` or a probe failed.
 
-    A refused connection, a 5xx or silence opens at once, and so does any failure of a probe; other failures
-    when it is the third in a row. A refusal of the request itself shows that the server lives, which is all
-    there is to show unless it hangs: a server whose model hangs still refuses what is wrong.
+    A refused connection, a 5xx, silence or a refusal of whatever we ask opens at once, and so does any
+    failure of a probe; other failures when it is the third in a row. A refusal of the request itself shows
+    that the server lives, which is all there is to show unless it hangs: a server whose model hangs still
+    refuses what is wrong.
 
     The first opening lasts `quarantine_s`, each further one twice as long, up to `LONGEST` times; `random`,
     in [0, 1), spreads that by a fifth, so that the probes of many instances do not coincide. `began` is when
@@ -74,11 +85,12 @@ def failed(
         return health if health.hangs else succeeded(health, began=began)
     state, silent = health.state(now), isinstance(error, EngineTimeout)
     if state == "open":
-        return _lengthened(health, error, now + _length_s(health.trips - 1, quarantine_s, random))
+        return _lengthened(health, error, now + _length_s(health.trips - 1, quarantine_s, random), model)
     if _is_late(health, began):
         return health
-    counted = replace(health, failures=health.failures + 1, reason=error.code)
-    at_once = silent or isinstance(error, EngineUnreachable) or state == "half_open"
+    refuses = isinstance(error, EngineUnreachable | EngineRefused)
+    counted = replace(health, failures=health.failures + 1, reason=error.reason or error.code)
+    at_once = silent or refuses or state == "half_open"
     if not at_once and counted.failures < FAILURES_IN_A_ROW:
         return counted
     return replace(
@@ -86,7 +98,8 @@ def failed(
         trips=health.trips + 1,
         open_until=now + _length_s(health.trips, quarantine_s, random),
         hangs=silent,
-        refused=isinstance(error, EngineUnreachable),
+        refused=refuses,
+        refused_model=model if isinstance(error, EngineRefused) else "",
         since=now,
         lengthened=False,
     )
@@ -122,13 +135,14 @@ def _is_late(health: Health, began: float | None) -> bool:
     return began is not None and health.since is not None and began < health.since
 
 
-def _lengthened(health: Health, error: EngineError, until: float) -> Health:
+def _lengthened(health: Health, error: EngineError, until: float, model: str) -> Health:
     counted = replace(
         health,
         failures=health.failures + 1,
-        reason=error.code,
+        reason=error.reason or error.code,
         hangs=health.hangs or isinstance(error, EngineTimeout),
-        refused=health.refused or isinstance(error, EngineUnreachable),
+        refused=health.refused or isinstance(error, EngineUnreachable | EngineRefused),
+        refused_model=model if isinstance(error, EngineRefused) else health.refused_model,
     )
     if health.lengthened or health.open_until is None:
         return counted

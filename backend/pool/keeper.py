@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,14 +14,19 @@ from typing import Any
 
 from backend.core.aio import Background, to_the_end
 from backend.core.clock import Clock
-from backend.core.errors import EngineError, SlotsUnavailable
+from backend.core.errors import EngineError, EngineRefused, ModelMissing, SlotsUnavailable
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, GenerationRequest
-from backend.pool.base import Instance
+from backend.pool.barred import Bar, Bars, barred, in_force
+from backend.pool.barred import from_json as bars_from
+from backend.pool.barred import to_json as bars_to
+from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Board, Note
 from backend.pool.choose import Facts
 from backend.pool.health import Health, failed, from_json, succeeded, to_json
-from backend.pool.looking import facts, look, measured, noted, used
+from backend.pool.looking import Called, facts, listed, look, measured, noted, offered, used
+from backend.pool.names import Names, names_of
+from backend.pool.offered import merged
 from backend.pool.placement import Load, loads
 from backend.pool.roster import Roster
 from backend.pool.rows import Known, rows
@@ -29,7 +34,7 @@ from backend.pool.slots.base import Row, Slots, View
 
 log = logging.getLogger(__name__)
 
-HEALTH, SEEN, LOADING = "health", "seen", "loading"
+HEALTH, SEEN, LOADING, BARRED = "health", "seen", "loading", "barred"
 _SPEED_EVERY_S = 5.0
 _LOAD_S = 5.0
 """How long a load is thought to take before one was seen."""
@@ -37,6 +42,8 @@ _LOAD_AGAIN_S = 2.0
 """A model that failed to load is left alone at least so long: who waited for it is told in that time."""
 _DECIDES_S = 5.0
 """How long one process decides what is loaded; then another may."""
+_TRUSTED_S = 30.0
+"""For so long after an instance served us, a list of models that it refuses is not held against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,22 @@ class Keeper:
 
     What one learns is on the board, and each task is led by one process at a time: a look, a probe, a load.
 
+    Args:
+        default_model: What a server is tried with that does not say what it has; "" for nothing.
+
     Attributes:
         view: The slots as they were at the last round.
     """
 
     def __init__(
-        self, roster: Roster, slots: Slots, board: Board, clock: Clock, *, pace: Pace | None = None
+        self,
+        roster: Roster,
+        slots: Slots,
+        board: Board,
+        clock: Clock,
+        *,
+        pace: Pace | None = None,
+        default_model: str = "",
     ) -> None:
         self.view = View()
         self._roster = roster
@@ -78,10 +95,14 @@ class Keeper:
         self._board = board
         self._clock = clock
         self._pace = pace or Pace()
+        self._default_model = default_model
         self._rng = Random()  # noqa: S311  jitter, not secrets
         self._health: dict[str, Health] = {}
         self._seen: dict[str, Note] = {}
         self._loading: dict[str, Note] = {}
+        self._barred: dict[str, dict[str, Bar]] = {}
+        self._names = Names()
+        self._served: dict[str, float] = {}
         self._published: Mapping[str, Row] = {}
         self._publishing = asyncio.Lock()
         self._speed_told: dict[str, float] = {}
@@ -99,7 +120,7 @@ class Keeper:
 
     async def welcome(self, id: str) -> None:
         """Look at an instance that was just added; what was known of one of that name is void."""
-        for kind in (HEALTH, SEEN, LOADING):
+        for kind in (HEALTH, SEEN, LOADING, BARRED):
             await self._board.change(kind, id, lambda _: None)
         await self._read()
         if one := self._instances().get(id):
@@ -148,28 +169,44 @@ class Keeper:
 
     def facts(self, model: str) -> dict[str, Facts]:
         """What those instances say of themselves that may hold `model`."""
-        found = {id: facts(self._seen.get(id)) for id in self._instances()}
+        found = {id: self._facts(one) for id, one in self._instances().items()}
         return {id: one for id, one in found.items() if one.loaded is None or model in one.loaded}
 
     def note(self, id: str) -> Note | None:
         """What was seen of an instance, as it is on the board."""
         return self._seen.get(id)
 
-    async def failed(self, id: str, error: EngineError, *, began: float | None = None) -> None:
-        """A generation begun at `began` (wall clock; None: now) failed there; the slots know at once."""
-        health = await self._change_health(
-            id,
-            lambda health: failed(
-                health,
-                error,
-                self._clock.now(),
-                quarantine_s=self._pace.quarantine_s,
-                random=self._rng.random(),
-                began=began,
-            ),
+    def name(self, model: str) -> str:
+        """What a model is called in the pool that somebody asks for as `model`."""
+        return self._names.of(model)
+
+    def offers(self) -> tuple[OfferedModel, ...]:
+        """What the instances offer that are not avoided, every name once."""
+        now = self._clock.now()
+        return merged(
+            [model for model in self._offered(one) if model.info.name not in self.barred(id)]
+            for id, one in self._instances().items()
+            if self._health.get(id, Health()).state(now) != "open"
         )
-        state = health.state(self._clock.now())
-        log.warning("an instance failed", extra={"instance": id, "code": error.code, "state": state})
+
+    def barred(self, id: str) -> dict[str, Bar]:
+        """Models that an instance lists and does not serve now."""
+        return in_force(self._barred.get(id, {}), self._clock.now())
+
+    async def failed(
+        self, id: str, error: EngineError, *, began: float | None = None, model: str = ""
+    ) -> None:
+        """A generation of `model` begun at `began` (wall clock; None: now) failed there; all know at once.
+
+        A model that is missing is barred alone, and so is one that was refused alone before.
+        """
+        refused = isinstance(error, EngineRefused)
+        if model and (isinstance(error, ModelMissing) or (refused and model in self._barred.get(id, {}))):
+            await self._bar(id, model, error)
+        else:
+            await self._ail(id, error, began, model)
+            if refused and len(self._tries(id)) > 1:
+                self._start(f"probe:{id}", self._probe(id, self._instances()[id]))
         await self._publish()
 
     @contextmanager
@@ -182,8 +219,12 @@ class Keeper:
         finally:
             self._in_use[id, model] -= 1
 
-    async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float) -> None:
-        """A generation that began at `began` came to its end there, at this speed of its stream."""
+    async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float, model: str = "") -> None:
+        """A generation of `model` begun at `began` came to its end there, at this speed of its stream."""
+        self._served[id] = self._clock.monotonic()
+        if model in self._barred.get(id, {}):
+            await self._change_bars(id, lambda bars: {m: bar for m, bar in bars.items() if m != model})
+            await self._publish()
         health = self._health.get(id, Health())
         if health.failures or health.open_until is not None:
             await self._change_health(id, partial(succeeded, began=began))
@@ -209,7 +250,7 @@ class Keeper:
             models=one.models,
             draining=id in self._roster.draining,
             health=self._health.get(id, Health()),
-            facts=facts(seen),
+            facts=self._facts(one),
             loading=loading.get("model"),
             evicts=frozenset(loading.get("evicts", ())),
             models_at_once=one.models_at_once,
@@ -217,13 +258,30 @@ class Keeper:
             load_s=loading.get("took_s", _LOAD_S),
             used_at=(seen or {}).get("used_at", {}),
             unloadable_until=loading.get("failed", {}),
+            barred=frozenset(self.barred(id)),
         )
+
+    def _facts(self, one: Instance) -> Facts:
+        return facts(self._seen.get(one.id), self._called(one))
+
+    def _offered(self, one: Instance) -> tuple[OfferedModel, ...]:
+        return offered(one, self._seen.get(one.id), self._called(one))
+
+    def _called(self, one: Instance) -> Called:
+        return partial(self._names.of_all, loose=one.loose_names)
+
+    def _name(self) -> None:
+        """Draw up the names of all models anew."""
+        instances = self._instances().items()
+        self._names = names_of([(one.loose_names, listed(self._seen.get(id))) for id, one in instances])
 
     async def _read(self) -> None:
         await self._roster.read()
         self._health = {id: from_json(note) for id, note in (await self._board.read(HEALTH)).items()}
         self._seen = await self._board.read(SEEN)
         self._loading = await self._board.read(LOADING)
+        self._barred = {id: bars_from(note) for id, note in (await self._board.read(BARRED)).items()}
+        self._name()
         await self._forget_lost_loads()
 
     async def _forget_lost_loads(self) -> None:
@@ -269,36 +327,67 @@ class Keeper:
     async def _look(self, one: Instance) -> None:
         self._looked[one.id] = self._clock.monotonic()
         seen = await look(one, self._pace.look_timeout_s)
-        if seen.dead is not None:
+        if isinstance(seen.dead, EngineRefused):
+            await self._doubt(one, seen.dead)
+        elif seen.dead is not None:
             await self.failed(one.id, seen.dead)
+        else:
+            self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
+            self._name()
+            await self._publish()
+
+    async def _doubt(self, one: Instance, refusal: EngineRefused) -> None:
+        """Its list is refused; some servers have none and serve all the same: then one token decides."""
+        if self._clock.monotonic() - self._served.get(one.id, -_TRUSTED_S) < _TRUSTED_S:
             return
-        self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
+        await self._ail(one.id, refusal, None, self._default_model)
         await self._publish()
+        if self._tries(one.id):
+            self._start(f"probe:{one.id}", self._probe(one.id, one))
 
     async def _knock(self, id: str, one: Instance) -> None:
         """See whether a server that refused is back, without waiting for its time: asking costs nothing."""
         self._looked[id] = self._clock.monotonic()
-        if (await look(one, self._pace.look_timeout_s)).models is not None:
-            await self._probe(id, one)
+        seen = await look(one, self._pace.look_timeout_s)
+        tries = self._tries(id) or [model.name for model in seen.loaded or ()]
+        if seen.models is not None or (isinstance(seen.dead, EngineRefused) and tries):
+            await self._probe(id, one, tries)
 
-    async def _probe(self, id: str, one: Instance) -> None:
-        """One token, from what it holds if it can be; the only thing that proves an instance well again."""
-        known = facts(self._seen.get(id))
+    def _tries(self, id: str) -> list[str]:
+        """Models to try it with, the first choice first: what it refused, what it holds, else what it has."""
+        one, health = self._instances()[id], self._health.get(id, Health())
+        known = self._facts(one)
         names = sorted(one.models) or list(known.models or ())
         held = [name for name in names if name in (known.loaded or ())]
+        refused = [health.refused_model] if health.refused_model else []
+        return list(dict.fromkeys((*refused, *(held or ([] if refused else names[:1])))))
+
+    async def _probe(self, id: str, one: Instance, tries: Sequence[str] = ()) -> None:
+        """One token, from what it holds if it can be; the only thing that proves an instance well again."""
         try:
-            if names:
-                await self._one_token(one, (held or names)[0])
+            if tries := tries or self._tries(id):
+                await self._one_of(one, tries)
             else:
                 await one.engine.models(one.endpoint)
         except EngineError as exc:
-            await self.failed(id, exc)
+            await self._ail(id, exc, None, self._health.get(id, Health()).refused_model)
         else:
+            self._served[id] = self._clock.monotonic()
             await self._change_health(id, succeeded)
-            await self._publish()
+        await self._publish()
         if self._health.get(id, Health()).open_until is None:
             log.info("an instance is well again", extra={"instance": id})
             await self._look(one)
+
+    async def _one_of(self, one: Instance, tries: Sequence[str]) -> None:
+        """A token of the first model; if only that is refused, it is barred alone."""
+        try:
+            await self._one_token(one, tries[0])
+        except (EngineRefused, ModelMissing) as exc:
+            if len(tries) == 1:
+                raise
+            await self._one_token(one, tries[1])
+            await self._bar(one.id, tries[0], exc)
 
     async def _one_token(self, one: Instance, model: str) -> None:
         request = GenerationRequest(
@@ -346,6 +435,37 @@ class Keeper:
                 self._using[id, model] = now
                 at = self._clock.now()
                 self._seen[id] = await self._board.change(SEEN, id, partial(used, model=model, now=at)) or {}
+
+    async def _ail(self, id: str, error: EngineError, began: float | None, model: str) -> None:
+        """Count a failure against the instance as a whole."""
+        health = await self._change_health(
+            id,
+            lambda health: failed(
+                health,
+                error,
+                self._clock.now(),
+                quarantine_s=self._pace.quarantine_s,
+                random=self._rng.random(),
+                began=began,
+                model=model,
+            ),
+        )
+        state = health.state(self._clock.now())
+        log.warning("an instance failed", extra={"instance": id, "code": error.code, "state": state})
+
+    async def _bar(self, id: str, model: str, error: EngineError) -> None:
+        now, first_s = self._clock.now(), self._pace.quarantine_s
+        await self._change_bars(id, lambda bars: barred(bars, model, error, now, first_s=first_s))
+        log.warning(
+            "an instance does not serve a model that it lists",
+            extra={"instance": id, "code": error.code, "model": model},
+        )
+
+    async def _change_bars(self, id: str, change: Callable[[Bars], Bars]) -> None:
+        def changed(note: Note | None) -> Note | None:
+            return bars_to(change(bars_from(note or {}))) or None
+
+        self._barred[id] = bars_from(await self._board.change(BARRED, id, changed) or {})
 
     async def _change_health(self, id: str, change: Callable[[Health], Health]) -> Health:
         def changed(note: Note | None) -> Note | None:

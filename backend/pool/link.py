@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from backend.core.clock import Clock
 from backend.core.errors import SlotsUnavailable
 from backend.pool.board.base import Change, Note
-from backend.pool.board.memory import MemoryBoard
 from backend.pool.board.redis import RedisBoard
 from backend.pool.slots.base import Granted, Place, Row, Ticket, View
 from backend.pool.slots.memory import MemorySlots
@@ -218,7 +217,7 @@ class LinkedSlots:
 
     async def _join_own(self, ticket: Ticket, joined: float, weights: Mapping[str, float]) -> Granted | Place:
         self._count()
-        place = await self._own.join(replace(ticket, tag=None), weights)
+        place = await self._own.join(replace(ticket, tag=None, again=ticket.returns), weights)
         local = self._local[ticket.id] = _Local(ticket, joined)
         self._note(local, place)
         return place
@@ -238,7 +237,8 @@ class LinkedSlots:
             local.granted, local.instance = self._clock.monotonic(), place.instance
 
     def _with_patience_left(self, ticket: Ticket, joined: float) -> Ticket:
-        return replace(ticket, patience_s=max(0.0, ticket.patience_s - (self._clock.monotonic() - joined)))
+        left_s = ticket.patience_s - (self._clock.monotonic() - joined)
+        return replace(ticket, patience_s=max(0.0, left_s), again=True)
 
     def _share(self, row: Row) -> Row:
         return replace(row, capacity=-(-row.capacity // self._processes))
@@ -249,18 +249,16 @@ class LinkedBoard:
 
     def __init__(self, shared: RedisBoard, link: Link) -> None:
         self._shared = shared
-        self._own = MemoryBoard()
+        self._own = shared.copy
         self._link = link
 
     async def read(self, kind: str) -> dict[str, Note]:
         """See `Board.read`."""
         if self._link.is_up:
             try:
-                notes = await self._shared.read(kind)
+                return await self._shared.read(kind)
             except SlotsUnavailable as exc:
                 self._link.lost(exc)
-            else:
-                self._own.copy_from(kind, notes)
         return await self._own.read(kind)
 
     async def change(self, kind: str, name: str, change: Change) -> Note | None:

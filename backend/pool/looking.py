@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
-from backend.core.errors import EngineError, EngineUnreachable
+from backend.core.errors import EngineError, EngineRefused, EngineUnreachable
 from backend.engines.base import LoadedModel, ModelInfo
 from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Note
 from backend.pool.choose import Facts
 
 T = TypeVar("T")
-LATEST = ":latest"
+Called = Callable[[Iterable[str]], tuple[str, ...]]
+"""What the models are called in the pool that an instance calls so."""
 _SPEED_STEP = 0.2
 _SLOWER = 0.35
 """A speed below this share of the best ever measured is worth telling an operator."""
@@ -25,12 +26,12 @@ class Seen:
     """One look at an instance; None is what it did not say in time.
 
     Attributes:
-        dead: It refused the connection, or answered 5xx.
+        dead: It refused the connection, answered 5xx, or refuses whatever we ask.
     """
 
     models: tuple[ModelInfo, ...] | None
     loaded: tuple[LoadedModel, ...] | None
-    dead: EngineUnreachable | None = None
+    dead: EngineUnreachable | EngineRefused | None = None
 
 
 async def look(instance: Instance, timeout_s: float) -> Seen:
@@ -39,7 +40,7 @@ async def look(instance: Instance, timeout_s: float) -> Seen:
         _bounded(instance.engine.models(instance.endpoint), timeout_s),
         _bounded(instance.engine.loaded(instance.endpoint), timeout_s),
     )
-    if isinstance(models, EngineUnreachable):
+    if isinstance(models, EngineUnreachable | EngineRefused):
         return Seen(None, None, models)
     return Seen(
         None if isinstance(models, Exception) else models,
@@ -73,28 +74,38 @@ def measured(note: Note | None, tokens_per_s: float) -> Note:
     return changed
 
 
-def facts(note: Note | None) -> Facts:
-    """What the rules need of a note. Ollama takes a name without its `:latest` as well."""
+def facts(note: Note | None, called: Called = tuple) -> Facts:
+    """What the rules need of a note."""
     known = note or {}
     models, loaded = known.get("models"), known.get("loaded")
     shares = [share for share in (loaded or {}).values() if share is not None]
     return Facts(
-        models=None if models is None else _also_short([model["name"] for model in models]),
-        loaded=None if loaded is None else frozenset(_also_short(list(loaded))),
+        models=None if models is None else called(listed(note)),
+        loaded=None if loaded is None else frozenset(called(loaded)),
         tokens_per_s=known.get("tokens_per_s"),
         on_gpu=min(shares, default=None),
     )
 
 
-def offered(instance: Instance, note: Note | None) -> tuple[OfferedModel, ...]:
+def listed(note: Note | None) -> list[str]:
+    """The names of its models, as a server tells them."""
+    return [model["name"] for model in (note or {}).get("models") or ()]
+
+
+def offered(instance: Instance, note: Note | None, called: Called = tuple) -> tuple[OfferedModel, ...]:
     """The models of one instance: the names declared for it, in place of those that it lists."""
-    known = note or {}
-    listed = {model["name"]: ModelInfo(**model) for model in known.get("models") or ()}
-    names = sorted(instance.models) or list(listed)
-    loaded = known.get("loaded")
+    infos: dict[str, ModelInfo] = {}
+    for info in (ModelInfo(**model) for model in (note or {}).get("models") or ()):
+        for name in called([info.name]):
+            infos.setdefault(name, replace(info, name=name))
+    loaded = facts(note, called).loaded
     return tuple(
-        OfferedModel(listed.get(name, ModelInfo(name)), None if loaded is None else name in loaded)
-        for name in names
+        OfferedModel(
+            infos.get(name, ModelInfo(name)),
+            None if loaded is None else name in loaded,
+            loose_name=instance.loose_names,
+        )
+        for name in sorted(instance.models) or list(infos)
     )
 
 
@@ -108,11 +119,6 @@ def oddity(note: Note | None) -> str:
     if speed and best and speed < _SLOWER * best:
         return f"slow: {speed:.0f} tokens/s, was {best:.0f}"
     return ""
-
-
-def _also_short(names: list[str]) -> tuple[str, ...]:
-    short = [name.removesuffix(LATEST) for name in names if name.endswith(LATEST)]
-    return tuple(dict.fromkeys((*names, *short)))
 
 
 async def _bounded(answer: Awaitable[T], timeout_s: float) -> T | EngineError | TimeoutError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from backend.engines.base import LoadedModel, ModelInfo
 from backend.pool.base import OfferedModel
+from backend.pool.names import folded
 
 
 def offered(
@@ -30,5 +32,16 @@ def merged(answers: Iterable[Iterable[OfferedModel]]) -> tuple[OfferedModel, ...
     for model in (model for answer in answers for model in answer):
         first = found.setdefault(model.info.name, model)
         if model.loaded is not None and not first.loaded:
-            found[model.info.name] = OfferedModel(first.info, model.loaded)
+            found[model.info.name] = first = replace(first, loaded=model.loaded)
+        if model.loose_name and not first.loose_name:
+            found[model.info.name] = replace(first, loose_name=True)
     return tuple(found.values())
+
+
+def named(wanted: str, models: Iterable[OfferedModel]) -> str | None:
+    """The name of the model that is asked for as `wanted`; None if it is not among them."""
+    models = list(models)
+    if any(model.info.name == wanted for model in models):
+        return wanted
+    key = folded(wanted)
+    return next((m.info.name for m in models if m.loose_name and folded(m.info.name) == key), None)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from backend.pool.choose import Facts
 from backend.pool.health import Health
+from backend.pool.names import folded
 from backend.pool.slots.base import ANY_MODEL, Row
 
 ANY = frozenset({ANY_MODEL})
-LATEST = ":latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Known:
         used_at: When each model was last seen in use on it; one that is missing was not lately.
         unloadable_until: Models that it failed to load, and when that may be tried again. Nobody waits for it
             to load them meanwhile, or a model that does not fit would let its readers wait to the end.
+        barred: Models that it lists and does not serve now.
     """
 
     slots: int
@@ -42,6 +43,7 @@ class Known:
     load_s: float = 5.0
     used_at: Mapping[str, float] = field(default_factory=dict)
     unloadable_until: Mapping[str, float] = field(default_factory=dict)
+    barred: frozenset[str] = frozenset()
 
     def healthy(self, now: float) -> bool:
         """Whether it is given work."""
@@ -70,13 +72,14 @@ def rows(known: Mapping[str, Known], now: float) -> dict[str, Row]:
 def offered(known: Known) -> frozenset[str]:
     """Models it has and may serve; `ANY_MODEL` if that is not known."""
     if known.facts.models is None:
-        return known.models or ANY
-    return frozenset(known.facts.models) & (known.models or frozenset(known.facts.models))
+        return known.models - known.barred if known.models else ANY
+    has = frozenset(known.facts.models) - known.barred
+    return has & known.models if known.models else has
 
 
 def held(known: Known) -> frozenset[str]:
     """Models it has in memory and may serve; of no meaning where `facts.loaded` is None."""
-    loaded = known.facts.loaded or frozenset()
+    loaded = (known.facts.loaded or frozenset()) - known.barred
     return loaded & known.models if known.models else loaded
 
 
@@ -94,8 +97,7 @@ def models_of(names: Iterable[str]) -> list[frozenset[str]]:
     """The models that go by these names, in a stable order; `m` and `m:latest` are one."""
     models: dict[str, frozenset[str]] = {}
     for name in sorted(names):
-        short = name.removesuffix(LATEST)
-        models[short] = models.get(short, frozenset()) | {name}
+        models[folded(name)] = models.get(folded(name), frozenset()) | {name}
     return list(models.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.pool.barred import Bars
 from backend.pool.base import InstanceState, PoolState
 from backend.pool.keeper import Keeper
 from backend.pool.looking import oddity
@@ -19,6 +20,11 @@ def standing(keeper: Keeper, view: View, now: float) -> PoolState:
     )
 
 
+def _unserved(bars: Bars) -> str:
+    """Which of the models that it lists it does not serve, and why."""
+    return "; ".join(f"{model}: {bar.reason}" for model, bar in sorted(bars.items()))
+
+
 def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
     one, known = keeper.instances()[id], keeper.known()[id]
     row = view.rows.get(id, Row(0, frozenset()))
@@ -30,7 +36,7 @@ def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
         health=known.health.state(now),
         address=one.endpoint.address,
         serving=view.serving.get(id, {}),
-        reason=known.health.reason or oddity(keeper.note(id)),
+        reason=known.health.reason or _unserved(keeper.barred(id)) or oddity(keeper.note(id)),
         draining=known.draining,
         ready=tuple(sorted(row.ready)),
         cold=tuple(sorted(row.cold)),

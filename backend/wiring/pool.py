@@ -63,7 +63,7 @@ async def open_pool(
     slots, board = await _open_slots(stack, settings, clock, background)
     roster = Roster(instances, board, partial(_added, settings, engines))
     pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s)
-    keeper = Keeper(roster, slots, board, clock, pace=pace)
+    keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=section.model)
     stack.push_async_callback(keeper.close)
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")
@@ -133,7 +133,12 @@ def _added(
     if kind == "openai":
         url, key = url.removesuffix("/v1"), settings.engine.openai_api_key.get_secret_value()
     return Instance(
-        id, Endpoint(url, key), engines[kind], slots, models_at_once=settings.engine.models_at_once
+        id,
+        Endpoint(url, key),
+        engines[kind],
+        slots,
+        models_at_once=settings.engine.models_at_once,
+        loose_names=kind == "ollama",
     )
 
 

@@ -341,3 +341,36 @@ async def test_the_view_tells_how_long_generations_took_and_slots_are_held(
     view = await slots.view()
     assert view.durations_s == {"m": (2.0,)}
     assert view.rows == {"a": Row(1)}
+
+
+async def test_a_full_queue_turns_nobody_away_who_was_let_in_before(make: Make) -> None:
+    slots = await make(queue_limit=4)
+    await slots.put("dies", Row(4))
+    running = [ticket(f"r{n}") for n in range(4)]
+    turns = [place.tag for place in await joined(slots, *running)]
+    waiting = [ticket(f"w{n}") for n in range(4)]
+    assert all(isinstance(place, Place) for place in await joined(slots, *waiting))
+    with pytest.raises(PoolFull):
+        await slots.join(ticket("new"), {})
+    await slots.put("lives", Row(1))
+    again = [
+        ticket(one.flow, tag=tag, tried=frozenset({"dies"})) for one, tag in zip(running, turns, strict=True)
+    ]
+    for one in running:
+        await slots.leave(one.id)
+    await slots.put("dies", Row(0))
+    await joined(slots, *again)
+    for one in waiting:
+        await slots.leave(one.id)
+    assert sorted(await order(slots, *again)) == [one.flow for one in running], "all of them go on"
+
+
+@pytest.mark.parametrize("sign", [{"tag": 0.0}, {"tried": frozenset({"other"})}, {"again": True}])
+async def test_what_shows_that_a_ticket_returns(make: Make, sign: dict[str, object]) -> None:
+    slots = await make(queue_limit=0)
+    await slots.put("one", Row(1))
+    await slots.join(ticket(), {})
+    with pytest.raises(PoolFull):
+        await slots.join(ticket(), {})
+    assert isinstance(await slots.join(ticket(**sign), {}), Place)
+    assert isinstance(await slots.join(ticket(priority="batch", **sign), {}), Place)

@@ -17,7 +17,7 @@ from backend.infra.redis import open_redis
 from backend.pool.board.redis import RedisBoard
 from backend.pool.link import Link, LinkedBoard, LinkedSlots
 from backend.pool.slots.base import Granted, Place, Row, Ticket
-from backend.pool.slots.redis import RedisSlots
+from backend.pool.slots.redis import PREFIX, RedisSlots
 from tests.support.manual_clock import ManualClock
 from tests.support.redis_server import RedisServer, redis_server
 
@@ -152,6 +152,22 @@ async def test_redis_that_forgot_everything_is_told_before_anything_is_given_out
         await b.beat()
         assert isinstance(await b.wait(waits.id, 0.01), Granted), "who waited before goes first"
         assert isinstance(await a.wait(early.id, 0.01), Place)
+
+
+@pytest.mark.parametrize("key", ["rows", "models:one", "state", "procs"])
+async def test_a_key_that_redis_drops_when_it_is_full_costs_nobody_a_slot(
+    server: RedisServer, key: str
+) -> None:
+    async with process(server, "a") as one, process(server, "b") as other:
+        await one.put("one", Row(2, frozenset({"m"})))
+        await one.view()
+        await other.view()
+        first = ticket()
+        await one.join(first, {})
+        await other._redis.delete(f"{PREFIX}:{key}")
+        assert isinstance(await one.join(ticket(), {}), Granted)
+        await one.leave(first.id)
+        assert isinstance(await other.join(ticket(), {}), Granted)
 
 
 @asynccontextmanager
@@ -304,3 +320,20 @@ async def test_a_process_that_stood_still_does_not_take_redis_for_dead(server: R
         server.hang()
         with pytest.raises(RedisTimeoutError):
             await client.ping()
+
+
+async def test_who_waited_in_redis_waits_on_when_it_goes_away_however_long_the_queue(
+    server: RedisServer,
+) -> None:
+    async with process(server, "a", timeout_s=0.3) as shared:
+        slots = LinkedSlots(shared, Link(), SystemClock(), queue_limit=1)
+        await slots.beat()
+        await slots.put("one", Row(1))
+        running, waiting = ticket(), [ticket(f"w{n}", tag=0.0) for n in range(3)]
+        await slots.join(running, {})
+        for one in waiting:
+            await slots.join(one, {})
+        server.hang()
+        places = [await slots.wait(one.id, 0.01) for one in waiting]
+        assert all(isinstance(place, Place) for place in places)
+        server.go_on()

@@ -62,6 +62,7 @@ async def a_pool(
     pace: Pace | None = None,
     max_wait_s: float = math.inf,
     retried: Retried = lambda _: None,
+    default_model: str = "",
 ) -> AsyncIterator[APool]:
     """A pool that has looked at its instances once."""
     clock = clock or ManualClock()
@@ -71,7 +72,7 @@ async def a_pool(
         return an_instance(instances[0].engine, id, slots=many, url=url)
 
     roster = Roster(instances, board, make)
-    keeper = Keeper(roster, slots, board, clock, pace=pace)
+    keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=default_model)
     await keeper.open()
     pool = Dispatcher(
         keeper, slots, clock,

@@ -29,6 +29,10 @@ class MemoryBoard:
         """See `Board.lead`."""
         return True
 
+    def holds(self, kind: str) -> bool:
+        """Whether there is any note of a kind."""
+        return bool(self._notes.get(kind))
+
     def copy_from(self, kind: str, notes: dict[str, Note]) -> None:
         """Hold these notes of a kind, and no others."""
         self._notes[kind] = dict(notes)

@@ -22,6 +22,7 @@ class Ticket:
         weight: Share of this flow beside others' 1.
         tried: Instances that failed this request.
         tag: Place in virtual time that an earlier ticket of the same request had; keeps its turn.
+        again: It was let in before, where there is no virtual time that its `tag` would be of.
     """
 
     id: str
@@ -32,6 +33,12 @@ class Ticket:
     weight: float = 1.0
     tried: frozenset[str] = frozenset()
     tag: float | None = None
+    again: bool = False
+
+    @property
+    def returns(self) -> bool:
+        """Whether its request was let in before: no bound of the queue turns it away."""
+        return self.again or self.tag is not None or bool(self.tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ class Slots(Protocol):
                 of its slots counts besides.
 
         Raises:
-            PoolFull: The queue holds its bound.
+            PoolFull: The queue holds its bound; never for a ticket that returns.
             NoInstance: No instance could answer this ticket.
         """
 

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from random import Random
 from typing import Any
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "libri:{pool}"
 _OPERATIONS = ("join", "leave", "claim", "promote", "put", "beat", "restore", "view")
+_UNBOUNDED = 1_000_000_000
 _FULL = {
     "full": "too many requests are waiting",
     "flow_full": "too many of your own requests are waiting",
@@ -106,8 +107,15 @@ class RedisSlots:
         """See `Slots.join`."""
         now = self._clock.monotonic()
         mine = self._mine[ticket.id] = _Mine(ticket, now, now)
+        arguments = self._join_arguments(ticket, weights)
         try:
-            return self._joined(mine, await self._known("join", *self._join_arguments(ticket, weights)))
+            answer = await self._known("join", *arguments)
+            if answer == ["none"] and self._could(
+                ticket
+            ):  # as this process knows: Redis may have dropped rows
+                await self._restore([])
+                answer = await self._known("join", *arguments)
+            return self._joined(mine, answer)
         except BaseException:
             self._mine.pop(ticket.id, None)
             raise
@@ -228,7 +236,7 @@ class RedisSlots:
             repr(ticket.patience_s),
             _tried(ticket),
             "" if ticket.tag is None else repr(ticket.tag),
-            self._queue_limit,
+            _UNBOUNDED if ticket.returns else self._queue_limit,
             repr(self._rng.random()),
             *(part for name, weight in weights.items() for part in (name, repr(weight))),
         )
@@ -247,11 +255,16 @@ class RedisSlots:
                 raise PoolFull(_FULL[why])
         raise SlotsUnavailable("the shared slots answer strangely")
 
+    def _could(self, ticket: Ticket) -> bool:
+        return any(
+            name not in ticket.tried and row.could_answer(ticket.model) for name, row in self._rows.items()
+        )
+
     async def _join_again(self, mine: _Mine) -> Granted | Place:
         """Its grant has passed on: this process was too slow, or Redis was away."""
         mine.instance, mine.lost, mine.position = None, False, 0
         mine.changed.clear()
-        ticket = mine.ticket
+        ticket = replace(mine.ticket, again=True)
         left_s = ticket.patience_s - (self._clock.monotonic() - mine.joined)
         arguments = list(self._join_arguments(ticket, {}))
         arguments[5], arguments[7] = repr(max(0.0, left_s)), repr(mine.tag)

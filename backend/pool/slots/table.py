@@ -91,7 +91,7 @@ class SlotTable:
         if not any(self._could(name, ticket) for name in self.rows):
             raise NoInstance("no model server is available")
         instance = self._best(ticket, weights)
-        if instance is None:
+        if instance is None and not ticket.returns:
             self._check_room(ticket)
         entry = self._entered(ticket, now)
         if instance is None:

@@ -135,6 +135,23 @@ async def test_who_was_let_in_and_lost_its_instance_may_wait_longer():
         assert [type(await anext(moved)), type(await anext(moved))] == [Text, Waiting]
 
 
+async def test_who_was_let_in_and_lost_its_instance_is_not_refused_by_a_full_queue():
+    release = asyncio.Event()
+    fails = engine((Text("a"), Hold(release), EngineUnreachable()))
+    async with a_pool(an_instance(fails, "one", slots=3), queue_limit=0) as it:
+        streams = [it.ask(f"{n}", subject=f"{n}") for n in range(3)]
+        for stream in streams:
+            assert [type(await anext(stream)), type(await anext(stream))] == [Assigned, Text]
+        await it.operator.add("two", url="http://two", engine="ollama", slots=1)
+        async with aclosing(it.ask("holds", subject="other")) as holds:
+            await anext(holds)
+            release.set()
+            for stream in streams:
+                assert isinstance(await anext(stream), Waiting)
+        for stream in streams:
+            await stream.aclose()
+
+
 async def test_a_waiter_whose_deadline_passes_leaves_the_queue():
     clock = ManualClock()
     async with a_pool(an_instance(busy()), clock=clock) as it, aclosing(it.ask("a")) as running:

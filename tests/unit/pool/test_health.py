@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from backend.core.errors import (
     ContextOverflow,
     EngineError,
+    EngineRefused,
     EngineRejected,
     EngineTimeout,
     EngineTruncated,
@@ -15,7 +16,7 @@ from backend.core.errors import (
 )
 from backend.pool.health import FAILURES_IN_A_ROW, Health, failed, from_json, succeeded, to_json
 
-AT_ONCE = [EngineUnreachable(), EngineTimeout()]
+AT_ONCE = [EngineUnreachable(), EngineTimeout(), EngineRefused()]
 THIRD_IN_A_ROW = [EngineTruncated(), EngineError()]
 SAYS_NOTHING = [EngineRejected(), ContextOverflow(), ModelMissing()]
 
@@ -28,13 +29,14 @@ healths = st.builds(
     open_until=st.none() | moments,
     reason=st.text(max_size=9),
     hangs=st.booleans(),
+    refused_model=st.text(max_size=9),
     since=st.none() | moments,
     lengthened=st.booleans(),
 )
 
 
-def fail(health, error, now=0.0, *, random=0.5, began=None):
-    return failed(health, error, now, quarantine_s=30.0, random=random, began=began)
+def fail(health, error, now=0.0, *, random=0.5, began=None, model=""):
+    return failed(health, error, now, quarantine_s=30.0, random=random, began=began, model=model)
 
 
 @pytest.mark.parametrize("error", AT_ONCE)
@@ -43,6 +45,13 @@ def test_refusal_and_silence_open_at_once(error):
     assert [health.state(t) for t in (100.0, 129.9, 130.0)] == ["open", "open", "half_open"]
     assert health.reason == error.code
     assert health.hangs == isinstance(error, EngineTimeout)
+
+
+def test_a_refusal_tells_the_operator_why_in_words_and_which_model_was_refused():
+    health = fail(Health(), EngineRefused(reason="wrong key"), model="m")
+    assert (health.reason, health.refused, health.refused_model) == ("wrong key", True, "m")
+    again = fail(health, EngineRefused(reason="no credit left"), 40.0)
+    assert (again.reason, again.trips) == ("no credit left", 2)
 
 
 @pytest.mark.parametrize("error", THIRD_IN_A_ROW)

@@ -1,6 +1,14 @@
--- KEYS[1] notes of a kind   ARGV name, the note as it was read, the note to put in its place; "" is no note
--- -> 1, or 0 when it is no longer what was read
+-- KEYS[1] notes of a kind   ARGV name, the note as it was read, the note to put in its place ("" is no note),
+--                           the name of this board as it was read ("" if it had none), a name if it has none
+-- The field without a name is the version: {"born": name of this board, "count": changes since}.
+-- -> the new version, or "" when note or board is no longer what was read
 local is = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-if is ~= ARGV[2] then return 0 end
+local said = redis.call('HGET', KEYS[1], '')
+local version = said and cjson.decode(said) or {born = '', count = 0}
+if is ~= ARGV[2] or version.born ~= ARGV[4] then return '' end
+if version.born == '' then version.born = ARGV[5] end
+version.count = version.count + 1
+local new = cjson.encode(version)
 if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
-return 1
+redis.call('HSET', KEYS[1], '', new)
+return new

@@ -8,7 +8,7 @@ state.hold_s, state.order = given.hold_s, state.order or 1000000
 ends('procs', proc, now + PROCESS_S)
 tick()
 for instance, row in pairs(given.rows) do
-  if call('HEXISTS', P .. ':rows', instance) == 0 then
+  if call('HEXISTS', P .. ':rows', instance) == 0 or call('EXISTS', key('models', instance)) == 0 then
     call('HSET', P .. ':rows', instance, row.capacity)
     for model, flag in pairs(row.models) do call('HSET', key('models', instance), model, flag) end
   end
