@@ -145,7 +145,7 @@ def _generation(call: Call, job: Job, prompt: list[str], runner: Runner, sender:
     source = call.instance.knobs.reply
     return Generation(
         prompt,
-        source.reply(job.asked, job.model.prefill, call.instance.knobs.seed),
+        source.reply(job.asked, job.model.after_assistant, call.instance.knobs.seed),
         _limit(job, runner.place.num_ctx, len(prompt)),
         call.record,
         sender.piece,

@@ -10,6 +10,7 @@ from typing import Any
 from loadtests.emulator.call import Call, Refused
 from loadtests.emulator.clock import sleep
 from loadtests.emulator.models import Model, digest, model
+from loadtests.emulator.templates import CHECKS_LAST, IMPORTED
 from loadtests.emulator.wire import JSON, NDJSON, error_body, go_json
 
 Status = dict[str, Any]
@@ -225,7 +226,9 @@ async def _creating(call: Call, body: Mapping[str, Any]) -> AsyncIterator[Status
 def _made(call: Call, body: Mapping[str, Any], parent: Model | None) -> Model:
     identity = _identity(str(body.get("model") or body.get("name")))
     changes: dict[str, Any] = {**identity, "modified_s": call.instance.clock.now()}
-    if parent is not None:
+    if parent is None:
+        changes["template"] = CHECKS_LAST if body.get("template") else IMPORTED
+    else:
         changes["blob"] = parent.blob
         changes["options"] = {**parent.options, **(body.get("parameters") or {})}
     if adapters := body.get("adapters"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, get_args
 
 from loadtests.emulator.speeds import Speeds
+from loadtests.emulator.templates import AFTER_ASSISTANT, CHECKS_LAST, Prefill
 
 GIB = 1024**3
-Prefill = Literal["continue", "restart", "repeat", "trim_space"]
 
 SERIAL_FAMILIES = frozenset(
     [
@@ -37,7 +37,8 @@ class Model:
     Attributes:
         name: Full name with tag, as `/api/tags` lists it.
         blob: Identity of the GGUF file: the scheduler's key, shared by a base and its LoRA.
-        prefill: What it does with a last message of the assistant.
+        template: Its kind: `checks_last`, or one of Ollama's own (`templates.AFTER_ASSISTANT`).
+        prefill: What it does with a last message of the assistant; None: as its template has it.
         native: True: llama-server applies the chat template. False: Ollama renders it (other quirks).
         cpu_factor: What is left of the decode speed when not everything fits the GPU.
     """
@@ -57,9 +58,15 @@ class Model:
     embed_dim: int = 4096
     kv_bytes_per_token: int = 131_072
     native: bool = True
-    prefill: Prefill = "continue"
+    template: str = CHECKS_LAST
+    prefill: Prefill | None = None
     cpu_factor: float = 0.08
     modified_s: float = 0.0
+
+    @property
+    def after_assistant(self) -> Prefill:
+        """What it says after a last message of the assistant."""
+        return self.prefill or AFTER_ASSISTANT[self.template]
 
     @property
     def is_embedding_only(self) -> bool:
@@ -117,6 +124,10 @@ def _read(entry: Mapping[str, Any]) -> Model:
     if "name" not in entry:
         raise ValueError("a model has a name")
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    if (kind := entry.get("template", CHECKS_LAST)) not in AFTER_ASSISTANT:
+        raise ValueError(f"unknown template {kind!r}; known: {', '.join(sorted(AFTER_ASSISTANT))}")
+    if (prefill := entry.get("prefill")) not in (None, *get_args(Prefill)):
+        raise ValueError(f"unknown prefill {prefill!r}; known: {', '.join(get_args(Prefill))}")
     if "speeds" in entry:
         changes["speeds"] = Speeds.read(entry["speeds"])
     del changes["name"]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
+from loadtests.emulator.templates import Prefill
 from loadtests.emulator.tokens import tokenise
 
 Mode = Literal["words", "echo", "script", "recite", "count", "endless"]
@@ -27,6 +28,13 @@ _WORDS = re.findall(
 _THOUGHT = (
     "The question asks for facts. The extracts are numbered, so I look for those that bear on it first."
 )
+_USERS = (
+    "What else should I know about the {word}?",
+    "Thank you, that is all for now.",
+    "No, I asked about the {word} and not about the {other}.",
+    "The {word} is beside the {other}.",
+)
+"""What a model says when the template has opened a turn of the user: anything a user might say."""
 _EXTRACT = re.compile(r'<extract n="(\d+)">\n[^\n]*\n(.*?)\n</extract>', re.DOTALL)
 _COUNT = re.compile(r"\bcount to (\d+)\b")
 _NUMBERED = re.compile(r"^\s*\[(\d+)\][:.]?\s+(.+?)(?=\n\s*\[\d+\]|\n\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -113,9 +121,11 @@ class ReplySource:
         except TypeError as exc:
             raise ValueError(str(exc)) from exc
 
-    def reply(self, asked: Prompted, behaviour: str, seed: int) -> Reply:
-        """The reply to `asked` by a model whose prefill `behaviour` is one of rule 29a's four."""
+    def reply(self, asked: Prompted, behaviour: Prefill, seed: int) -> Reply:
+        """The reply to `asked` by a model that does `behaviour` after a last message of the assistant."""
         rng = random.Random(f"{seed}|{asked.model}|{asked.seed}|{asked.prompt}")
+        if asked.prefill and behaviour == "user_turn":
+            return Reply(tokenise(_as_a_user(rng)))
         script = self._script(asked, rng)
         content = _prefilled(script.content, asked.prefill, behaviour)
         fresh = not asked.prefill or behaviour == "restart"
@@ -146,7 +156,12 @@ class ReplySource:
         return Script(_sentences(rng.randint(*self.length), rng), thought)
 
 
-def _prefilled(full: str, prefill: str, behaviour: str) -> str:
+def _as_a_user(rng: random.Random) -> str:
+    word, other = rng.sample(_WORDS, 2)
+    return rng.choice(_USERS).format(word=word, other=other)
+
+
+def _prefilled(full: str, prefill: str, behaviour: Prefill) -> str:
     if not prefill or behaviour == "restart":
         return full
     rest = full[len(prefill) :] if full.startswith(prefill) else full

@@ -1,5 +1,6 @@
 """Sections B and C: the bytes, the order of keys, and every error before the first object."""
 
+import hashlib
 import json
 import re
 
@@ -283,6 +284,43 @@ async def test_a_model_goes_on_from_the_assistants_text(behaviour, said):
     async with emulator(time_scale=0, models=(one,), reply="alpha beta gamma delta") as server:
         _, _, body = await answer(server.url, "/api/chat", chat(model="m", messages=PREFILL, stream=False))
     assert json.loads(body)["message"]["content"] == said
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("checks_last", " gamma delta"),
+        ("chatml", "alpha beta gamma delta"),
+        ("llama3-instruct", "alpha beta gamma delta"),
+    ],
+)
+async def test_the_kind_of_template_decides_what_follows_the_assistants_text(template, said):
+    one = model("m", template=template)
+    async with emulator(time_scale=0, models=(one,), reply="alpha beta gamma delta") as server:
+        _, _, body = await answer(server.url, "/api/chat", chat(model="m", messages=PREFILL, stream=False))
+    assert json.loads(body)["message"]["content"] == said
+
+
+@pytest.mark.parametrize("template", ["llama2-chat", "mistral-instruct", "codellama-70b-instruct"])
+async def test_a_template_that_opens_a_users_turn_gives_what_a_user_might_say(template):
+    one = model("m", template=template)
+    async with emulator(time_scale=0, models=(one,), reply="alpha beta gamma delta") as server:
+        asked = chat(model="m", messages=PREFILL, stream=False)
+        first, second = [json.loads((await answer(server.url, "/api/chat", asked))[2]) for _ in range(2)]
+    said = first["message"]["content"]
+    assert (first["done_reason"], said) == ("stop", second["message"]["content"])
+    assert len(said.split()) > 3
+    assert not {"alpha", "beta", "gamma", "delta"} & set(said.split())
+
+
+async def test_an_imported_file_begins_anew_unless_it_brings_a_template(server):
+    digest = f"sha256:{hashlib.sha256(b'GGUF').hexdigest()}"
+    await answer(server.url, f"/api/blobs/{digest}", b"GGUF", method="POST")
+    made = {"files": {"m.gguf": digest}, "stream": False}
+    for name, more in (("bare", {}), ("own", {"template": "{{ .Prompt }}"})):
+        assert (await answer(server.url, "/api/create", {"model": name, **made, **more}))[0] == 200
+    table = server.instance.table
+    assert (table.find("bare").after_assistant, table.find("own").after_assistant) == ("restart", "continue")
 
 
 async def test_two_requests_share_a_connection(server):

@@ -18,6 +18,7 @@ from loadtests.emulator.prefix import HostStore, Slots
 from loadtests.emulator.presets import PRESETS, models_of
 from loadtests.emulator.replies import Prompted, Reply, ReplySource
 from loadtests.emulator.speeds import Speeds
+from loadtests.emulator.templates import AFTER_ASSISTANT
 from loadtests.emulator.tokens import common_prefix, message_tokens, tokenise
 from loadtests.emulator.truth import Record
 from loadtests.emulator.wire import Metrics, go_json
@@ -201,7 +202,26 @@ def test_models_come_as_json_and_what_is_not_named_keeps_its_default():
     assert (tuned.adapters, tuned.speeds) == (("a",), Speeds())
 
 
-@pytest.mark.parametrize("wrong", [{"name": "x", "warp": 9}, {}, {"name": "x", "speeds": {"warp": 9}}])
+def test_seventeen_templates_begin_anew_and_three_open_a_users_turn():
+    kinds = [behaviour for name, behaviour in AFTER_ASSISTANT.items() if name != "checks_last"]
+    assert (kinds.count("restart"), kinds.count("user_turn"), len(kinds)) == (17, 3, 20)
+
+
+def test_a_behaviour_that_is_named_wins_over_the_templates():
+    table = [{"name": "a", "template": "chatml"}, {"name": "b", "template": "chatml", "prefill": "repeat"}]
+    assert [m.after_assistant for m in Knobs().updated({"models": table}).models] == ["restart", "repeat"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "x", "warp": 9},
+        {},
+        {"name": "x", "speeds": {"warp": 9}},
+        {"name": "x", "template": "warp"},
+        {"name": "x", "prefill": "warp"},
+    ],
+)
 def test_what_is_no_model_is_refused(wrong):
     with pytest.raises(ValueError, match=r"warp|a model has a name"):
         Knobs().updated({"models": [wrong]})
