@@ -11,8 +11,10 @@ from typing import Any, Literal
 import orjson
 
 from loadtests.emulator.templates import Prefill
-from loadtests.emulator.tokens import tokenise
+from loadtests.emulator.tokens import LONGEST_WORD, tokenise
 
+Reasoning = Literal["none", "apart", "inside"]
+"""Where reasoning is told: nowhere, in a field of its own, or within the answer, between its tags."""
 Mode = Literal["words", "echo", "script", "recite", "count", "endless"]
 
 _WORDS = re.findall(
@@ -70,13 +72,19 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
-    """What a reply is made from."""
+    """What a reply is made from.
+
+    Attributes:
+        letters: Most of a word in one token.
+    """
 
     model: str
     question: str
     prompt: str
     prefill: str = ""
-    thinks: bool = False
+    reasoning: Reasoning = "none"
+    think_tags: tuple[str, str] = ("<think>", "</think>")
+    letters: int = LONGEST_WORD
     tools: tuple[str, ...] = ()
     seed: int | None = None
     json: bool = False
@@ -125,16 +133,17 @@ class ReplySource:
         """The reply to `asked` by a model that does `behaviour` after a last message of the assistant."""
         rng = random.Random(f"{seed}|{asked.model}|{asked.seed}|{asked.prompt}")
         if asked.prefill and behaviour == "user_turn":
-            return Reply(tokenise(_as_a_user(rng)))
+            return Reply(tokenise(_as_a_user(rng), asked.letters))
         script = self._script(asked, rng)
         content = _prefilled(script.content, asked.prefill, behaviour)
-        fresh = not asked.prefill or behaviour == "restart"
-        thinking = tokenise(script.thinking) if asked.thinks and fresh else []
-        tokens = [*thinking, *tokenise(content)]
+        reasons = asked.reasoning != "none" and (not asked.prefill or behaviour == "restart")
+        thoughts, content = _thought_through(asked, script.thinking, content) if reasons else ("", content)
+        thinking = tokenise(thoughts, asked.letters)
+        tokens = [*thinking, *tokenise(content, asked.letters)]
         if self.eos_after:
             tokens = tokens[: self.eos_after]
         calls = script.tool_calls if asked.tools else ()
-        hidden = tokenise(orjson.dumps(calls).decode()) if calls else []
+        hidden = tokenise(orjson.dumps(calls).decode(), asked.letters) if calls else []
         thought = min(len(thinking), len(tokens))
         return Reply([*tokens, *hidden], thought, len(hidden), calls, endless=self.mode == "endless")
 
@@ -159,6 +168,20 @@ class ReplySource:
 def _as_a_user(rng: random.Random) -> str:
     word, other = rng.sample(_WORDS, 2)
     return rng.choice(_USERS).format(word=word, other=other)
+
+
+def _thought_through(asked: Prompted, thoughts: str, content: str) -> tuple[str, str]:
+    """What is told apart, and the answer; reasoning that a script has between its tags is the model's own."""
+    opening, closing = asked.think_tags
+    inside = content.lstrip()
+    if opening and inside.startswith(opening) and closing in inside:
+        if asked.reasoning == "inside":
+            return "", content
+        thoughts, _, content = inside.removeprefix(opening).partition(closing)
+        return thoughts.strip(), content.lstrip()
+    if asked.reasoning == "apart":
+        return thoughts, content
+    return "", f"{opening}{thoughts}{closing}\n\n{content}"
 
 
 def _prefilled(full: str, prefill: str, behaviour: Prefill) -> str:
