@@ -76,7 +76,7 @@ class Reader(asyncio.Protocol):
     _tail: bytes = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        head = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(self.body)}\r\n\r\n"
         self._transport = transport
         transport.write(head.encode() + self.body)  # type: ignore[attr-defined]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
+from loadtests.emulator.gojson import Shape, checked, decode
 from loadtests.emulator.http import Exchange
-from loadtests.emulator.models import Model
+from loadtests.emulator.models import Model, is_valid_name
 from loadtests.emulator.truth import Record
 from loadtests.emulator.wire import JSON, go_json
 
@@ -16,13 +15,23 @@ if TYPE_CHECKING:
     from loadtests.emulator.instance import Instance
 
 
-class Refused(Exception):
-    """An answer other than 200, before anything was sent; the text is the server's."""
+INVALID_NAME = "invalid model name"
 
-    def __init__(self, status: int, message: str) -> None:
+
+class Refused(Exception):
+    """An answer other than 200, before anything was sent; the text is the server's.
+
+    Args:
+        late: It comes through the pipe of a stream, whose media type and chunks it then has.
+        early: Before the body was read (`/v1` then has the native media type).
+    """
+
+    def __init__(self, status: int, message: str, *, late: bool = False, early: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.late = late
+        self.early = early
 
 
 @dataclass(slots=True)
@@ -33,31 +42,30 @@ class Call:
     exchange: Exchange
     record: Record
 
-    def body(self) -> dict[str, Any]:
-        """The JSON object sent.
+    def body(self, shape: Shape, *, missing: str = "missing request body") -> dict[str, Any]:
+        """The JSON object sent, as Go reads it into `shape`; null is an empty one.
 
         Raises:
-            Refused: 400, nothing or no object was sent.
+            Refused: 400, with `missing` where nothing was sent, else in Go's words.
         """
         raw = self.exchange.request.body
-        if not raw.strip():
-            raise Refused(400, "missing request body")
+        if not raw.strip(b" \t\r\n"):
+            raise Refused(400, missing, early=True)
         try:
-            parsed = orjson.loads(raw)
-        except orjson.JSONDecodeError as exc:
-            raise Refused(400, _go_syntax_error(raw, exc)) from exc
-        if not isinstance(parsed, dict):
-            raise Refused(400, f"json: cannot unmarshal {_go_kind(parsed)} into Go value of type api.Request")
-        return parsed
+            return checked(decode(raw), shape) or {}
+        except ValueError as exc:
+            raise Refused(400, str(exc), early=True) from exc
 
-    def model(self, name: Any) -> Model:
+    def model(self, name: str | None, nameless: tuple[int, str] = (400, "model is required")) -> Model:
         """The model of that name, noted in the record.
 
         Raises:
-            Refused: 400 without a name, 404 if there is none.
+            Refused: `nameless` without a name, 400 with one that no model can have, 404 if there is none.
         """
-        if not isinstance(name, str) or not name:
-            raise Refused(400, "model is required")
+        if not name:
+            raise Refused(*nameless)
+        if not is_valid_name(name):
+            raise Refused(400, INVALID_NAME)
         found = self.instance.table.find(name)
         if found is None:
             raise Refused(404, f"model '{name}' not found")
@@ -72,16 +80,3 @@ class Call:
         """Answer with all of it at once."""
         self.record.status = status
         self.exchange.whole(status, media, body)
-
-
-def _go_kind(value: Any) -> str:
-    kinds = {str: "string", list: "array", bool: "bool", int: "number", float: "number"}
-    return kinds.get(type(value), "null")
-
-
-def _go_syntax_error(raw: bytes, exc: orjson.JSONDecodeError) -> str:
-    text = raw.decode("utf-8", "replace")
-    at = min(exc.pos, len(text))
-    if at >= len(text.rstrip()):
-        return "unexpected EOF"
-    return f"invalid character {text[at]!r} looking for beginning of value"

@@ -8,7 +8,12 @@ from typing import Any
 
 import orjson
 
-from loadtests.emulator.tokens import message_tokens, tokenise
+from loadtests.emulator.tokens import LONGEST_WORD, message_tokens, tokenise
+
+NO_ROOM = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, "
+    "adjust the context length in settings, or use a model with a longer context length"
+)
 
 
 class TooLong(ValueError):
@@ -17,25 +22,24 @@ class TooLong(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat prompt.
-
-    Args:
-        native: llama-server gets the messages; otherwise a rendered text, which can be cut anywhere.
-    """
+    """A chat prompt."""
 
     messages: Sequence[Mapping[str, Any]]
-    native: bool
     tools: Sequence[Any] = ()
     num_keep: int = 4
+    letters: int = LONGEST_WORD
 
-    def fit(self, num_ctx: int, *, truncate: bool) -> list[str]:
-        """The prompt's tokens: oldest messages dropped first, never the system's nor the last.
+    def fit(self, num_ctx: int, *, truncate: bool, shift: bool = True) -> list[str]:
+        """The prompt's tokens: oldest messages go first, never the system's nor the last; then the middle.
 
         Raises:
-            TooLong: Even so, or if nothing may be cut.
+            TooLong: If nothing may be cut, or too little.
         """
-        parts = [message_tokens(m, is_open=self._is_prefill(i)) for i, m in enumerate(self.messages)]
-        head = tokenise(orjson.dumps(list(self.tools)).decode()) if self.tools else []
+        parts = [
+            message_tokens(m, is_open=self._is_prefill(i), letters=self.letters)
+            for i, m in enumerate(self.messages)
+        ]
+        head = tokenise(orjson.dumps(list(self.tools)).decode(), self.letters) if self.tools else []
         total = len(head) + sum(map(len, parts))
         if total > num_ctx and not truncate:
             raise too_long(total, num_ctx)
@@ -46,11 +50,7 @@ class Chat:
             total -= len(parts[index])
             parts[index] = []
         tokens = head + [token for part in parts for token in part]
-        if total > num_ctx:
-            if self.native:
-                raise too_long(total, num_ctx)
-            return cut(tokens, num_ctx, self.num_keep)
-        return tokens
+        return _cut_to_fit(tokens, num_ctx, self.num_keep, shift=shift)
 
     def _is_prefill(self, index: int) -> bool:
         return index == len(self.messages) - 1 and self.messages[index].get("role") == "assistant"
@@ -63,23 +63,31 @@ class Text:
     tokens: list[str] = field(default_factory=list)
     num_keep: int = 4
 
-    def fit(self, num_ctx: int, *, truncate: bool) -> list[str]:
+    def fit(self, num_ctx: int, *, truncate: bool, shift: bool = True) -> list[str]:
         """The tokens, their middle left out if need be.
 
         Raises:
             TooLong: If nothing may be cut.
         """
-        if len(self.tokens) <= num_ctx:
-            return self.tokens
-        if not truncate:
+        if len(self.tokens) > num_ctx and not truncate:
             raise too_long(len(self.tokens), num_ctx)
-        return cut(self.tokens, num_ctx, self.num_keep)
+        return _cut_to_fit(self.tokens, num_ctx, self.num_keep, shift=shift)
+
+
+def _cut_to_fit(tokens: list[str], num_ctx: int, num_keep: int, *, shift: bool) -> list[str]:
+    """In silence, unless the context may not shift: then the server says so in words of its own."""
+    if len(tokens) <= num_ctx:
+        return tokens
+    if not shift:
+        raise TooLong(NO_ROOM)
+    return cut(tokens, num_ctx, num_keep)
 
 
 def cut(tokens: list[str], num_ctx: int, num_keep: int) -> list[str]:
     """The first `num_keep` tokens and the end: half of what is left of the context stays free."""
-    total = num_ctx - (num_ctx - num_keep) // 2
-    return tokens[:num_keep] + tokens[len(tokens) - (total - num_keep) :]
+    kept = max(0, min(num_keep, num_ctx - 1))
+    total = num_ctx - (num_ctx - kept) // 2
+    return tokens[:kept] + tokens[len(tokens) - (total - kept) :]
 
 
 def too_long(tokens: int, num_ctx: int) -> TooLong:

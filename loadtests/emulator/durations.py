@@ -8,6 +8,7 @@ from typing import Any
 FOR_EVER_S = 292 * 365.25 * 86_400.0
 """A negative keep_alive, as the real server shows it."""
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_GO_TYPES = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
@@ -22,7 +23,7 @@ def keep_alive(value: Any) -> float | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return FOR_EVER_S if value < 0 else float(value)
     if not isinstance(value, str):
-        raise ValueError(f"Unsupported type: '{type(value).__name__}'")
+        raise ValueError(f"Unsupported type: '{_GO_TYPES.get(type(value), 'unknown')}'")
     seconds = _parsed(value)
     return FOR_EVER_S if seconds < 0 else seconds
 

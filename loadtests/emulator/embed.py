@@ -10,28 +10,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.emulator.call import Call, Refused
+from loadtests.emulator.call import INVALID_NAME, Call, Refused
+from loadtests.emulator.durations import keep_alive
 from loadtests.emulator.generate import Hold, hold_runner
 from loadtests.emulator.generation import Generation
-from loadtests.emulator.models import Model
-from loadtests.emulator.native import requested_keep_alive
+from loadtests.emulator.gojson import quoted
+from loadtests.emulator.models import Model, is_valid_name
 from loadtests.emulator.options import BadOption, checked, runner_options
 from loadtests.emulator.replies import Reply
+from loadtests.emulator.requests import EMBED, EMBEDDINGS
 from loadtests.emulator.tokens import tokenise
-from loadtests.emulator.wire import Metrics
+from loadtests.emulator.wire import LEAST_S, Metrics
 
+NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 Vectors = list[NDArray[np.float32]]
 
 
 async def embed(call: Call) -> None:
-    body = call.body()
+    body = call.body(EMBED)
     vectors, metrics = await embedded(call, body)
     call.json({"model": body["model"], "embeddings": vectors} | metrics.fields())
 
 
 async def embeddings(call: Call) -> None:
     """The older form: one prompt, one vector, no metrics."""
-    body = call.body()
+    body = call.body(EMBEDDINGS)
     vectors, _ = await embedded(call, {**body, "input": body.get("prompt") or ""})
     call.json({"embedding": vectors[0] if vectors else []})
 
@@ -40,21 +43,29 @@ async def embedded(call: Call, body: Mapping[str, Any]) -> tuple[Vectors, Metric
     """A unit vector for each input, one after the other through the runner's semaphore.
 
     Raises:
-        Refused: 400 for an input that is neither text nor texts, or too long; 404 without the model.
+        Refused: 400 for an input that is neither text nor texts, or too long; 404 without the model; 501
+            from a model that does not embed.
     """
+    name = str(body.get("model") or "")
+    if name and not is_valid_name(name):
+        raise Refused(400, INVALID_NAME)
     inputs = _inputs(body.get("input"))
-    model = _model(call, body.get("model"))
+    model = _model(call, name)
     try:
         wanted = runner_options(model, checked(body.get("options") or {}))
     except BadOption as exc:
         raise Refused(500, str(exc)) from exc
-    hold = await hold_runner(call, model, wanted, requested_keep_alive(body))
+    hold = await hold_runner(call, model, wanted, keep_alive(body.get("keep_alive")))
     loaded_s = call.instance.clock.now()
     try:
+        if not inputs:
+            return [], Metrics()
+        if "embedding" not in model.capabilities:
+            raise Refused(501, NO_EMBEDDINGS)
         read = 0
         vectors: Vectors = []
         for text in inputs:
-            tokens = _fitted(tokenise(text), hold.runner.place.num_ctx, body)
+            tokens = _fitted(tokenise(text, model.word_letters), hold.runner.place.num_ctx, body)
             read += len(tokens)
             await _read(call, hold, tokens)
             vectors.append(vector(text, model, body.get("dimensions")))
@@ -62,7 +73,8 @@ async def embedded(call: Call, body: Mapping[str, Any]) -> tuple[Vectors, Metric
         if not hold.at_free:
             hold.give_back()
     total_s = call.instance.clock.now() - call.record.arrived_s
-    return vectors, Metrics(total_s, loaded_s - call.record.arrived_s, prompt_tokens=read)
+    load_s = max(loaded_s - call.record.arrived_s, LEAST_S)
+    return vectors, Metrics(max(total_s, load_s), load_s, prompt_tokens=read)
 
 
 async def _read(call: Call, hold: Hold, tokens: list[str]) -> None:
@@ -96,6 +108,8 @@ def vector(text: str, model: Model, dimensions: Any = None) -> NDArray[np.float3
 
 
 def _inputs(value: Any) -> Sequence[str]:
+    if value is None:
+        return []
     if isinstance(value, str):
         return [value] if value else []
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -103,10 +117,12 @@ def _inputs(value: Any) -> Sequence[str]:
     raise Refused(400, "invalid input type")
 
 
-def _model(call: Call, name: Any) -> Model:
-    found = call.instance.table.find(name) if isinstance(name, str) else None
+def _model(call: Call, name: str) -> Model:
+    if not name:
+        raise Refused(404, "model '' not found")
+    found = call.instance.table.find(name)
     if found is None:
-        raise Refused(404, f'model "{name or ""}" not found, try pulling it first')
+        raise Refused(404, f"model {quoted(name)} not found, try pulling it first")
     call.record.model = found.name
     return found
 

@@ -8,17 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from loadtests.emulator.call import Call, Refused
 from loadtests.emulator.dialogue import Chat, Text, TooLong
 from loadtests.emulator.encoders import Encoder
 from loadtests.emulator.generation import Generation
+from loadtests.emulator.gojson import quoted
 from loadtests.emulator.models import Model
 from loadtests.emulator.options import RunnerOptions
 from loadtests.emulator.replies import Prompted
 from loadtests.emulator.runner import Runner
 from loadtests.emulator.scheduler import Ask, Busy, LoadFailed, Scheduler
 from loadtests.emulator.sending import Sender
-from loadtests.emulator.wire import Metrics, Outcome
+from loadtests.emulator.wire import LEAST_S, Metrics, Outcome
 
 RUNTIME_OOM = "an error was encountered while running the model: CUDA error: out of memory"
 RUNNER_GONE = (
@@ -46,6 +49,7 @@ class Job:
     stream: bool = True
     truncate: bool = True
     keep_alive_s: float | None = None
+    format: Any = None
     only_load: bool = False
     rendered: bool = False
     context_ids: Callable[[list[str]], list[int]] | None = None
@@ -96,14 +100,33 @@ async def run(call: Call, job: Job, encoder: Encoder) -> None:
             call.whole(encoder.whole(Outcome(reason="load")), encoder.whole_type)
             return
         try:
-            prompt = job.prompt.fit(hold.runner.place.num_ctx, truncate=job.truncate)
+            _check_format(job.format)
+            num_ctx = hold.runner.place.num_ctx
+            prompt = job.prompt.fit(num_ctx, truncate=job.truncate, shift=job.wanted.shift)
         except TooLong as exc:
-            raise Refused(400, str(exc)) from exc
-        await hold.runner.enter()
+            raise Refused(400, str(exc), late=job.stream) from exc
+        except ValueError as exc:
+            raise Refused(500, str(exc), late=job.stream) from exc
+        await _enter(job, hold.runner)
         await _generate(call, job, encoder, hold, prompt, loaded_s)
     finally:
         if not hold.at_free:
             hold.give_back()
+
+
+def _check_format(value: Any) -> None:
+    """Raises `ValueError` for what is neither "json" nor a schema; null and "" are as good as nothing."""
+    if value not in (None, "", "json") and not isinstance(value, dict):
+        raw = orjson.dumps(value).decode()
+        raise ValueError(f'invalid format: {quoted(raw)}; expected "json" or a valid JSON Schema object')
+
+
+async def _enter(job: Job, runner: Runner) -> None:
+    """Wait for a slot; the process may die meanwhile."""
+    await runner.enter()
+    if runner.unloaded.is_set():
+        runner.leave()
+        raise Refused(500, RUNNER_GONE, late=job.stream)
 
 
 async def _generate(
@@ -145,7 +168,7 @@ def _generation(call: Call, job: Job, prompt: list[str], runner: Runner, sender:
     source = call.instance.knobs.reply
     return Generation(
         prompt,
-        source.reply(job.asked, job.model.prefill, call.instance.knobs.seed),
+        source.reply(job.asked, job.model.after_assistant, call.instance.knobs.seed),
         _limit(job, runner.place.num_ctx, len(prompt)),
         call.record,
         sender.piece,
@@ -205,11 +228,14 @@ def _metrics(call: Call, generation: Generation, loaded_s: float) -> Metrics:
     if call.instance.faults.strike("drop_done_metrics", call.record.model, call.exchange.request.path):
         return Metrics()
     first = generation.first_token_s
+    load_s = max(loaded_s - call.record.arrived_s, LEAST_S)
+    prompt_s = max(generation.prefill_s, LEAST_S)
+    eval_s = max(generation.last_token_s - first, 1e-6) if first is not None else 0.0
     return Metrics(
-        total_s=now_s - call.record.arrived_s,
-        load_s=loaded_s - call.record.arrived_s,
+        total_s=max(now_s - call.record.arrived_s, load_s + prompt_s + eval_s),
+        load_s=load_s,
         prompt_tokens=len(generation.prompt),
-        prompt_s=generation.prefill_s,
+        prompt_s=prompt_s,
         tokens=len(generation.output),
-        eval_s=max(generation.last_token_s - first, 1e-6) if first is not None else 0.0,
+        eval_s=eval_s,
     )

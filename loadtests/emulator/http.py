@@ -85,11 +85,19 @@ class Exchange:
         is_head = self.request.method == "HEAD"
         fits = len(body) <= BUFFERED
         kind = f"Content-Type: {content_type}\r\n" if content_type else ""
-        size = f"Content-Length: {len(body)}" if fits else "Transfer-Encoding: chunked"
-        head = _status_line(status) + f"{extra}{kind}Date: {_date()}\r\n{size}\r\n\r\n".encode()
+        size = f"Content-Length: {len(body)}\r\n" if fits else "Transfer-Encoding: chunked\r\n"
+        if is_head and not fits:
+            size = ""
+        head = _status_line(status) + f"{extra}{kind}Date: {_date()}\r\n{size}\r\n".encode()
         framed = body if fits else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         self._connection.write(head if is_head else head + framed)
         self._finish()
+
+    def piped(self, status: int, content_type: str, body: bytes) -> None:
+        """A response that is complete and yet chunked: Go flushed it before it knew the end."""
+        self.begin(status, content_type)
+        self.chunk(body)
+        self.end()
 
     def cut_short(self, status: int, content_type: str, body: bytes, size: int) -> None:
         """A response that promises `size` bytes and closes after `body`."""
@@ -226,9 +234,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self.write(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n")
-            self.write(b"Connection: close\r\n\r\n400 Bad Request")
-            self.close()
+            self._refuse()
 
     def eof_received(self) -> bool:
         self._left()
@@ -264,6 +270,9 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if "host" not in self._headers and self._parser.get_http_version() == "1.1":
+            self._refuse("missing required Host header")
+            return
         parts = urlsplit(self._url.decode("latin-1"))
         request = Request(
             self._parser.get_method().decode(),
@@ -303,6 +312,11 @@ class Connection(asyncio.Protocol):
         if (raw := self._transport.get_extra_info("socket")) is not None and not self._transport.is_closing():
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+    def _refuse(self, why: str = "") -> None:
+        self.write(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n")
+        self.write(f"Connection: close\r\n\r\n400 Bad Request{why and f': {why}'}".encode())
+        self.close()
 
     def _look(self) -> None:
         if not self._transport.is_closing():

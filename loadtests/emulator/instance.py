@@ -15,6 +15,7 @@ from loadtests.emulator.call import Call, Refused
 from loadtests.emulator.clock import Stamps, make_clock, sleep
 from loadtests.emulator.control import Control
 from loadtests.emulator.faults import Fault, FaultBook
+from loadtests.emulator.hosts import is_served
 from loadtests.emulator.http import Exchange, HttpServer
 from loadtests.emulator.knobs import Knobs
 from loadtests.emulator.models import Model, ModelTable
@@ -22,7 +23,7 @@ from loadtests.emulator.presets import PRESETS, models_of
 from loadtests.emulator.scheduler import Scheduler
 from loadtests.emulator.truth import Record, Truth
 from loadtests.emulator.vocabulary import Vocabulary
-from loadtests.emulator.wire import JSON, error_body
+from loadtests.emulator.wire import BARE_JSON, JSON, error_body
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +214,7 @@ class Instance:
         record.model = self._model_named(exchange)
         exchange.on_gone.append(lambda: self._gone(record))
         try:
-            if not await self._struck(exchange, record):
+            if not self._shut_out(exchange, record) and not await self._struck(exchange, record):
                 await self._route(Call(self, exchange, record))
         finally:
             self._ended(record)
@@ -235,8 +236,21 @@ class Instance:
             await route(call)
         except Refused as exc:
             call.record.outcome = "refused"
-            body = openai.error(exc) if path.startswith("/v1/") else error_body(exc.message)
-            call.whole(body, JSON, exc.status)
+            is_v1 = path.startswith("/v1/")
+            body = openai.error(exc) if is_v1 else error_body(exc.message)
+            if exc.late:
+                call.record.status = exc.status
+                call.exchange.piped(exc.status, BARE_JSON, body)
+            else:
+                call.whole(body, BARE_JSON if is_v1 and not exc.early else JSON, exc.status)
+
+    def _shut_out(self, exchange: Exchange, record: Record) -> bool:
+        """Whether the `Host` asked for is refused: with nothing said."""
+        if is_served(exchange.request.headers.get("host", ""), self.knobs.host or self.server.host):
+            return False
+        record.status, record.outcome = 403, "refused"
+        exchange.whole(403, "", b"")
+        return True
 
     async def _struck(self, exchange: Exchange, record: Record) -> bool:
         """Whether a fault answered in our place."""

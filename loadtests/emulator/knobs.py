@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
 from loadtests.emulator.durations import from_text
+from loadtests.emulator.hosts import bound_address
 from loadtests.emulator.models import Model, read_models
 from loadtests.emulator.replies import ReplySource
 
@@ -16,6 +17,7 @@ class Knobs:
     """One instance's settings; in the environment `OLLAMA_<NAME>` or `EMU_<NAME>`, in upper case.
 
     Attributes:
+        host: What it takes itself to be bound to; "": what it is. Not loopback: any `Host` is served.
         num_parallel: Slots of each runner.
         max_queue: Requests that may wait for a load; beyond it 503. Loaded models queue without bound.
         keep_alive_s: Negative: for ever.
@@ -31,6 +33,7 @@ class Knobs:
         models: The table of models; empty: that of the preset.
     """
 
+    host: str = ""
     num_parallel: int = 1
     max_queue: int = 512
     max_loaded: int = 3
@@ -68,6 +71,8 @@ class Knobs:
                 known[name] = self.reply.updated(value)
             elif name == "models":
                 known[name] = read_models(value)
+            elif name == "host":
+                known[name] = bound_address(str(value))
             elif kinds[name] is bool:
                 known[name] = str(value).lower() in ("1", "true", "yes")
             else:

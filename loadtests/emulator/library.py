@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from loadtests.emulator.call import Call, Refused
+from loadtests.emulator.call import INVALID_NAME, Call, Refused
 from loadtests.emulator.clock import sleep
-from loadtests.emulator.models import Model, digest, model
-from loadtests.emulator.wire import JSON, NDJSON, error_body, go_json
+from loadtests.emulator.gojson import quoted
+from loadtests.emulator.models import Model, digest, is_valid_name, model, tagged
+from loadtests.emulator.requests import COPY, CREATE, DELETE, PULL, SHOW
+from loadtests.emulator.templates import CHECKS_LAST, IMPORTED
+from loadtests.emulator.wire import NDJSON, go_json
 
 Status = dict[str, Any]
 
@@ -57,8 +61,8 @@ async def ps(call: Call) -> None:
 
 
 async def show(call: Call) -> None:
-    body = call.body()
-    shown = call.model(body.get("model") or body.get("name"))
+    body = call.body(SHOW)
+    shown = _shown(call, body)
     call.json(
         {
             "modelfile": f"# Modelfile of {shown.name}\nFROM {shown.blob}\n",
@@ -77,45 +81,66 @@ async def show(call: Call) -> None:
     )
 
 
+def _shown(call: Call, body: Mapping[str, Any]) -> Model:
+    """The model to show; one that is not there is told with its tag."""
+    name = str(body.get("model") or body.get("name") or "")
+    return call.model(tagged(name) if is_valid_name(name) else name)
+
+
 async def pull(call: Call) -> None:
-    body = call.body()
-    name = body.get("model") or body.get("name")
-    if not isinstance(name, str) or not name:
-        raise Refused(400, "invalid model name")
-    await _progress(call, body, _pulling(call, name))
+    body = call.body(PULL)
+    await _progress(call, body, _pulling(call, _named(body)))
 
 
 async def create(call: Call) -> None:
-    body = call.body()
-    if not (body.get("model") or body.get("name")):
-        raise Refused(400, "model is required")
+    body = call.body(CREATE)
+    _named(body)
     await _progress(call, body, _creating(call, body))
 
 
+def _named(body: Mapping[str, Any]) -> str:
+    """The name of what is to be made.
+
+    Raises:
+        Refused: 400, no model can have it.
+    """
+    name = str(body.get("model") or body.get("name") or "")
+    if not is_valid_name(name):
+        raise Refused(400, INVALID_NAME)
+    return name
+
+
 async def copy(call: Call) -> None:
-    body = call.body()
-    source = call.instance.table.find(str(body.get("source", "")))
+    body = call.body(COPY)
+    for role in ("source", "destination"):
+        if not is_valid_name(body.get(role) or ""):
+            raise Refused(400, f"{role} {quoted(body.get(role) or '')} is invalid")
+    source = call.instance.table.find(body["source"])
     if source is None:
-        raise Refused(404, f'model "{body.get("source", "")}" not found')
-    call.instance.table.copy(source, str(body.get("destination", "")))
+        raise Refused(404, f"model {quoted(body['source'])} not found")
+    call.instance.table.copy(source, body["destination"])
     call.whole(b"", "")
 
 
 async def delete(call: Call) -> None:
-    body = call.body()
-    gone = call.model(body.get("model") or body.get("name"))
+    body = call.body(DELETE)
+    name = str(body.get("model") or body.get("name") or "")
+    if name and not is_valid_name(name):
+        raise Refused(400, f"name {quoted(name)} is invalid")
+    gone = call.model(name)
     call.instance.scheduler.expire(gone)
     call.instance.table.remove(gone.name)
     call.whole(b"", "")
 
 
 async def head_blob(call: Call) -> None:
-    known = call.exchange.request.path.rsplit("/", 1)[-1] in call.instance.blobs
-    call.whole(b"", "", 200 if known else 404)
+    if (named := _digest(call)) not in call.instance.blobs:
+        raise Refused(404, f"blob {quoted(named)} not found")
+    call.whole(b"", "")
 
 
 async def post_blob(call: Call) -> None:
-    named = call.exchange.request.path.rsplit("/", 1)[-1]
+    named = _digest(call)
     real = f"sha256:{hashlib.sha256(call.exchange.request.body).hexdigest()}"
     if named != real:
         raise Refused(400, f'digest mismatch, expected "{named}", got "{real}"')
@@ -123,14 +148,24 @@ async def post_blob(call: Call) -> None:
     call.whole(b"", "", 201)
 
 
+def _digest(call: Call) -> str:
+    named = call.exchange.request.path.rsplit("/", 1)[-1]
+    if not re.fullmatch(r"sha256[:-][0-9a-fA-F]{64}", named):
+        raise Refused(400, "invalid digest format")
+    return named
+
+
 # -- pull and create, step by step ------------------------------------------------------------------------
 
 
 async def _progress(call: Call, body: Mapping[str, Any], steps: AsyncIterator[Status]) -> None:
-    """Each step a line; or, not streamed, only the last, with status 500 if it is an error."""
+    """Each step a line; or, not streamed, only the last. An error that comes first has a status."""
     last: Status = {}
     async for last in steps:
+        status = last.pop("status_code", 500) if "error" in last else 200
         if body.get("stream") is not False:
+            if "error" in last and not call.exchange.begun:
+                raise Refused(status, last["error"], late=True)
             if not call.exchange.begun:
                 call.record.status = 200
                 call.exchange.begin(200, NDJSON)
@@ -138,7 +173,7 @@ async def _progress(call: Call, body: Mapping[str, Any], steps: AsyncIterator[St
     if body.get("stream") is not False:
         call.exchange.end()
     elif "error" in last:
-        call.whole(error_body(last["error"]), JSON, 500)
+        raise Refused(status, last["error"])
     else:
         call.json(last)
 
@@ -189,21 +224,23 @@ async def _creating(call: Call, body: Mapping[str, Any]) -> AsyncIterator[Status
     instance = call.instance
     adapters, files = body.get("adapters") or {}, body.get("files") or {}
     if len(adapters) > 1:
-        yield {"error": "only one adapter is currently supported"}
+        yield {"error": "only one adapter is currently supported", "status_code": 400}
         return
-    parent = instance.table.find(str(body["from"])) if body.get("from") else None
+    parent = instance.table.find(body["from"]) if body.get("from") else None
     if body.get("from") and parent is None:
+        yield {"status": "pulling manifest"}
         yield {"error": f"pull model manifest: file does not exist: {body['from']}"}
         return
     if parent is None and not files:
-        yield {"error": "neither 'from' or 'files' was specified"}
+        yield {"error": "neither 'from' or 'files' was specified", "status_code": 400}
         return
     unknown = next((d for d in (*files.values(), *adapters.values()) if d not in instance.blobs), None)
     if unknown is not None:
         yield {"error": f"open {unknown}: no such file or directory"}
         return
     made = _made(call, body, parent)
-    yield {"status": "parsing GGUF"} if parent is None else {"status": "reading model metadata"}
+    if parent is None:
+        yield {"status": "parsing GGUF"}
     for used in adapters.values():
         yield {"status": f"using existing layer {used}"}
     if wanted := body.get("quantize"):
@@ -225,7 +262,9 @@ async def _creating(call: Call, body: Mapping[str, Any]) -> AsyncIterator[Status
 def _made(call: Call, body: Mapping[str, Any], parent: Model | None) -> Model:
     identity = _identity(str(body.get("model") or body.get("name")))
     changes: dict[str, Any] = {**identity, "modified_s": call.instance.clock.now()}
-    if parent is not None:
+    if parent is None:
+        changes["template"] = CHECKS_LAST if body.get("template") else IMPORTED
+    else:
         changes["blob"] = parent.blob
         changes["options"] = {**parent.options, **(body.get("parameters") or {})}
     if adapters := body.get("adapters"):
@@ -242,6 +281,7 @@ def _listed(call: Call, listed: Model) -> Status:
         "modified_at": call.instance.stamps.at(listed.modified_s),
         "size": listed.size,
         "digest": listed.digest,
-        "details": listed.details(),
+        "details": listed.details()
+        | {"context_length": listed.train_ctx, "embedding_length": listed.embed_dim},
         "capabilities": list(listed.capabilities),
     }

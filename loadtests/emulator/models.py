@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, get_args
 
 from loadtests.emulator.speeds import Speeds
+from loadtests.emulator.templates import AFTER_ASSISTANT, CHECKS_LAST, Prefill
+from loadtests.emulator.tokens import LONGEST_WORD
 
 GIB = 1024**3
-Prefill = Literal["continue", "restart", "repeat", "trim_space"]
+REGISTRY = "registry.ollama.ai"
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
+_MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}:[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 SERIAL_FAMILIES = frozenset(
     [
@@ -37,8 +43,13 @@ class Model:
     Attributes:
         name: Full name with tag, as `/api/tags` lists it.
         blob: Identity of the GGUF file: the scheduler's key, shared by a base and its LoRA.
-        prefill: What it does with a last message of the assistant.
+        template: Its kind: `checks_last`, or one of Ollama's own (`templates.AFTER_ASSISTANT`).
+        prefill: What it does with a last message of the assistant; None: as its template has it.
         native: True: llama-server applies the chat template. False: Ollama renders it (other quirks).
+        word_letters: Most letters of a word in one token; 1 to 3: a tokeniser that never saw the language.
+        reasons_anyway: It reasons whatever `think` says; where that is not separated, the tags and what is
+            between them are part of its answer.
+        think_tags: Around its reasoning; "" first: only the closing tag comes, and nothing separates it.
         cpu_factor: What is left of the decode speed when not everything fits the GPU.
     """
 
@@ -57,9 +68,18 @@ class Model:
     embed_dim: int = 4096
     kv_bytes_per_token: int = 131_072
     native: bool = True
-    prefill: Prefill = "continue"
+    template: str = CHECKS_LAST
+    prefill: Prefill | None = None
+    word_letters: int = LONGEST_WORD
+    reasons_anyway: bool = False
+    think_tags: tuple[str, str] = ("<think>", "</think>")
     cpu_factor: float = 0.08
     modified_s: float = 0.0
+
+    @property
+    def after_assistant(self) -> Prefill:
+        """What it says after a last message of the assistant."""
+        return self.prefill or AFTER_ASSISTANT[self.template]
 
     @property
     def is_embedding_only(self) -> bool:
@@ -88,8 +108,27 @@ def digest(text: str) -> str:
 
 def full_name(name: str) -> str:
     """With its tag, in lower case: how names are compared."""
-    name = name.strip().lower().removeprefix("registry.ollama.ai/").removeprefix("library/")
+    return tagged(name).lower().removeprefix(f"{REGISTRY}/").removeprefix("library/")
+
+
+def tagged(name: str) -> str:
+    """With `:latest` where there is no tag."""
     return name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
+def qualified(name: str) -> str:
+    """With registry and namespace, as some errors name a model."""
+    parts = full_name(name).split("/")
+    return "/".join([REGISTRY, "library", *parts] if len(parts) == 1 else [REGISTRY, *parts][-3:])
+
+
+def is_valid_name(name: str) -> bool:
+    """Whether a model could have it: host, namespace, model and tag of the letters they may have."""
+    *place, last = tagged(name).split("/")
+    return len(place) < 3 and all(
+        pattern.fullmatch(part)
+        for part, pattern in zip((last, *reversed(place)), (_MODEL, _NAMESPACE, _HOST), strict=False)
+    )
 
 
 def model(name: str, **changes: Any) -> Model:
@@ -117,6 +156,10 @@ def _read(entry: Mapping[str, Any]) -> Model:
     if "name" not in entry:
         raise ValueError("a model has a name")
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    if (kind := entry.get("template", CHECKS_LAST)) not in AFTER_ASSISTANT:
+        raise ValueError(f"unknown template {kind!r}; known: {', '.join(sorted(AFTER_ASSISTANT))}")
+    if (prefill := entry.get("prefill")) not in (None, *get_args(Prefill)):
+        raise ValueError(f"unknown prefill {prefill!r}; known: {', '.join(get_args(Prefill))}")
     if "speeds" in entry:
         changes["speeds"] = Speeds.read(entry["speeds"])
     del changes["name"]

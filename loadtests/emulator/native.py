@@ -5,51 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from loadtests.emulator.call import Call, Refused
 from loadtests.emulator.dialogue import Chat, Text
 from loadtests.emulator.durations import keep_alive
 from loadtests.emulator.encoders import ChatEncoder, Encoder, GenerateEncoder
 from loadtests.emulator.generate import Job, run
-from loadtests.emulator.models import Model
+from loadtests.emulator.gojson import quoted
+from loadtests.emulator.models import Model, qualified
 from loadtests.emulator.options import BadOption, checked, runner_options
-from loadtests.emulator.replies import Prompted
+from loadtests.emulator.replies import Prompted, Reasoning
+from loadtests.emulator.requests import CHAT, GENERATE
 from loadtests.emulator.tokens import message_tokens, tokenise
 from loadtests.emulator.truth import QUESTION_KEPT
 from loadtests.emulator.wire import JSON, Outcome
 
-LEVELS = ("low", "medium", "high", "max")
 NO_SHIFT_FAMILIES = ("deepseek2",)
 
 
 async def chat(call: Call) -> None:
-    body = call.body()
+    body = call.body(CHAT)
     model = call.model(body.get("model"))
     encoder = ChatEncoder(body["model"], call.instance.stamps)
-    messages = _messages(body.get("messages"))
+    messages = [message or {} for message in body.get("messages") or ()]
     if not messages and _unload(call, model, body, encoder):
         return
-    _require(model, body["model"], "completion", "chat")
     await run(call, chat_job(call, model, body, messages), encoder)
 
 
 async def generate(call: Call) -> None:
-    body = call.body()
-    model = call.model(body.get("model"))
+    body = call.body(GENERATE)
+    model = call.model(body.get("model"), (404, "model '' not found"))
     encoder = GenerateEncoder(body["model"], call.instance.stamps)
-    if body.get("raw") and any(body.get(name) for name in ("template", "system", "context")):
-        raise Refused(400, "raw mode does not support template, system, or context")
     prompt = body.get("prompt") or ""
-    if not isinstance(prompt, str):
-        raise Refused(
-            400, "json: cannot unmarshal value into Go struct field GenerateRequest.prompt of type string"
-        )
     if not prompt and _unload(call, model, body, encoder):
         return
-    _require(model, body["model"], "completion", "generate")
-    if body.get("suffix") and "insert" not in model.capabilities:
-        raise Refused(400, f"registry.ollama.ai/library/{model.name} does not support insert")
+    if body.get("raw") and any(body.get(name) for name in ("template", "system", "context")):
+        raise Refused(400, "raw mode does not support template, system, or context")
     await run(call, generate_job(call, model, body, prompt), encoder)
 
 
@@ -60,8 +51,8 @@ def chat_job(call: Call, model: Model, body: Mapping[str, Any], messages: Sequen
         Refused: The model cannot do it, or an option is wrong.
     """
     tools = body.get("tools") or []
-    if tools and "tools" not in model.capabilities:
-        raise Refused(400, f"registry.ollama.ai/library/{model.name} does not support tools")
+    reasoning = _reasoning(model, body)
+    _require(model, body, "chat", "tools" if tools else "")
     options = _options(call, body)
     last = messages[-1] if messages else {}
     prefill = str(last.get("content") or "") if last.get("role") == "assistant" else ""
@@ -73,12 +64,14 @@ def chat_job(call: Call, model: Model, body: Mapping[str, Any], messages: Sequen
         question,
         "\n\n".join(str(m.get("content") or "") for m in told),
         prefill=prefill,
-        thinks=_thinks(model, body),
+        reasoning=reasoning,
+        think_tags=model.think_tags,
+        letters=model.word_letters,
         tools=() if last.get("role") == "tool" else _tool_names(tools),
         seed=options.get("seed"),
         json=bool(body.get("format")),
     )
-    prompt = Chat(messages, model.native, tools, options.get("num_keep", 4))
+    prompt = Chat(messages, tools, options.get("num_keep", 4), model.word_letters)
     return _job(model, body, options, prompt, asked, only_load=not messages)
 
 
@@ -88,20 +81,25 @@ def generate_job(call: Call, model: Model, body: Mapping[str, Any], prompt: str)
     Raises:
         Refused: The model cannot do it, or an option is wrong.
     """
+    reasoning = _reasoning(model, body)
+    _require(model, body, "generate", "insert" if body.get("suffix") else "")
     options = _options(call, body)
-    vocabulary = call.instance.vocabulary
+    vocabulary, letters = call.instance.vocabulary, model.word_letters
     if body.get("raw"):
-        tokens = tokenise(prompt)
+        tokens = tokenise(prompt, letters)
     else:
         system = body.get("system")
         tokens = vocabulary.tokens(body.get("context") or [])
-        tokens += message_tokens({"role": "system", "content": system}) if system else []
-        tokens += message_tokens({"role": "user", "content": prompt, "images": body.get("images")})
+        turns = [{"role": "system", "content": system}] if system else []
+        turns.append({"role": "user", "content": prompt, "images": body.get("images")})
+        tokens += [token for turn in turns for token in message_tokens(turn, letters=letters)]
     asked = Prompted(
         model.name,
         prompt,
         prompt,
-        thinks=_thinks(model, body),
+        reasoning=reasoning,
+        think_tags=model.think_tags,
+        letters=model.word_letters,
         seed=options.get("seed"),
         json=bool(body.get("format")),
     )
@@ -131,22 +129,11 @@ def _job(
         asked,
         stream=body.get("stream") is not False,
         truncate=body.get("truncate") is not False,
-        keep_alive_s=requested_keep_alive(body),
+        keep_alive_s=keep_alive(body.get("keep_alive")),
+        format=body.get("format"),
         only_load=only_load,
         rendered=not model.native,
     )
-
-
-def requested_keep_alive(body: Mapping[str, Any]) -> float | None:
-    """Seconds; None if not named.
-
-    Raises:
-        Refused: It is no duration.
-    """
-    try:
-        return keep_alive(body.get("keep_alive"))
-    except ValueError as exc:
-        raise Refused(400, str(exc)) from exc
 
 
 def _options(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,49 +144,43 @@ def _options(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _messages(value: Any) -> list[Mapping[str, Any]]:
-    messages = value or []
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-        kind = "string" if isinstance(value, str) else "value"
-        raise Refused(
-            400,
-            f"json: cannot unmarshal {kind} into Go struct field ChatRequest.messages of type []api.Message",
-        )
-    return messages
-
-
 def _unload(call: Call, model: Model, body: Mapping[str, Any], encoder: Encoder) -> bool:
     """An empty request with keep_alive 0 unloads; never loads."""
-    if requested_keep_alive(body) != 0:
+    if keep_alive(body.get("keep_alive")) != 0:
         return False
     call.instance.scheduler.expire(model)
     call.whole(encoder.whole(Outcome(reason="unload")), JSON)
     return True
 
 
-def _require(model: Model, name: str, capability: str, what: str) -> None:
-    if capability not in model.capabilities:
-        raise Refused(400, f'"{name}" does not support {what}')
-
-
-def _thinks(model: Model, body: Mapping[str, Any]) -> bool:
-    """Whether the answer is preceded by thinking.
+def _require(model: Model, body: Mapping[str, Any], what: str, capability: str) -> None:
+    """The model completes, for a request to `what`, and has `capability` if one is named.
 
     Raises:
-        Refused: 400, no such level, or the model cannot.
+        Refused: 400.
+    """
+    if "completion" not in model.capabilities:
+        raise Refused(400, f"{quoted(body['model'])} does not support {what}")
+    if capability and capability not in model.capabilities:
+        raise Refused(400, f"{qualified(model.name)} does not support {capability}")
+
+
+def _reasoning(model: Model, body: Mapping[str, Any]) -> Reasoning:
+    """Whether the model reasons before it answers, and where that is told.
+
+    A template that knows of thinking has it separated, unless the request says no; what it can not recognise,
+    for want of an opening tag, it never separates.
+
+    Raises:
+        Refused: 400, the model cannot.
     """
     think = body.get("think")
-    if think is not None and not isinstance(think, bool) and think not in LEVELS:
-        known = '(must be "high", "medium", "low", "max", true, or false)'
-        raise Refused(400, f"invalid think value: {_go_quoted(think)} {known}")
     capable = "thinking" in model.capabilities
     if think and not capable:
-        raise Refused(400, f'"{body.get("model")}" does not support thinking')
-    return capable and think is not False
-
-
-def _go_quoted(value: Any) -> str:
-    return orjson.dumps(value).decode()
+        raise Refused(400, f"{quoted(body['model'])} does not support thinking")
+    if capable and think is not False:
+        return "apart" if model.think_tags[0] else "inside"
+    return "inside" if model.reasons_anyway else "none"
 
 
 def _tool_names(tools: Sequence[Any]) -> tuple[str, ...]:

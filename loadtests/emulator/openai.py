@@ -14,7 +14,8 @@ from loadtests.emulator.embed import embedded
 from loadtests.emulator.generate import hash_of, run
 from loadtests.emulator.models import Model
 from loadtests.emulator.native import chat_job, generate_job
-from loadtests.emulator.wire import JSON, SSE, Outcome, go_json
+from loadtests.emulator.requests import OPENAI_CHAT, OPENAI_COMPLETION, OPENAI_EMBED
+from loadtests.emulator.wire import BARE_JSON, SSE, Outcome, go_json
 
 FINGERPRINT = "fp_ollama"
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}
@@ -33,38 +34,34 @@ _SAME = ("seed", "frequency_penalty", "presence_penalty", "temperature", "top_p"
 
 
 async def models(call: Call) -> None:
-    call.json({"object": "list", "data": [_model(call, m, m.name) for m in call.instance.table.all()]})
+    _reply(call, {"object": "list", "data": [_model(call, m, m.name) for m in call.instance.table.all()]})
 
 
 async def model(call: Call) -> None:
     name = call.exchange.request.path.removeprefix("/v1/models/")
-    call.json(_model(call, call.model(name), name))
+    _reply(call, _model(call, call.model(name), name))
 
 
 async def chat(call: Call) -> None:
-    body = call.body()
+    body = call.body(OPENAI_CHAT, missing="EOF")
     if not body.get("messages"):
-        raise Refused(400, "[] is too short - 'messages'")
+        raise Refused(400, "[] is too short - 'messages'", early=True)
+    messages = [_message(m or {}) for m in body["messages"]]
     asked = _native(body)
     found = call.model(body.get("model"))
-    if "completion" not in found.capabilities:
-        raise Refused(400, f'"{body["model"]}" does not support chat')
-    messages = [_message(m) for m in body["messages"]]
     await run(call, chat_job(call, found, asked, messages), ChatChunks(body, call.instance.stamps))
 
 
 async def completions(call: Call) -> None:
-    body = call.body()
-    found = call.model(body.get("model"))
-    if "completion" not in found.capabilities:
-        raise Refused(400, f'"{body["model"]}" does not support generate')
+    body = call.body(OPENAI_COMPLETION, missing="EOF")
+    found = call.model(body.get("model"), (404, "model '' not found"))
     job = generate_job(call, found, _native(body), str(body.get("prompt") or ""))
     job.context_ids = None
     await run(call, job, CompletionChunks(body, call.instance.stamps))
 
 
 async def embeddings(call: Call) -> None:
-    body = call.body()
+    body = call.body(OPENAI_EMBED, missing="EOF")
     vectors, metrics = await embedded(call, body)
     as_text = str(body.get("encoding_format", "")).lower() == "base64"
     rows = [
@@ -76,7 +73,11 @@ async def embeddings(call: Call) -> None:
         for index, row in enumerate(vectors)
     ]
     usage = {"prompt_tokens": metrics.prompt_tokens, "total_tokens": metrics.prompt_tokens}
-    call.json({"object": "list", "data": rows, "model": body["model"], "usage": usage})
+    _reply(call, {"object": "list", "data": rows, "model": body["model"], "usage": usage})
+
+
+def _reply(call: Call, value: Any) -> None:
+    call.whole(go_json(value), BARE_JSON)
 
 
 def error(refused: Refused) -> bytes:
@@ -88,7 +89,7 @@ class ChatChunks:
     """An `Encoder` for chat completions."""
 
     stream_type = SSE
-    whole_type = JSON
+    whole_type = BARE_JSON
     _kind, _whole_kind = "chat.completion.chunk", "chat.completion"
 
     def __init__(self, body: Mapping[str, Any], stamps: Stamps) -> None:
@@ -135,7 +136,7 @@ class ChatChunks:
     def _reason(self, outcome: Outcome) -> str | None:
         if outcome.tool_calls:
             return "tool_calls"
-        return outcome.reason if outcome.done else None
+        return (outcome.reason or None) if outcome.done else None
 
     def _role(self) -> dict[str, Any]:
         first, self._first = self._first, False
@@ -202,7 +203,10 @@ def _native(body: Mapping[str, Any]) -> dict[str, Any]:
         native["format"] = "json"
     effort = body.get("reasoning_effort") or (body.get("reasoning") or {}).get("effort")
     if effort is not None:
-        native["think"] = _EFFORTS.get(effort, effort)
+        if effort not in _EFFORTS:
+            known = ", ".join(f'"{name}"' for name in _EFFORTS)
+            raise Refused(400, f"invalid reasoning value: '{effort}' (must be {known})", early=True)
+        native["think"] = _EFFORTS[effort]
     return native
 
 
@@ -213,7 +217,7 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
         images = [part for part in content if part.get("type") == "image_url"]
         return {**message, "content": "".join(texts), "images": images}
     if content is not None and not isinstance(content, str):
-        raise Refused(400, f"invalid message content type: {type(content).__name__}")
+        raise Refused(400, f"invalid message content type: {type(content).__name__}", early=True)
     return dict(message)
 
 

@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 import orjson
 
-from loadtests.emulator.tokens import tokenise
+from loadtests.emulator.templates import Prefill
+from loadtests.emulator.tokens import LONGEST_WORD, tokenise
 
+Reasoning = Literal["none", "apart", "inside"]
+"""Where reasoning is told: nowhere, in a field of its own, or within the answer, between its tags."""
 Mode = Literal["words", "echo", "script", "recite", "count", "endless"]
 
 _WORDS = re.findall(
@@ -27,6 +30,13 @@ _WORDS = re.findall(
 _THOUGHT = (
     "The question asks for facts. The extracts are numbered, so I look for those that bear on it first."
 )
+_USERS = (
+    "What else should I know about the {word}?",
+    "Thank you, that is all for now.",
+    "No, I asked about the {word} and not about the {other}.",
+    "The {word} is beside the {other}.",
+)
+"""What a model says when the template has opened a turn of the user: anything a user might say."""
 _EXTRACT = re.compile(r'<extract n="(\d+)">\n[^\n]*\n(.*?)\n</extract>', re.DOTALL)
 _COUNT = re.compile(r"\bcount to (\d+)\b")
 _NUMBERED = re.compile(r"^\s*\[(\d+)\][:.]?\s+(.+?)(?=\n\s*\[\d+\]|\n\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -62,13 +72,19 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
-    """What a reply is made from."""
+    """What a reply is made from.
+
+    Attributes:
+        letters: Most of a word in one token.
+    """
 
     model: str
     question: str
     prompt: str
     prefill: str = ""
-    thinks: bool = False
+    reasoning: Reasoning = "none"
+    think_tags: tuple[str, str] = ("<think>", "</think>")
+    letters: int = LONGEST_WORD
     tools: tuple[str, ...] = ()
     seed: int | None = None
     json: bool = False
@@ -113,18 +129,21 @@ class ReplySource:
         except TypeError as exc:
             raise ValueError(str(exc)) from exc
 
-    def reply(self, asked: Prompted, behaviour: str, seed: int) -> Reply:
-        """The reply to `asked` by a model whose prefill `behaviour` is one of rule 29a's four."""
+    def reply(self, asked: Prompted, behaviour: Prefill, seed: int) -> Reply:
+        """The reply to `asked` by a model that does `behaviour` after a last message of the assistant."""
         rng = random.Random(f"{seed}|{asked.model}|{asked.seed}|{asked.prompt}")
+        if asked.prefill and behaviour == "user_turn":
+            return Reply(tokenise(_as_a_user(rng), asked.letters))
         script = self._script(asked, rng)
         content = _prefilled(script.content, asked.prefill, behaviour)
-        fresh = not asked.prefill or behaviour == "restart"
-        thinking = tokenise(script.thinking) if asked.thinks and fresh else []
-        tokens = [*thinking, *tokenise(content)]
+        reasons = asked.reasoning != "none" and (not asked.prefill or behaviour == "restart")
+        thoughts, content = _thought_through(asked, script.thinking, content) if reasons else ("", content)
+        thinking = tokenise(thoughts, asked.letters)
+        tokens = [*thinking, *tokenise(content, asked.letters)]
         if self.eos_after:
             tokens = tokens[: self.eos_after]
         calls = script.tool_calls if asked.tools else ()
-        hidden = tokenise(orjson.dumps(calls).decode()) if calls else []
+        hidden = tokenise(orjson.dumps(calls).decode(), asked.letters) if calls else []
         thought = min(len(thinking), len(tokens))
         return Reply([*tokens, *hidden], thought, len(hidden), calls, endless=self.mode == "endless")
 
@@ -146,7 +165,26 @@ class ReplySource:
         return Script(_sentences(rng.randint(*self.length), rng), thought)
 
 
-def _prefilled(full: str, prefill: str, behaviour: str) -> str:
+def _as_a_user(rng: random.Random) -> str:
+    word, other = rng.sample(_WORDS, 2)
+    return rng.choice(_USERS).format(word=word, other=other)
+
+
+def _thought_through(asked: Prompted, thoughts: str, content: str) -> tuple[str, str]:
+    """What is told apart, and the answer; reasoning that a script has between its tags is the model's own."""
+    opening, closing = asked.think_tags
+    inside = content.lstrip()
+    if opening and inside.startswith(opening) and closing in inside:
+        if asked.reasoning == "inside":
+            return "", content
+        thoughts, _, content = inside.removeprefix(opening).partition(closing)
+        return thoughts.strip(), content.lstrip()
+    if asked.reasoning == "apart":
+        return thoughts, content
+    return "", f"{opening}{thoughts}{closing}\n\n{content}"
+
+
+def _prefilled(full: str, prefill: str, behaviour: Prefill) -> str:
     if not prefill or behaviour == "restart":
         return full
     rest = full[len(prefill) :] if full.startswith(prefill) else full

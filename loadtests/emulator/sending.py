@@ -10,7 +10,7 @@ from loadtests.emulator.encoders import Encoder
 from loadtests.emulator.faults import Fault, FaultBook
 from loadtests.emulator.http import Exchange
 from loadtests.emulator.truth import Record
-from loadtests.emulator.wire import Outcome
+from loadtests.emulator.wire import BARE_JSON, Outcome
 
 FATAL = ("error_mid", "eof_mid", "reset_mid", "truncate_line")
 HARMLESS = ("garbage_line", "blank_line")
@@ -97,9 +97,11 @@ class Sender:
             self.exchange.end()
         else:
             self.record.status = status
-            self.exchange.whole(
-                status, "application/json; charset=utf-8", self.encoder.error(status, message)
-            )
+            body = self.encoder.error(status, message)
+            if self.stream:
+                self.exchange.piped(status, BARE_JSON, body)
+            else:
+                self.exchange.whole(status, self.encoder.whole_type, body)
 
     async def settle(self) -> None:
         """After a reset was ordered: let what was written arrive, then cut."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -13,23 +14,41 @@ TEMPLATE_TOKENS = 4
 IMAGE_TOKENS = 256
 """What one image costs."""
 
-_TOKEN = re.compile(r"\s?\w{1,4}|\s?\W")
+LONGEST_WORD = 24
+"""Longer words are cut, as every tokeniser cuts what it has never seen."""
+
+_SPECIAL = r"</?think(?:ing)?>|<\|[^|<>\s]+\|>"
+"""Marks that a model has a token of their own for."""
+_ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+"""Letters of scripts that put no blanks between words: one or two to a token."""
 
 
-def tokenise(text: str) -> list[str]:
-    """The tokens of `text`: up to four word characters or one other, each with a blank before it if any."""
-    return _TOKEN.findall(text)
+def tokenise(text: str, letters: int = LONGEST_WORD) -> list[str]:
+    """The tokens of `text`: whole words or one other character, each with the blank before it, and marks.
+
+    At most `letters` of a word are one token; few make a tokeniser that never saw this language.
+    """
+    return _pattern(letters).findall(text)
 
 
-def message_tokens(message: Mapping[str, Any], *, is_open: bool = False) -> list[str]:
+@lru_cache(maxsize=16)
+def _pattern(letters: int) -> re.Pattern[str]:
+    word = rf"[{_ALONE}]{{1,{min(2, letters)}}}|(?:(?![{_ALONE}])\w){{1,{letters}}}"
+    return re.compile(rf"{_SPECIAL}|\s(?={_SPECIAL})|\s?(?:{word}|\W)")
+
+
+def message_tokens(
+    message: Mapping[str, Any], *, is_open: bool = False, letters: int = LONGEST_WORD
+) -> list[str]:
     """A message as the template renders it.
 
     The four template tokens stand at its end, so that the next turn's prompt begins with this turn's prompt
     and answer: the prefix a slot keeps. An `is_open` message (assistant prefill) has no end yet.
     """
-    tokens = tokenise(str(message.get("thinking") or "")) + tokenise(str(message.get("content") or ""))
+    texts = [str(message.get(name) or "") for name in ("thinking", "content")]
     if calls := message.get("tool_calls"):
-        tokens += tokenise(orjson.dumps(calls).decode())
+        texts.append(orjson.dumps(calls).decode())
+    tokens = [token for text in texts for token in tokenise(text, letters)]
     tokens += ["<image>"] * (IMAGE_TOKENS * len(message.get("images") or ()))
     return tokens if is_open else [*tokens, f"<|end:{message.get('role', '')}|>", "<|a|>", "<|b|>", "<|c|>"]
 

@@ -11,7 +11,11 @@ import orjson
 from loadtests.emulator.clock import NANO
 
 JSON = "application/json; charset=utf-8"
+BARE_JSON = "application/json"
+"""Of errors that come through the pipe of a stream, and of `/v1`."""
 NDJSON = "application/x-ndjson"
+LEAST_S = 0.001
+"""The shortest load and prefill that are told: the real server's own work is never free."""
 SSE = "text/event-stream"
 
 _ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
@@ -42,7 +46,7 @@ def error_body(message: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Counts and durations of one request; zeros are left out when written."""
+    """Counts and durations of one request; zeros are left out when written (no real duration is one)."""
 
     total_s: float = 0.0
     load_s: float = 0.0

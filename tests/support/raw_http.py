@@ -66,14 +66,16 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(url: str, path: str, body=None, *, method: str | None = None):
-    """Open a connection, send a request, show what comes."""
+async def raw(url: str, path: str, body=None, *, method: str | None = None, host: str | None = None):
+    """Open a connection, send a request (to `host`, by default the one connected to), show what comes."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     method = method or ("GET" if body is None else "POST")
     writer.write(
-        f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+        f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc if host is None else host}\r\n"
+        f"Content-Length: {len(data)}\r\n\r\n".encode()
+        + data
     )
     try:
         yield Raw(reader, writer, time.monotonic())
@@ -83,9 +85,11 @@ async def raw(url: str, path: str, body=None, *, method: str | None = None):
             await writer.wait_closed()
 
 
-async def answer(url: str, path: str, body=None, *, method: str | None = None) -> tuple[int, dict, bytes]:
+async def answer(
+    url: str, path: str, body=None, *, method: str | None = None, host: str | None = None
+) -> tuple[int, dict, bytes]:
     """Status, headers and body of a request."""
-    async with raw(url, path, body, method=method) as it:
+    async with raw(url, path, body, method=method, host=host) as it:
         whole = await it.body() if method != "HEAD" else await it.read_head() or b""
         return it.status, it.headers, whole
 

@@ -89,14 +89,20 @@ async def test_copy_and_delete_answer_with_nothing(server):
 async def test_a_blob_must_be_what_its_digest_says(server):
     digest = await blob(server, b"GGUF")
     assert (await answer(server.url, f"/api/blobs/{digest}", method="HEAD"))[0] == 200
-    assert (await answer(server.url, "/api/blobs/sha256:0", method="HEAD"))[0] == 404
-    assert (await answer(server.url, "/api/blobs/sha256:0", b"GGUF", method="POST"))[0] == 400
+    other = f"sha256:{'0' * 64}"
+    assert (await answer(server.url, f"/api/blobs/{other}", b"GGUF", method="POST"))[0] == 400
+    status, headers, body = await answer(server.url, f"/api/blobs/{other}", method="HEAD")
+    assert (status, headers["content-type"], body) == (404, "application/json; charset=utf-8", b"")
+    assert int(headers["content-length"]) == len(json.dumps({"error": f'blob "{other}" not found'})) - 1
+    status, _, body = await answer(server.url, "/api/blobs/sha256:0", b"GGUF", method="POST")
+    assert (status, json.loads(body)) == (400, {"error": "invalid digest format"})
 
 
 async def test_a_created_lora_shares_its_parents_file_and_so_takes_its_place(server):
     adapters = {"a.gguf": await blob(server, b"adapter")}
     got = await steps(server, "/api/create", {"model": "tuned", "from": "llama3.1:8b", "adapters": adapters})
     assert got[-1] == {"status": "success"}
+    assert not any("reading model metadata" in s["status"] for s in got)
     for name in ("llama3.1:8b", "tuned:latest", "llama3.1:8b"):
         await answer(server.url, "/api/chat", chat(model=name, stream=False))
         assert await resident(server) == [name]
@@ -124,16 +130,22 @@ async def test_create_from_files_and_quantize(server):
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "status", "message"),
     [
-        ({"from": "nobody"}, "file does not exist"),
-        ({}, "neither 'from' or 'files' was specified"),
-        ({"from": "llama3.1:8b", "adapters": {"a": "sha256:0"}}, "no such file"),
+        ({"from": "nobody"}, 500, "file does not exist"),
+        ({}, 400, "neither 'from' or 'files' was specified"),
+        ({"from": "llama3.1:8b", "adapters": {"a": "sha256:0"}}, 500, "no such file"),
+        ({"from": "llama3.1:8b", "adapters": {"a": "x", "b": "y"}}, 400, "only one adapter is currently"),
     ],
 )
-async def test_what_can_not_be_created_is_an_error_object(server, body, message):
+async def test_what_can_not_be_created_is_an_error_object(server, body, status, message):
     got = await steps(server, "/api/create", {"model": "x", **body})
     assert message in got[-1]["error"]
-    status, _, data = await answer(server.url, "/api/create", {"model": "x", "stream": False, **body})
-    assert status == 500
-    assert message in json.loads(data)["error"]
+    whole, _, data = await answer(server.url, "/api/create", {"model": "x", "stream": False, **body})
+    assert (whole, message in json.loads(data)["error"]) == (status, True)
+
+
+async def test_an_error_that_is_the_first_thing_to_say_has_a_status(server):
+    status, headers, data = await answer(server.url, "/api/create", {"model": "x"})
+    assert (status, headers["content-type"]) == (400, "application/json")
+    assert json.loads(data) == {"error": "neither 'from' or 'files' was specified"}

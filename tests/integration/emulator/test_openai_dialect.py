@@ -70,7 +70,11 @@ async def test_the_native_stream_says_what_the_other_loses(server):
         (chat(model="nobody"), 404, "not_found_error"),
         (chat(messages=[]), 400, "invalid_request_error"),
         (chat(reasoning_effort="high"), 400, "invalid_request_error"),
-        (chat(seed="x"), 500, "api_error"),
+        (chat(seed="x"), 400, "invalid_request_error"),
+        (chat(reasoning_effort="warp"), 400, "invalid_request_error"),
+        (chat(model="nomic-embed-text"), 400, "invalid_request_error"),
+        (b"", 400, "invalid_request_error"),
+        (chat("x", messages="hello"), 400, "invalid_request_error"),
     ],
 )
 async def test_errors_have_openais_shape(server, body, status, kind):
@@ -80,11 +84,40 @@ async def test_errors_have_openais_shape(server, body, status, kind):
 
 
 async def test_a_whole_answer(server):
-    _, _, data = await answer(server.url, PATH, chat())
+    _, headers, data = await answer(server.url, PATH, chat())
     whole = json.loads(data)
+    assert headers["content-type"] == "application/json"
     assert whole["object"] == "chat.completion"
     assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Nine [1]."}
     assert whole["usage"]["completion_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models", None),
+        ("/v1/models/llama3.1:8b", None),
+        ("/v1/models/nobody", None),
+        ("/v1/completions", {"model": "llama3.1:8b", "prompt": "x"}),
+        ("/v1/embeddings", {"model": "nomic-embed-text", "input": "x"}),
+        ("/v1/embeddings", {"model": "nobody", "input": "x"}),
+        ("/v1/chat/completions", chat(model="nobody")),
+    ],
+)
+async def test_whatever_is_not_streamed_has_the_bare_media_type(server, path, body):
+    assert (await answer(server.url, path, body))[1]["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
+async def test_an_empty_body_is_refused_in_the_words_of_the_translation(server, path):
+    status, _, data = await answer(server.url, path, b"", method="POST")
+    assert (status, json.loads(data)["error"]["message"]) == (400, "EOF")
+
+
+async def test_an_answer_of_no_tokens_still_ends_with_an_empty_delta(server):
+    await server.knobs(reply={"scripts": [""]})
+    (last, done) = await events(server, chat())
+    assert (last["choices"], done) == ([{"index": 0, "delta": {}, "finish_reason": "stop"}], "[DONE]")
 
 
 async def test_arguments_of_a_tool_call_are_text_here(server):

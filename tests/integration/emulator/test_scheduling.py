@@ -104,7 +104,7 @@ async def test_the_same_prompt_again_is_read_from_the_slots_memory():
         one, two = await whole(server, body), await whole(server, body)
     assert one["prompt_eval_count"] == two["prompt_eval_count"] == pytest.approx(6000, abs=20)
     assert one["prompt_eval_duration"] > 0.9e9
-    assert two["prompt_eval_duration"] == pytest.approx(1e9 / 6500, rel=0.01)
+    assert two["prompt_eval_duration"] == 1_000_000, "one token: the least that is ever told"
 
 
 async def test_the_next_turn_of_a_conversation_reads_only_what_is_new():

@@ -18,6 +18,7 @@ from loadtests.emulator.prefix import HostStore, Slots
 from loadtests.emulator.presets import PRESETS, models_of
 from loadtests.emulator.replies import Prompted, Reply, ReplySource
 from loadtests.emulator.speeds import Speeds
+from loadtests.emulator.templates import AFTER_ASSISTANT
 from loadtests.emulator.tokens import common_prefix, message_tokens, tokenise
 from loadtests.emulator.truth import Record
 from loadtests.emulator.wire import Metrics, go_json
@@ -28,8 +29,29 @@ def test_a_text_is_its_tokens_joined(text):
     assert "".join(tokenise(text)) == text
 
 
-def test_tokens_are_four_characters_or_one_sign_with_the_blank_before():
-    assert tokenise("Library [12], ok") == ["Libr", "ary", " [", "12", "]", ",", " ok"]
+@given(st.text(), st.integers(1, 30))
+def test_a_text_is_its_tokens_joined_however_long_they_may_be(text, letters):
+    assert "".join(tokenise(text, letters)) == text
+    assert all(token.strip() in text for token in tokenise(text, letters))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Library [12], ok", ["Library", " [", "12", "]", ",", " ok"]),
+        ("Öffnungszeiten: 9 Uhr", ["Öffnungszeiten", ":", " 9", " Uhr"]),
+        ("図書館は九時", ["図書", "館は", "九時"]),
+        ("so </think>\n\nNine", ["so", " ", "</think>", "\n\n", "Nine"]),
+        ("<|channel|>final", ["<|channel|>", "final"]),
+        ("a" * 50, ["a" * 24, "a" * 24, "aa"]),
+    ],
+)
+def test_tokens_are_words_or_one_sign_with_the_blank_before(text, tokens):
+    assert tokenise(text) == tokens
+
+
+def test_a_tokeniser_that_never_saw_the_language_makes_more_of_a_word():
+    assert tokenise("Library ok", 3) == ["Lib", "rar", "y", " ok"]
 
 
 def test_the_next_prompt_begins_with_this_prompt_and_its_answer():
@@ -127,16 +149,18 @@ ROLES = ("system", "user", "assistant", "user")
 
 def test_the_oldest_turns_go_first_and_the_system_stays():
     messages = [{"role": role, "content": f"{role} " * 50} for role in ROLES]
-    full = Chat(messages, native=True).fit(10_000, truncate=True)
-    some = Chat(messages, native=True).fit(len(full) - 1, truncate=True)
+    full = Chat(messages).fit(10_000, truncate=True)
+    some = Chat(messages).fit(len(full) - 1, truncate=True)
     assert some == [t for m in (messages[0], *messages[2:]) for t in message_tokens(m)]
 
 
-def test_a_native_prompt_that_can_not_fit_is_refused_and_a_rendered_one_cut():
-    messages = [{"role": "user", "content": "word " * 500}]
+def test_a_prompt_that_can_not_fit_is_cut_or_refused_as_the_request_says():
+    asked = Chat([{"role": "user", "content": "word " * 500}])
+    assert len(asked.fit(100, truncate=True)) == 52
     with pytest.raises(TooLong, match="exceed_context_size_error"):
-        Chat(messages, native=True).fit(100, truncate=True)
-    assert len(Chat(messages, native=False).fit(100, truncate=True)) == 52
+        asked.fit(100, truncate=False, shift=False)
+    with pytest.raises(TooLong, match="the prompt is longer than the context length"):
+        asked.fit(100, truncate=True, shift=False)
 
 
 def test_a_cut_keeps_the_beginning_and_the_end():
@@ -201,7 +225,26 @@ def test_models_come_as_json_and_what_is_not_named_keeps_its_default():
     assert (tuned.adapters, tuned.speeds) == (("a",), Speeds())
 
 
-@pytest.mark.parametrize("wrong", [{"name": "x", "warp": 9}, {}, {"name": "x", "speeds": {"warp": 9}}])
+def test_seventeen_templates_begin_anew_and_three_open_a_users_turn():
+    kinds = [behaviour for name, behaviour in AFTER_ASSISTANT.items() if name != "checks_last"]
+    assert (kinds.count("restart"), kinds.count("user_turn"), len(kinds)) == (17, 3, 20)
+
+
+def test_a_behaviour_that_is_named_wins_over_the_templates():
+    table = [{"name": "a", "template": "chatml"}, {"name": "b", "template": "chatml", "prefill": "repeat"}]
+    assert [m.after_assistant for m in Knobs().updated({"models": table}).models] == ["restart", "repeat"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "x", "warp": 9},
+        {},
+        {"name": "x", "speeds": {"warp": 9}},
+        {"name": "x", "template": "warp"},
+        {"name": "x", "prefill": "warp"},
+    ],
+)
 def test_what_is_no_model_is_refused(wrong):
     with pytest.raises(ValueError, match=r"warp|a model has a name"):
         Knobs().updated({"models": [wrong]})
