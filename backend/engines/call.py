@@ -105,7 +105,7 @@ class Caller:
         try:
             return await patience.within(request)
         except (aiohttp.ClientError, OSError) as exc:
-            raise EngineUnreachable("the model server does not answer") from exc
+            raise EngineUnreachable("the model server does not answer", reason=_why(exc)) from exc
 
 
 class Patience:
@@ -176,6 +176,22 @@ def all_read(reads: Iterable[list[Told]]) -> tuple[list[Told], EngineError | Non
     except EngineError as exc:
         return joined(pieces), exc
     return joined(pieces), None
+
+
+def _why(exc: Exception) -> str:
+    """What an operator has to know of a connection that failed; "" for one that was simply refused."""
+    match exc:
+        case aiohttp.ClientConnectorDNSError():
+            return "its host name is not known here; check its address"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted here; check its address, or SSL_CERT_FILE"
+        case aiohttp.ClientSSLError():
+            return "TLS fails; check whether its address is http or https"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
+            return ""
+        case aiohttp.ClientResponseError():
+            return "it does not speak HTTP; check its address"
+    return ""
 
 
 async def _whole(response: aiohttp.ClientResponse, patience: Patience) -> bytes:

@@ -284,3 +284,24 @@ async def test_a_request_that_is_wrong_anyway_is_refused(reader: Reader) -> None
     happened = await app.ask(QUESTION)
     assert happened[-1].data["code"] == "engine_rejected"
     assert len(reader.servers[0].chats) == 2
+
+
+UNREACHABLE = {
+    "a name that nobody knows": ("http://nobody.invalid:11434", b"", "host name is not known"),
+    "HTTPS where HTTP is spoken": ("https://127.0.0.1", b"HTTP/1.1 400 Bad Request\r\n\r\n", "TLS fails"),
+    "what speaks no HTTP": ("http://127.0.0.1", b"SSH-2.0-OpenSSH_9.9\r\n", "does not speak HTTP"),
+}
+
+
+@pytest.mark.parametrize(("url", "greeting", "reason"), UNREACHABLE.values(), ids=UNREACHABLE)
+async def test_why_a_server_cannot_be_reached_is_told_in_words(
+    reader: Reader, url: str, greeting: bytes, reason: str
+) -> None:
+    async with model_server(lambda _: [], greeting=greeting) as server:
+        at = url + server.url.removeprefix("http://127.0.0.1") if greeting else url
+        app = await reader.before("openai")
+        await app.services.operator.add("far", url=at, engine="openai", slots=1)
+        state = {one.id: one for one in (await app.services.pool.state()).instances}["far"]
+        await app.services.operator.remove("far")
+    assert state.health == "open"
+    assert reason in state.reason

@@ -107,9 +107,11 @@ class ModelServer(WireServer):
 
     chat: object = None
     chats: list = field(default_factory=list)
+    greeting: bytes = b""
 
     async def _serve(self, reader, writer):
         try:
+            writer.write(self.greeting)
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             lines = [one.split(":", 1) for one in head.split("\r\n")[1:] if one]
             size = int({name.lower(): text for name, text in lines}.get("content-length", 0))
@@ -134,8 +136,8 @@ class ModelServer(WireServer):
 
 
 @asynccontextmanager
-async def model_server(chat):
-    it = ModelServer(chat=chat)
+async def model_server(chat, *, greeting=b""):
+    it = ModelServer(chat=chat, greeting=greeting)
     server = await asyncio.start_server(it._serve, "127.0.0.1", 0)
     it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
