@@ -151,8 +151,8 @@ def joined(pieces: Iterable[Text | Thought]) -> list[Text | Thought]:
     """The same text in fewer pieces: neighbours of one kind become one."""
     result: list[Text | Thought] = []
     for piece in pieces:
-        if result and type(result[-1]) is type(piece):
-            result[-1] = type(piece)(result[-1].text + piece.text)
+        if result and type(last := result[-1]) is type(piece):
+            result[-1] = type(piece)(last.text + piece.text, tokens=last.tokens + piece.tokens)
         else:
             result.append(piece)
     return result

@@ -1,0 +1,87 @@
+"""An answer whose servers die is what one server would have said: any text, any cut, any template, any bound."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from backend.core.types import Message, Sampling
+from backend.engines.base import End, Misplaced, Text, Thought
+from backend.engines.seam import seam
+from backend.pool.base import Restarted
+from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.pool import a_pool
+from tests.support.prefilled import BEHAVIOURS, InTurn, Server, tokens
+from tests.support.texts import TEXTS
+
+QUESTION = "when does the library open, and what does it cost?"
+REPLIES = (
+    "Sure, it opens at nine.", QUESTION, f" {QUESTION}", " and what about Sundays?", "and then?", ", or ten?", "",
+    " ", "Thanks!", "[INST] When? [/INST]", "The library is great", " the library", ". Is that so?", "...", "nine",
+    "9", "谢谢", "ok", "Thank you, that helps a lot. Now tell me about the opening hours on Sundays.",
+)  # fmt: skip
+
+
+def shown(events) -> str:
+    """The answer as a reader sees it in the end."""
+    text = ""
+    for event in events:
+        if isinstance(event, Restarted | Misplaced):
+            text = ""
+        elif isinstance(event, Text):
+            text += event.text
+    return text
+
+
+async def failed_over(bound, *servers, thinking=False):
+    """The events of one answer for which `servers` are asked in this order."""
+    engine = InTurn(servers)
+    request = a_request(QUESTION, sampling=Sampling(0.0, bound, thinking))
+    async with a_pool(*(an_instance(engine, f"{n}") for n in range(len(servers)))) as it:
+        return [event async for event in it.pool.generate(an_ask(), request)]
+
+
+ANY = "".join(TEXTS.values()) + " \n\t "
+ANSWERS = st.one_of(
+    st.sampled_from(sorted(TEXTS)).map(TEXTS.get),
+    st.lists(st.sampled_from(sorted({word for text in TEXTS.values() for word in tokens(text, 0)})), max_size=40).map("".join),
+    st.text(alphabet=st.sampled_from(ANY), min_size=1, max_size=200),
+).filter(str.strip)
+SIZES = st.sampled_from([0, 0, 1, 2, 3, 5])
+
+
+@st.composite
+def relays(draw, answers=ANSWERS):
+    """An answer, its bound, and servers of which all but the last die in the middle of it."""
+    answer, size, behaviour = draw(answers), draw(SIZES), draw(st.sampled_from(BEHAVIOURS))
+    many = len(tokens(answer, size))
+    bound = draw(st.one_of(st.integers(1, many + 20), st.just(many), st.just(many + 1), st.just(2 * many + 9)))
+    deaths = draw(st.lists(st.integers(0, many), min_size=1, max_size=2))
+    instead = draw(st.one_of(st.sampled_from(REPLIES), answers))
+    common = {"answer": answer, "behaviour": behaviour, "size": size, "instead": instead}
+    servers = tuple(Server(dies_after=death, **common) for death in (*deaths, None))
+    return bound, servers
+
+
+def undisturbed(bound, server):
+    said = tokens(server.answer, server.size)
+    return "".join(said[:bound]), "stop" if len(said) < bound else "length"
+
+
+async def check(bound, servers, *, slack=0):
+    events = await failed_over(bound, *servers)
+    text, (expected, reason) = shown(events), undisturbed(bound, servers[0])
+    assert text.startswith(expected), "cut short"
+    assert servers[0].answer.startswith(text), "something else"
+    assert len(tokens(text, servers[0].size)) <= bound + slack, "longer than it may be"
+    assert isinstance(events[-1], End)
+    assert events[-1].finish_reason == reason or text == servers[0].answer
+    return events
+
+
+@settings(max_examples=400)
+@given(relays())
+async def test_the_reader_sees_what_one_server_would_have_said(case):
+    bound, servers = case
+    await check(bound, servers)
