@@ -52,15 +52,17 @@ class Spent:
     Attributes:
         thinking: On reasoning, before the answer.
         marks: (characters, tokens), both ascending: so much of the text was said with so many.
+        a_character: Tokens that a character takes, in the mean of any text.
     """
 
     thinking: int = 0
     marks: tuple[tuple[int, int], ...] = ()
+    a_character: float = 1 / 8
 
     def on(self, characters: int) -> int:
         """Tokens of the first `characters` of the text, without the reasoning."""
         at = bisect_right(self.marks, characters, key=lambda mark: mark[0])
-        return self.marks[at - 1][1] if at else 0
+        return max(self.marks[at - 1][1] if at else 0, int(characters * self.a_character))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resum
 from backend.engines.seam import Joined, Joint, Unclear, seam
 from backend.security.untrusted import neutralise
 
-_LONGEST_TOKEN = 8
-"""Characters, in the mean of a text: if its pieces are longer, they hold several tokens each."""
 _NEARLY = 0.95
+_ALIKE = 0.6
+"""How much fewer tokens a character one part of an answer may take than another."""
 
 
 class Unusable(Exception):
@@ -42,7 +42,7 @@ class Reply:
         self.found: Joined | None = None
         self.end: End | None = None
         self._before = _spent(request, self.stem)
-        self._bound = max(1, request.sampling.max_tokens - self._before)
+        self._bound = request.sampling.max_tokens - self._before
         self._shown = neutralise(self.stem)
         # A server that says all again would have to begin once more where the bound is less than that.
         may_repeat = self._bound >= 2 * self._before
@@ -129,16 +129,16 @@ class Reply:
         return [piece]
 
     def _corrected(self) -> Spent:
-        """What was spent as this reply shows it, which took just its bound: by its pieces, and its length."""
+        """What was spent, as this reply shows it, which took just its bound: by its pieces and its length."""
+        known, at = self.request.spent, len(self.stem)
         a_piece = self._bound / max(1, self._pieces)
-        if a_piece > _NEARLY:  # they are tokens, or hold some each
+        a_character = min(known.a_character, _ALIKE * self._bound / max(1, self._characters))
+        if a_piece > _NEARLY:  # pieces are tokens, or hold some each
+            a_character = 0 if known.marks and a_piece < 1 / _NEARLY else a_character
             a_piece = 1.0
-        known = self.request.spent
-        by_pieces = int(known.on(len(self.stem)) * a_piece)
-        by_length = int(len(self.stem) * min(1 / _LONGEST_TOKEN, self._bound / max(1, self._characters)))
-        on_stem = max(by_pieces, by_length)
-        of_reply = [(at, on_stem + int(pieces * a_piece)) for at, pieces in self._marks]
-        return Spent(int(known.thinking * a_piece), ((len(self.stem), on_stem), *of_reply))
+        on_stem = max((int(tokens * a_piece) for end, tokens in known.marks if end <= at), default=0)
+        marks = ((end, on_stem + int(pieces * a_piece)) for end, pieces in self._marks)
+        return Spent(int(known.thinking * a_piece), ((at, on_stem), *marks), a_character)
 
 
 def _stem(request: GenerationRequest) -> str:
@@ -150,7 +150,7 @@ def _spent(request: GenerationRequest, stem: str) -> int:
     """At least how many tokens were generated up to the end of `stem`."""
     if not stem:
         return 0
-    return request.spent.thinking + max(request.spent.on(len(stem)), len(stem) // _LONGEST_TOKEN)
+    return min(request.spent.thinking + request.spent.on(len(stem)), request.sampling.max_tokens - 1)
 
 
 def _share(piece: Piece, text: str) -> int:

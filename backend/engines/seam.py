@@ -160,7 +160,7 @@ class Joint:
     def __init__(
         self, partial: str, stem: str = "", *, shown: str | None = None, may_repeat: bool = True
     ) -> None:
-        self._partial = partial.lstrip()
+        self._exactly, self._partial = partial, partial.lstrip()
         self._tail = partial[len(stem) :].lstrip() if stem else ""
         told = stem if shown is None else shown
         self._repeated = {self._partial, (told + partial[len(stem) :]).lstrip()}
@@ -171,6 +171,8 @@ class Joint:
         """The answer's next piece; None: it cannot be said yet."""
         self._said += text
         begun = self._said.lstrip()
+        if self._said.startswith(self._exactly):
+            return Joined(True, self._said[len(self._exactly) :], retold=True)
         if not begun:
             return None
         matches = {told: _match(begun, told) for told in self._repeated}

@@ -69,19 +69,58 @@ def undisturbed(bound, server):
     return "".join(said[:bound]), "stop" if len(said) < bound else "length"
 
 
-async def check(bound, servers, *, slack=0):
+async def check(bound, servers, *, slack=2):
+    """Raises unless the reader's text is what was to be said; a blank or a token cut in two are borne."""
     events = await failed_over(bound, *servers)
     text, (expected, reason) = shown(events), undisturbed(bound, servers[0])
     assert text.startswith(expected), "cut short"
     assert servers[0].answer.startswith(text), "something else"
-    assert len(tokens(text, servers[0].size)) <= bound + slack, "longer than it may be"
+    assert not any(isinstance(event, Restarted) for event in events), "what was shown stays"
+    said = len(tokens(text, servers[0].size))
+    assert said <= bound + slack, "longer than it may be"
     assert isinstance(events[-1], End)
     assert events[-1].finish_reason == reason or text == servers[0].answer
-    return events
+    return said, events[-1]
 
 
-@settings(max_examples=400)
+@settings(max_examples=700)
 @given(relays())
 async def test_the_reader_sees_what_one_server_would_have_said(case):
     bound, servers = case
-    await check(bound, servers)
+    said, end = await check(bound, servers)
+    assert abs(end.usage.completion_tokens - said) <= 2 + said / 8 or len(servers[0].answer) > 8 * said
+    assert end.usage.prompt_tokens <= 20
+    assert max(len(server.requests) for server in servers) <= 3
+
+
+@settings(max_examples=700)
+@given(relays(), st.sampled_from([0.2, 0.34, 0.5, 2, 3, 7]), st.booleans(), st.booleans())
+async def test_no_answer_is_cut_short_because_its_pieces_are_no_tokens(case, a_piece, counts, usage):
+    bound, servers = case
+    told = [replace(server, a_piece=a_piece, counts=counts, usage=usage, requests=[]) for server in servers]
+    await check(bound, told, slack=bound)
+
+
+@settings(max_examples=700)
+@given(relays(), ANSWERS)
+async def test_what_says_something_else_is_told_whole(case, other):
+    bound, servers = case
+    last = replace(servers[-1], answer=other, instead="Thanks!", requests=[])
+    events = await failed_over(bound, *servers[:-1], last)
+    text = shown(events).lstrip()
+    assert other.lstrip().startswith(text) or servers[0].answer.lstrip().startswith(text)
+    if not servers[0].answer.startswith(shown(events)):
+        assert text == undisturbed(bound, last)[0].lstrip()
+
+
+@settings(max_examples=700)
+@given(relays(), st.integers(0, 40), st.booleans(), st.sampled_from(["Hm.", "The user asks when.\n\nSo I look", "\n"]))
+async def test_reasoning_never_becomes_answer_and_the_answer_is_whole(case, more, misplaces, thoughts):
+    bound, servers = case
+    bound += len(tokens(thoughts, servers[0].size)) + more
+    told = [replace(one, thoughts=thoughts, misplaces=misplaces, requests=[]) for one in servers]
+    events = await failed_over(bound, *told, thinking=True)
+    thought = len(tokens(thoughts, servers[0].size))
+    expected = undisturbed(bound - thought, servers[0])[0]
+    assert shown(events).lstrip().startswith(expected.lstrip())
+    assert servers[0].answer.lstrip().startswith(shown(events).lstrip())
