@@ -25,7 +25,9 @@ _UNSPACED = re.compile(
     "\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"  # Japanese, Chinese
 )
 """Scripts without blanks between words."""
-_CLINGS = re.compile("[\u0e33\u0eb3\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
+_CLINGS = re.compile(
+    "[\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+)
 """Drawn with the character before it, though it is no mark; `_LEADS`: with the one after it."""
 _LEADS = re.compile("[\u0e40-\u0e44\u0ec0-\u0ec4\u1039\u17d2\u200d]")
 _Cut = tuple[int, int]

@@ -33,7 +33,9 @@ BEHAVIOURS: tuple[Behaviour, ...] = get_args(Behaviour)
 def tokens(text: str, size: int) -> list[str]:
     """Words with the blanks before them, none longer than `size` characters; 0: of any length."""
     words = re.findall(r"\s*\S+|\s+$", text)
-    return [word[at : at + (size or len(word))] for word in words for at in range(0, len(word), size or len(word))]
+    return [
+        word[at : at + (size or len(word))] for word in words for at in range(0, len(word), size or len(word))
+    ]
 
 
 @dataclass

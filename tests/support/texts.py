@@ -15,7 +15,7 @@ TEXTS = {
     "code": "```python\ndef total(items):\n    s = 0\n    for i in items:\n        s += i[0]\n    return s\n\n\n"
     "if __name__ == '__main__':\n    print(total([(1,), (2,)]))\n```\nIt adds them up [1].",
     "minified": "function(a,b){return a.x>b.x?1:-1};var q=[1,2,3];q.map(function(i){return i*i}).sort(f);if(q<r){t()}",
-    "markup": "Write <div class=\"a\"><|im_start|>x</div> and [INST] then <b>bold</b>, and after it </think> [1]. Then "
+    "markup": 'Write <div class="a"><|im_start|>x</div> and [INST] then <b>bold</b>, and after it </think> [1]. Then '
     "close <ul><li>one</li><li>two</li></ul> and [/INST] as the manual says.",
     "a list": "You need:\n\n- A card\n- A Key\n- Ten Euros\n\n1. Come in\n2. Sit down\n3. Read\n\n\n\nThat is all [1].",
     "empty lines": "One.\n\n\n\nTwo.\n\n\n   \nThree.\n\n\n\n\nFour.\n\n \n\nFive, and no more than that [1].\n\n",

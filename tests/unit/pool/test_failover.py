@@ -45,7 +45,9 @@ async def failed_over(bound, *servers, thinking=False):
 ANY = "".join(TEXTS.values()) + " \n\t "
 ANSWERS = st.one_of(
     st.sampled_from(sorted(TEXTS)).map(TEXTS.get),
-    st.lists(st.sampled_from(sorted({word for text in TEXTS.values() for word in tokens(text, 0)})), max_size=40).map("".join),
+    st.lists(
+        st.sampled_from(sorted({word for text in TEXTS.values() for word in tokens(text, 0)})), max_size=40
+    ).map("".join),
     st.text(alphabet=st.sampled_from(ANY), min_size=1, max_size=200),
 ).filter(str.strip)
 SIZES = st.sampled_from([0, 0, 1, 2, 3, 5])
@@ -56,7 +58,9 @@ def relays(draw, answers=ANSWERS):
     """An answer, its bound, and servers of which all but the last die in the middle of it."""
     answer, size, behaviour = draw(answers), draw(SIZES), draw(st.sampled_from(BEHAVIOURS))
     many = len(tokens(answer, size))
-    bound = draw(st.one_of(st.integers(1, many + 20), st.just(many), st.just(many + 1), st.just(2 * many + 9)))
+    bound = draw(
+        st.one_of(st.integers(1, many + 20), st.just(many), st.just(many + 1), st.just(2 * many + 9))
+    )
     deaths = draw(st.lists(st.integers(0, many), min_size=1, max_size=2))
     instead = draw(st.one_of(st.sampled_from(REPLIES), answers))
     common = {"answer": answer, "behaviour": behaviour, "size": size, "instead": instead}
@@ -114,7 +118,12 @@ async def test_what_says_something_else_is_told_whole(case, other):
 
 
 @settings(max_examples=700)
-@given(relays(), st.integers(0, 40), st.booleans(), st.sampled_from(["Hm.", "The user asks when.\n\nSo I look", "\n"]))
+@given(
+    relays(),
+    st.integers(0, 40),
+    st.booleans(),
+    st.sampled_from(["Hm.", "The user asks when.\n\nSo I look", "\n"]),
+)
 async def test_reasoning_never_becomes_answer_and_the_answer_is_whole(case, more, misplaces, thoughts):
     bound, servers = case
     bound += len(tokens(thoughts, servers[0].size)) + more
