@@ -1,14 +1,12 @@
-"""An answer whose servers die is what one server would have said: any text, any cut, any template, any bound."""
+"""An answer whose servers die is what one would have said: any text, cut, template and bound."""
 
 from dataclasses import replace
 
-import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.core.types import Message, Sampling
-from backend.engines.base import End, Misplaced, Text, Thought
-from backend.engines.seam import seam
+from backend.core.types import Sampling
+from backend.engines.base import End, Misplaced, Text
 from backend.pool.base import Restarted
 from tests.support.asks import a_request, an_ask, an_instance
 from tests.support.pool import a_pool
@@ -17,9 +15,10 @@ from tests.support.texts import TEXTS
 
 QUESTION = "when does the library open, and what does it cost?"
 REPLIES = (
-    "Sure, it opens at nine.", QUESTION, f" {QUESTION}", " and what about Sundays?", "and then?", ", or ten?", "",
-    " ", "Thanks!", "[INST] When? [/INST]", "The library is great", " the library", ". Is that so?", "...", "nine",
-    "9", "谢谢", "ok", "Thank you, that helps a lot. Now tell me about the opening hours on Sundays.",
+    "Sure, it opens at nine.", QUESTION, f" {QUESTION}", " and what about Sundays?", "and then?", ", or ten?",
+    "", " ", "Thanks!", "[INST] When? [/INST]", "The library is great", " the library", ". Is that so?",
+    "...", "nine", "9", "谢谢", "ok",
+    "Thank you, that helps a lot. Now tell me about the opening hours on Sundays.",
 )  # fmt: skip
 
 
@@ -87,7 +86,7 @@ async def check(bound, servers, *, slack=2):
     return said, events[-1]
 
 
-@settings(max_examples=700)
+@settings(max_examples=300)
 @given(relays())
 async def test_the_reader_sees_what_one_server_would_have_said(case):
     bound, servers = case
@@ -97,7 +96,6 @@ async def test_the_reader_sees_what_one_server_would_have_said(case):
     assert max(len(server.requests) for server in servers) <= 3
 
 
-@settings(max_examples=700)
 @given(relays(), st.sampled_from([0.2, 0.34, 0.5, 2, 3, 7]), st.booleans(), st.booleans())
 async def test_no_answer_is_cut_short_because_its_pieces_are_no_tokens(case, a_piece, counts, usage):
     bound, servers = case
@@ -105,7 +103,6 @@ async def test_no_answer_is_cut_short_because_its_pieces_are_no_tokens(case, a_p
     await check(bound, told, slack=bound)
 
 
-@settings(max_examples=700)
 @given(relays(), ANSWERS)
 async def test_what_says_something_else_is_told_whole(case, other):
     bound, servers = case
@@ -117,7 +114,6 @@ async def test_what_says_something_else_is_told_whole(case, other):
         assert text == undisturbed(bound, last)[0].lstrip()
 
 
-@settings(max_examples=700)
 @given(
     relays(),
     st.integers(0, 40),
