@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -45,6 +46,26 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """At least how many tokens a partial answer took.
+
+    Attributes:
+        thinking: On reasoning, before the answer.
+        marks: (characters, tokens), both ascending: so much of the text was said with so many.
+        a_character: Tokens that a character takes, in the mean of any text.
+    """
+
+    thinking: int = 0
+    marks: tuple[tuple[int, int], ...] = ()
+    a_character: float = 1 / 8
+
+    def on(self, characters: int) -> int:
+        """Tokens of the first `characters` of the text, without the reasoning."""
+        at = bisect_right(self.marks, characters, key=lambda mark: mark[0])
+        return max(self.marks[at - 1][1] if at else 0, int(characters * self.a_character))
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One production of text.
 
@@ -52,8 +73,10 @@ class GenerationRequest:
         messages: The whole prompt; retrieved text in it is already fenced and neutralised.
         question: The standalone question, and `passages` what was retrieved for it: engines that
             quote instead of generating work from these two.
+        sampling: Its `max_tokens` bounds the whole answer, `partial` included.
         partial: Text of the answer that the reader has already seen; non-empty: go on from it. Never holds
-            thinking. `sampling.max_tokens` bounds what is generated now, not the whole.
+            thinking.
+        spent: What of `max_tokens` `partial` has used.
     """
 
     model: str
@@ -64,34 +87,45 @@ class GenerationRequest:
     language: Language
     bounds: Bounds = field(default_factory=Bounds)
     partial: str = ""
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """Whether the text that follows goes on from `partial`.
 
-    Sent once, before any `Text`, and only when the request has a `partial`.
+    Sent before any other piece, and only when the request has a `partial`; sent again where the model had to
+    be asked once more in mid-answer: `partial` is then all `Text` so far.
 
     Attributes:
         continued: The text that follows goes on seamlessly: nothing repeated, no blank lost. Else it is a
             whole new answer, and `partial` is void.
+        spent: Tokens of the answer, reasoning included, that were generated elsewhere: the coming `End` does
+            not count them.
     """
 
     continued: bool
+    spent: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of the answer, as it came."""
+    """A piece of the answer, as it came.
+
+    Attributes:
+        tokens: How many tokens it is at least.
+    """
 
     text: str
+    tokens: int = field(default=1, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """A piece of the model's reasoning."""
+    """A piece of the model's reasoning; `tokens` as in `Text`."""
 
     text: str
+    tokens: int = field(default=1, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,9 +159,9 @@ def joined(pieces: Iterable[Told]) -> list[Told]:
     for piece in pieces:
         last = result[-1] if result else None
         if isinstance(piece, Text) and isinstance(last, Text):
-            result[-1] = Text(last.text + piece.text)
+            result[-1] = Text(last.text + piece.text, tokens=last.tokens + piece.tokens)
         elif isinstance(piece, Thought) and isinstance(last, Thought):
-            result[-1] = Thought(last.text + piece.text)
+            result[-1] = Thought(last.text + piece.text, tokens=last.tokens + piece.tokens)
         else:
             result.append(piece)
     return result

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
 
 from backend.core.errors import EngineRejected
-from backend.core.types import Message
-from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resumed, Text, Thought
-from backend.engines.seam import Joined, Joint, Unclear, seam
-from backend.security.untrusted import neutralise
+from backend.engines.base import End, GenerationRequest, Piece
+from backend.engines.reply import Reply, Unusable
 
 Ask = Callable[[GenerationRequest], AsyncGenerator[Piece, None]]
 """Sends a request, which has no `partial`; a last message of the assistant is to be gone on from."""
 
-
-class _Unusable(Exception):
-    """The reply is no continuation for certain, and not for certain a whole answer."""
+_MOST_AGAIN = 2
+"""How often an answer is asked for once more because its bound was too near."""
 
 
 async def resume(
@@ -25,8 +21,11 @@ async def resume(
 ) -> AsyncGenerator[Piece, None]:
     """The pieces of an answer that goes on from `request.partial`, or begins anew: `Resumed` says which.
 
-    The model is asked a second time, for the whole answer, only if it refused to go on or if what came back
-    cannot be told from a beginning. A whole answer that says `partial` again is a continuation as well.
+    The model is asked a second time, for the whole answer, if it refused to go on or if what came back does
+    not prove itself a continuation. A whole answer that says `partial` again is a continuation as well.
+
+    What is left of `max_tokens` is an estimate, whose error cuts no answer short: where a reply shows that it
+    was given too little, the model is asked once more.
 
     Args:
         ask: Sends a request to the model server.
@@ -36,71 +35,23 @@ async def resume(
     Raises:
         EngineError: As `ask` does.
     """
-    stem = seam(request.partial)[0] if prefills else ""
-    whole = replace(request, partial="")
-    if stem:
-        resumed = False
-        rest = _checked(ask(_prefilled(whole, stem)), Joint(request.partial, stem))
+    reply: Reply | None = Reply(request, prefills=prefills)
+    end: End | None = None
+    again = 0
+    while reply is not None:
         try:
-            async with aclosing(rest) as pieces:
+            async with aclosing(ask(reply.asked())) as pieces:
                 async for piece in pieces:
-                    resumed = True
-                    yield piece
-            return
-        except (_Unusable, EngineRejected):
-            if resumed:
+                    for shown in reply.read(piece):
+                        yield shown
+        except (Unusable, EngineRejected):
+            if reply.found is None and reply.stem:
+                reply = Reply(reply.request, prefills=False)
+                continue
+            if end is None or reply.found:
                 raise
-    async with aclosing(_checked(ask(whole), Joint(request.partial))) as pieces:
-        async for piece in pieces:
-            yield piece
-
-
-def _prefilled(request: GenerationRequest, stem: str) -> GenerationRequest:
-    """`request` with the beginning of its answer. Whoever has begun to answer has done thinking.
-
-    llama.cpp would go on inside the reasoning, older ones and others refuse.
-    """
-    begun = Message("assistant", neutralise(stem))
-    sampling = replace(request.sampling, thinking=False)
-    return replace(request, messages=(*request.messages, begun), sampling=sampling)
-
-
-async def _checked(pieces: AsyncGenerator[Piece, None], joint: Joint) -> AsyncGenerator[Piece, None]:
-    """`pieces`, the first of them held back until `joint` knows what they are.
-
-    Raises:
-        _Unusable: Nothing was given.
-    """
-    found: Joined | None = None
-    misplaced = False
-    async with aclosing(pieces) as stream:
-        async for piece in stream:
-            if found is not None:
-                yield Text(piece.text) if misplaced and isinstance(piece, Thought) else piece
-                continue
-            verdict = _read(joint, piece)
-            if verdict is None:
-                continue
-            if isinstance(verdict, Unclear):
-                raise _Unusable
-            found = verdict
-            yield Resumed(found.continued)
-            if found.text:
-                yield Text(found.text)
-            misplaced = isinstance(piece, Thought) and found.continued
-            if not isinstance(piece, Text) and not misplaced:
-                yield piece
-
-
-def _read(joint: Joint, piece: Piece) -> Joined | Unclear | None:
-    match piece:
-        case Text(text):
-            return joint.feed(text)
-        case Thought(text):
-            return joint.think(text)
-        case Misplaced():
-            return joint.misplaced()
-        case End():
-            return joint.end()
-        case Resumed():
-            raise TypeError("an engine that was not asked to resume cannot have")
+            break
+        end, again = reply.end, again + 1
+        reply = reply.further(end) if end and again <= _MOST_AGAIN else None
+    if end is not None:
+        yield end

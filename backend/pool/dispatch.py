@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from uuid import uuid4
 
 from backend.core.aio import Elapsed, Limit, to_the_end
@@ -20,7 +21,7 @@ from backend.core.errors import (
     NoInstance,
     PoolFull,
 )
-from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resumed, Text, Thought
+from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resumed, Spent, Text, Thought
 from backend.pool.base import (
     Ask,
     Assigned,
@@ -42,7 +43,6 @@ _HOPELESS = "the wait would outlast the request"
 _TOO_LONG = "the wait would be too long"
 _SOON_S = 2.0
 """When to come back after failures for which no instance is avoided yet."""
-_CHARS_PER_TOKEN, _FEWEST_TOKENS = 4, 16
 
 
 @dataclass(slots=True)
@@ -51,7 +51,8 @@ class _Request:
 
     Attributes:
         text: Of the answer, as the engines sent it; what another instance goes on from.
-        thought: Reasoning was shown, and no answer yet.
+        thought: Tokens of the reasoning that was shown.
+        elsewhere: Tokens of the answer that the instance at work did not generate.
         end: The engine's word that it is whole.
         failure: Of the latest attempt.
         tag: Its turn in the queue, once it had one.
@@ -61,8 +62,9 @@ class _Request:
     ask: Ask
     request: GenerationRequest
     ticket: Ticket
-    text: list[str] = field(default_factory=list)
-    thought: bool = False
+    text: list[Text] = field(default_factory=list)
+    thought: int = 0
+    elsewhere: int = 0
     end: End | None = None
     failure: EngineError | None = None
     tried: frozenset[str] = frozenset()
@@ -71,12 +73,40 @@ class _Request:
     failed_in: Phase | None = None
 
     def next(self) -> GenerationRequest:
-        """What the next instance is asked: to begin, or to go on within what was allowed at first."""
+        """What the next instance is asked: to begin, or to go on."""
         if not self.text:
             return self.request
-        partial, sampling = "".join(self.text), self.request.sampling
-        left = max(_FEWEST_TOKENS, sampling.max_tokens - len(partial) // _CHARS_PER_TOKEN)
-        return replace(self.request, partial=partial, sampling=replace(sampling, max_tokens=left))
+        partial = "".join(piece.text for piece in self.text)
+        characters = accumulate(len(piece.text) for piece in self.text)
+        tokens = accumulate(piece.tokens for piece in self.text)
+        spent = Spent(self.thought, tuple(zip(characters, tokens, strict=True)))
+        return replace(self.request, partial=partial, spent=spent)
+
+    def note(self, piece: Text | Thought | Misplaced | Resumed) -> None:
+        """Keep what another instance would have to know."""
+        match piece:
+            case Resumed(continued):
+                self.elsewhere = piece.spent
+                if not continued:
+                    self.text.clear()
+                    self.thought = 0
+            case Text():
+                self.text.append(piece)
+            case Thought():
+                self.thought += piece.tokens
+            case Misplaced():
+                self.thought += sum(said.tokens for said in self.text)
+                self.text.clear()
+
+    def told(self, end: End) -> End:
+        """`end` with the tokens of the whole answer, wherever they were generated."""
+        usage = end.usage
+        if not self.elsewhere or usage.completion_tokens is None:
+            return end
+        shown = max(0, self.elsewhere - self.thought)
+        prompt = None if usage.prompt_tokens is None else max(0, usage.prompt_tokens - shown)
+        completion = usage.completion_tokens + self.elsewhere
+        return replace(end, usage=replace(usage, prompt_tokens=prompt, completion_tokens=completion))
 
 
 class Dispatcher:
@@ -121,7 +151,7 @@ class Dispatcher:
                 async for event in events:
                     yield event
             if work.end is not None:
-                yield work.end
+                yield work.told(work.end)
                 return
             assert work.failure is not None
             if isinstance(work.failure, EngineRejected):
@@ -130,7 +160,7 @@ class Dispatcher:
                 raise self._nobody_left(work)
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
-                work.thought = False
+                work.thought = work.elsewhere = 0
                 yield Restarted(_BEGINS_ANEW)
 
     async def promote(self, generation: str) -> None:
@@ -262,23 +292,14 @@ class Dispatcher:
         with Limit() as limit:
             while True:
                 piece = await self._next(pieces, work, limit)
-                match piece:
-                    case Resumed(continued):
-                        if not continued:
-                            work.text.clear()
-                            yield Restarted(_BEGINS_ANEW)
-                        continue
-                    case Text(text):
-                        work.text.append(text)
-                    case Thought():
-                        work.thought = True
-                    case Misplaced():
-                        work.text.clear()
-                        work.thought = True
-                    case End():
-                        work.failure, work.end = None, piece
-                        return
-                yield piece
+                if isinstance(piece, End):
+                    work.failure, work.end = None, piece
+                    return
+                work.note(piece)
+                if not isinstance(piece, Resumed):
+                    yield piece
+                elif not piece.continued:
+                    yield Restarted(_BEGINS_ANEW)
 
     async def _next(self, pieces: AsyncGenerator[Piece, None], work: _Request, limit: Limit) -> Piece:
         """The next piece, before the deadline."""

@@ -120,7 +120,7 @@ async def test_an_answer_broken_off_half_way_goes_on_at_another_server(engine, r
     first, *rest = [piece async for piece in engine.generate(Endpoint(another.url), asked)]
     assert first == Resumed(True)
     assert shown + "".join(piece.text for piece in rest[:-1]) == ANSWER
-    assert 0 < rest[-1].usage.completion_tokens < 14, "it wrote the rest, and little more"
+    assert 0 < rest[-1].usage.completion_tokens < 18, "it wrote the last words, the rest, and no more"
 
 
 @pytest.mark.parametrize("served", ["another", "thinker"])

@@ -206,7 +206,8 @@ async def test_after_the_first_token_another_instance_goes_on_from_the_text_so_f
         assert said(events) == "The library opens at nine."
         assert not any(isinstance(event, Restarted) for event in events)
         assert both.requests[1][1].partial == "The library opens "
-        assert both.requests[1][1].sampling.max_tokens < both.requests[0][1].sampling.max_tokens
+        assert both.requests[1][1].sampling == both.requests[0][1].sampling, "it bounds the whole answer"
+        assert both.requests[1][1].spent.on(len("The library opens ")) == 2
 
 
 async def test_what_cannot_be_gone_on_with_is_withdrawn_and_said_anew():
