@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from backend.core.errors import (
-    ContextOverflow,
     EngineError,
     EngineRejected,
     EngineTruncated,
@@ -17,8 +16,8 @@ from backend.core.errors import (
 from backend.core.types import Usage
 from backend.engines.base import End, Text, Thought
 from backend.engines.call import NOT_FOUND
+from backend.engines.overflow import overflow
 
-_OVERFLOWS = ("exceed_context_size", "exceeds the context length", "exceeds the available context")
 _CANNOT_THINK = "does not support thinking"
 _PASSING = (408, 425, 429, 499)
 _NS = 1e9
@@ -76,8 +75,8 @@ class MessageReader:
 def refused(status: int, body: object) -> EngineError:
     """The error that a status other than 200 means, with the JSON that came with it, if any."""
     said = str(body.get("error", "")) if isinstance(body, dict) else ""
-    if any(mark in said for mark in _OVERFLOWS):
-        return ContextOverflow("the question does not fit the model's context")
+    if too_long := overflow(body):
+        return too_long
     if _CANNOT_THINK in said:
         return CannotThink("the model does not support thinking")
     if status == NOT_FOUND:

@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from backend.core.errors import (
-    ContextOverflow,
     EngineError,
     EngineRejected,
     EngineTruncated,
@@ -18,16 +17,11 @@ from backend.core.errors import (
 from backend.core.types import FinishReason, Usage
 from backend.engines.base import End, Text, Thought
 from backend.engines.dialects import Dialect
+from backend.engines.overflow import overflow
 from backend.engines.thinking import ThinkTags
 
 _DONE = b"[DONE]"
 _FINISHED: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
-_OVERFLOW = (
-    "exceed_context_size",
-    "context_length_exceeded",
-    "maximum context length",
-    "maximum model length",
-)
 _NOT_FOUND = 404
 _PASSING = (408, 425, 429)
 
@@ -118,18 +112,13 @@ class ChunkReader:
 
 def reported(body: dict[str, Any]) -> EngineError:
     """The error that a server's JSON reports."""
-    error = body.get("error", body)
-    fields = error if isinstance(error, dict) else {"message": error}
-    text = f"{fields.get('type')} {fields.get('code')} {fields.get('message')}".lower()
-    if any(mark in text for mark in _OVERFLOW):
-        return ContextOverflow("the prompt is too long for the model")
-    return EngineError("the model server reported an error")
+    return overflow(body) or EngineError("the model server reported an error")
 
 
 def refused(status: int, body: object) -> EngineError:
     """The error that an HTTP status other than 200 means, with the JSON that came with it, if any."""
-    if isinstance(body, dict) and isinstance(overflow := reported(body), ContextOverflow):
-        return overflow
+    if too_long := overflow(body):
+        return too_long
     if status == _NOT_FOUND:
         return ModelMissing("the model server does not have this model")
     if status >= 500 or status in _PASSING:

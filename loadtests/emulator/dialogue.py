@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from loadtests.emulator.tokens import message_tokens, tokenise
+from loadtests.emulator.tokens import TOKEN_CHARS, message_tokens, tokenise
 
 
 class TooLong(ValueError):
@@ -21,12 +21,14 @@ class Chat:
 
     Args:
         native: llama-server gets the messages; otherwise a rendered text, which can be cut anywhere.
+        token_chars: As in `Model`.
     """
 
     messages: Sequence[Mapping[str, Any]]
     native: bool
     tools: Sequence[Any] = ()
     num_keep: int = 4
+    token_chars: int = TOKEN_CHARS
 
     def fit(self, num_ctx: int, *, truncate: bool) -> list[str]:
         """The prompt's tokens: oldest messages dropped first, never the system's nor the last.
@@ -34,7 +36,10 @@ class Chat:
         Raises:
             TooLong: Even so, or if nothing may be cut.
         """
-        parts = [message_tokens(m, is_open=self._is_prefill(i)) for i, m in enumerate(self.messages)]
+        parts = [
+            message_tokens(m, is_open=self._is_prefill(i), chars=self.token_chars)
+            for i, m in enumerate(self.messages)
+        ]
         head = tokenise(orjson.dumps(list(self.tools)).decode()) if self.tools else []
         total = len(head) + sum(map(len, parts))
         if total > num_ctx and not truncate:

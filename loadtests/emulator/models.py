@@ -39,6 +39,7 @@ class Model:
         blob: Identity of the GGUF file: the scheduler's key, shared by a base and its LoRA.
         prefill: What it does with a last message of the assistant.
         native: True: llama-server applies the chat template. False: Ollama renders it (other quirks).
+        token_chars: Most letters of one token of a chat's prompt: 2 makes three tokens of a usual word.
         cpu_factor: What is left of the decode speed when not everything fits the GPU.
     """
 
@@ -58,6 +59,7 @@ class Model:
     kv_bytes_per_token: int = 131_072
     native: bool = True
     prefill: Prefill = "continue"
+    token_chars: int = 4
     cpu_factor: float = 0.08
     modified_s: float = 0.0
 

@@ -78,7 +78,7 @@ def chat_job(call: Call, model: Model, body: Mapping[str, Any], messages: Sequen
         seed=options.get("seed"),
         json=bool(body.get("format")),
     )
-    prompt = Chat(messages, model.native, tools, options.get("num_keep", 4))
+    prompt = Chat(messages, model.native, tools, options.get("num_keep", 4), model.token_chars)
     return _job(model, body, options, prompt, asked, only_load=not messages)
 
 

@@ -13,23 +13,27 @@ TEMPLATE_TOKENS = 4
 IMAGE_TOKENS = 256
 """What one image costs."""
 
-_TOKEN = re.compile(r"\s?\w{1,4}|\s?\W")
+TOKEN_CHARS = 4
+"""Most word characters of a token."""
 
 
-def tokenise(text: str) -> list[str]:
-    """The tokens of `text`: up to four word characters or one other, each with a blank before it if any."""
-    return _TOKEN.findall(text)
+def tokenise(text: str, chars: int = TOKEN_CHARS) -> list[str]:
+    """The tokens of `text`: up to `chars` word characters or one other, each with a blank before it if any."""
+    return re.findall(rf"\s?\w{{1,{chars}}}|\s?\W", text)
 
 
-def message_tokens(message: Mapping[str, Any], *, is_open: bool = False) -> list[str]:
+def message_tokens(
+    message: Mapping[str, Any], *, is_open: bool = False, chars: int = TOKEN_CHARS
+) -> list[str]:
     """A message as the template renders it.
 
     The four template tokens stand at its end, so that the next turn's prompt begins with this turn's prompt
     and answer: the prefix a slot keeps. An `is_open` message (assistant prefill) has no end yet.
     """
-    tokens = tokenise(str(message.get("thinking") or "")) + tokenise(str(message.get("content") or ""))
+    tokens = tokenise(str(message.get("thinking") or ""), chars)
+    tokens += tokenise(str(message.get("content") or ""), chars)
     if calls := message.get("tool_calls"):
-        tokens += tokenise(orjson.dumps(calls).decode())
+        tokens += tokenise(orjson.dumps(calls).decode(), chars)
     tokens += ["<image>"] * (IMAGE_TOKENS * len(message.get("images") or ()))
     return tokens if is_open else [*tokens, f"<|end:{message.get('role', '')}|>", "<|a|>", "<|b|>", "<|c|>"]
 
