@@ -21,7 +21,8 @@ _MARKS = re.compile(
     r"|exceeds? (?:the |its )?(?:model's )?(?:maximum |available )?context"
     r"|longer than the (?:model's |maximum )*(?:context|model) length|context length is only"
     r"|longer than the context|too long to fit into the model|prompt is too long|context the overflows"
-    r"|input token count|token count of \d+ exceeds|inputs` tokens \+ `max_new_tokens`|inputs` must have less than"
+    r"|input token count|token count of \d+ exceeds"
+    r"|inputs` tokens \+ `max_new_tokens`|inputs` must have less than"
     r"|exceed(?:s)? the (?:configured limit|maximum allowed (?:input )?length)|exceeds? limit of \d"
 )
 _CONTEXT = (

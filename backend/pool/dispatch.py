@@ -11,6 +11,7 @@ from uuid import uuid4
 from backend.core.aio import Elapsed, Limit, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import (
+    ContextOverflow,
     DeadlineExceeded,
     EngineError,
     EngineRejected,
@@ -22,6 +23,8 @@ from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resum
 from backend.pool.base import (
     Ask,
     Assigned,
+    Fit,
+    Instance,
     OfferedModel,
     PoolEvent,
     PoolState,
@@ -61,6 +64,7 @@ class _Request:
     ask: Ask
     request: GenerationRequest
     ticket: Ticket
+    fit: Fit | None = None
     text: list[str] = field(default_factory=list)
     thought: bool = False
     end: End | None = None
@@ -111,10 +115,12 @@ class Dispatcher:
         self._retried = retried
         self._tickets: dict[str, str] = {}
 
-    async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
+    async def generate(
+        self, ask: Ask, request: GenerationRequest, fit: Fit | None = None
+    ) -> AsyncGenerator[PoolEvent, None]:
         """See `Pool.generate`."""
         self._retries.admitted(self._clock.monotonic())
-        work = _Request(ask, request, self._ticket(ask, request.model))
+        work = _Request(ask, request, self._ticket(ask, request.model), fit)
         while True:
             async with aclosing(self._turn(work)) as events:
                 async for event in events:
@@ -123,10 +129,11 @@ class Dispatcher:
                 yield work.end
                 return
             assert work.failure is not None
-            if isinstance(work.failure, EngineRejected):
-                raise work.failure
-            if not self._retries.take(self._clock.monotonic()):
-                raise self._nobody_left(work)
+            if not (work.fit and isinstance(work.failure, ContextOverflow)):
+                if isinstance(work.failure, EngineRejected):
+                    raise work.failure
+                if not self._retries.take(self._clock.monotonic()):
+                    raise self._nobody_left(work)
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
                 work.thought = False
@@ -145,6 +152,10 @@ class Dispatcher:
             for id, one in self._keeper.instances().items()
             if known[id].health.state(now) != "open"
         )
+
+    async def contexts(self, model: str) -> dict[str, int | None]:
+        """See `Pool.contexts`; as the keeper last saw them."""
+        return {id: self._keeper.context_tokens(id, model) for id in self._keeper.could_answer(model)}
 
     async def state(self) -> PoolState:
         """See `Pool.state`."""
@@ -233,18 +244,44 @@ class Dispatcher:
         if instance is None:  # removed in this very moment
             work.failure = EngineError("the model server was taken out of service")
             return
+        try:
+            request = self._cut(work, instance)
+        except ContextOverflow as error:
+            work.failure, work.tried = error, work.tried | {instance.id}
+            return
         if work.failed_in:
             self._retried(work.failed_in)
         yield Assigned(instance.id, work.request.model, instance.engine.name)
         try:
             with self._keeper.using(instance.id, work.request.model):
-                pieces = instance.engine.generate(instance.endpoint, work.next())
+                pieces = instance.engine.generate(instance.endpoint, request)
                 async with aclosing(pieces), aclosing(self._noted(work, pieces)) as events:
                     async for event in events:
                         yield event
         except EngineError as error:
-            work.failure, work.tried = error, work.tried | {instance.id}
+            work.failure = error
+            if not self._is_cut_again(work, instance, error):
+                work.tried |= {instance.id}
             await self._keeper.failed(instance.id, error, began=asked_at)
+
+    def _cut(self, work: _Request, instance: Instance) -> GenerationRequest:
+        """What the instance is asked, no longer than the model's context there.
+
+        Raises:
+            ContextOverflow: Not even the question fits.
+        """
+        request = work.next()
+        if work.fit is None:
+            return request
+        return work.fit.cut(request, self._keeper.context_tokens(instance.id, work.request.model))
+
+    def _is_cut_again(self, work: _Request, instance: Instance, error: EngineError) -> bool:
+        """Whether it found its prompt too long, and a shorter one is worth asking there."""
+        if work.fit is None or not isinstance(error, ContextOverflow):
+            return False
+        if error.context_tokens is not None:
+            self._keeper.refused_context(instance.id, work.request.model, error.context_tokens)
+        return work.fit.refused(error)
 
     async def _noted(
         self, work: _Request, pieces: AsyncGenerator[Piece, None]
@@ -268,6 +305,8 @@ class Dispatcher:
                         work.thought = True
                     case End():
                         work.failure, work.end = None, piece
+                        if work.fit is not None:
+                            work.fit.answered(piece.usage)
                         return
                 yield piece
 
@@ -285,6 +324,8 @@ class Dispatcher:
 
     def _nobody_left(self, work: _Request, exc: NoInstance | None = None) -> EngineError | NoInstance:
         """What its reader is told: why the latest attempt failed, if there was one, and when to come back."""
+        if isinstance(work.failure, EngineRejected):
+            return work.failure
         error = work.failure or NoInstance(exc.message if exc else "")
         error.retry_after_s = self._retry_after_s()
         if work.failure and error.retry_after_s is None:

@@ -20,6 +20,7 @@ from backend.engines.base import Bounds, End, GenerationRequest
 from backend.pool.base import Instance
 from backend.pool.board.base import Board, Note
 from backend.pool.choose import Facts
+from backend.pool.contexts import Contexts
 from backend.pool.health import Health, failed, from_json, succeeded, to_json
 from backend.pool.looking import facts, look, measured, noted, used
 from backend.pool.placement import Load, loads
@@ -67,12 +68,21 @@ class Keeper:
 
     Attributes:
         view: The slots as they were at the last round.
+        contexts: How long a prompt and its answer may be where.
     """
 
     def __init__(
-        self, roster: Roster, slots: Slots, board: Board, clock: Clock, *, pace: Pace | None = None
+        self,
+        roster: Roster,
+        slots: Slots,
+        board: Board,
+        clock: Clock,
+        *,
+        pace: Pace | None = None,
+        contexts: Contexts | None = None,
     ) -> None:
         self.view = View()
+        self.contexts = contexts or Contexts()
         self._roster = roster
         self._slots = slots
         self._board = board
@@ -150,6 +160,18 @@ class Keeper:
         """What those instances say of themselves that may hold `model`."""
         found = {id: facts(self._seen.get(id)) for id in self._instances()}
         return {id: one for id, one in found.items() if one.loaded is None or model in one.loaded}
+
+    def context_tokens(self, id: str, model: str) -> int | None:
+        """The context of `model` there; None if nothing tells."""
+        return self.contexts.of(id, model, self._seen.get(id), self._clock.now())
+
+    def refused_context(self, id: str, model: str, tokens: int) -> None:
+        """It refused a prompt of `model` as too long, and told its context."""
+        self.contexts.refused(id, model, tokens, self._clock.now())
+
+    def could_answer(self, model: str) -> list[str]:
+        """Instances that have `model`, in memory or not."""
+        return [id for id, row in self._published.items() if row.answers(model) or model in row.cold]
 
     def note(self, id: str) -> Note | None:
         """What was seen of an instance, as it is on the board."""
@@ -272,7 +294,10 @@ class Keeper:
         if seen.dead is not None:
             await self.failed(one.id, seen.dead)
             return
-        self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
+        asked, now = self.contexts.asked, self._clock.now()
+        self._seen[one.id] = (
+            await self._board.change(SEEN, one.id, lambda note: noted(note, seen, asked, now)) or {}
+        )
         await self._publish()
 
     async def _knock(self, id: str, one: Instance) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.pool.base import InstanceState, PoolState
+from backend.pool.base import Instance, InstanceState, PoolState
 from backend.pool.keeper import Keeper
 from backend.pool.looking import oddity
 from backend.pool.slots.base import Row, View
@@ -30,7 +30,7 @@ def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
         health=known.health.state(now),
         address=one.endpoint.address,
         serving=view.serving.get(id, {}),
-        reason=known.health.reason or oddity(keeper.note(id)),
+        reason=known.health.reason or oddity(keeper.note(id), _asked(keeper, one)),
         draining=known.draining,
         ready=tuple(sorted(row.ready)),
         cold=tuple(sorted(row.cold)),
@@ -38,3 +38,8 @@ def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
         tokens_per_s=known.facts.tokens_per_s,
         on_gpu=known.facts.on_gpu,
     )
+
+
+def _asked(keeper: Keeper, one: Instance) -> int | None:
+    """The context that the server is asked for: only Ollama can be."""
+    return keeper.contexts.asked if one.engine.name == "ollama" else None

@@ -18,7 +18,7 @@ TOKEN_CHARS = 4
 
 
 def tokenise(text: str, chars: int = TOKEN_CHARS) -> list[str]:
-    """The tokens of `text`: up to `chars` word characters or one other, each with a blank before it if any."""
+    """The tokens of `text`: up to `chars` word characters or one other, with the blank before it if any."""
     return re.findall(rf"\s?\w{{1,{chars}}}|\s?\W", text)
 
 

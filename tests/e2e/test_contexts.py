@@ -23,14 +23,23 @@ LONG = " ".join(
     for n in range(1, 5)
 )
 SHELF = tuple(
-    (f"{room}.md", f"# Loans from the {room}\n\nA loan from the {room} runs for three weeks. {LONG}\n".encode())
+    (
+        f"{room}.md",
+        f"# Loans from the {room}\n\nA loan from the {room} runs for three weeks. {LONG}\n".encode(),
+    )
     for room in ROOMS
 )
 QUESTIONS = tuple(f"How long does a loan from the {room} run?" for room in ROOMS)
 
 
 def engine_settings(*servers: Emulator, **more: Any) -> dict[str, Any]:
-    return {"backend": "ollama", "ollama_urls": [one.url for one in servers], "model": NAME, "slots": 2, **more}
+    return {
+        "backend": "ollama",
+        "ollama_urls": [one.url for one in servers],
+        "model": NAME,
+        "slots": 2,
+        **more,
+    }
 
 
 @asynccontextmanager
