@@ -90,6 +90,7 @@ def fitting_history(
 def shortened(text: str, room_tokens: int, count: CountTokens) -> str:
     """The beginning of `text` that fits, whole words where it has any."""
     while text and (tokens := count(text)) > room_tokens:
-        text = text[: min(len(text) - 1, len(text) * max(room_tokens, 0) // tokens)]
-        text = text.rpartition(" ")[0] or text
+        keep = min(len(text) - 1, len(text) * max(room_tokens, 0) // tokens)
+        end = keep if text[keep] == " " else text.rfind(" ", 0, keep)
+        text = text[: end if end > 0 else keep]
     return text

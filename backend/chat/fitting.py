@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from backend.chat.base import RequestRecord
 from backend.chat.budget import CountTokens, TokenScale
-from backend.chat.prompt import Prompt, build
+from backend.chat.prompt import FENCE_TOKENS, LEAST_PASSAGE_TOKENS, Prompt, build, fixed_tokens
 from backend.core.errors import ContextOverflow
 from backend.core.types import Scored, Usage
 from backend.engines.base import GenerationRequest
@@ -80,7 +80,9 @@ class PromptFit:
         counted = error.prompt_tokens
         if counted and not self._is_continuation:
             self.scale.learn(self._sent.tokens, counted)
-        self._most = self._sent.tokens * (0.9 if counted else 0.6)
+        least = LEAST_PASSAGE_TOKENS + FENCE_TOKENS
+        least += fixed_tokens(self.record.question, self.record.language, self.count)
+        self._most = max(least, self._sent.tokens * (0.9 if counted else 0.5))
         self._refusals += 1
         return self._refusals <= (_COUNTED_AGAIN if counted else _UNCOUNTED_AGAIN)
 
@@ -113,10 +115,11 @@ class PromptFit:
         room = context - wanted
         while True:
             prompt = self._build(self.scale.ours(room))
-            left = context - self.scale.at_most(prompt.tokens, prompt.messages)
-            if left >= least:
-                return prompt, min(asked, left)
-            room -= max(1, least - left)
+            at_most = self.scale.at_most(prompt.tokens, prompt.messages)
+            if context - at_most >= least:
+                return prompt, min(asked, context - at_most)
+            fitting = self.scale.likely(prompt.tokens) * (context - least) // at_most
+            room = min(room - 1, fitting)
 
     def _build(self, room_tokens: float) -> Prompt:
         return build(

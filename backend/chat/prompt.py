@@ -19,7 +19,8 @@ PROMPT_VERSION = "1"
 FENCE_TOKENS = 16
 """What a fence adds around one passage, at most."""
 
-LEAST_PASSAGE_TOKENS = 32
+_QUESTION_TOKENS, _RULE_BYTES_PER_TOKEN = 64, 3
+LEAST_PASSAGE_TOKENS = 16
 """Less of a passage says nothing: it is left out."""
 
 _RULES: dict[Language, str] = {
@@ -62,6 +63,17 @@ def no_answer(language: Language) -> str:
     return _UNKNOWN[language]
 
 
+def least_tokens(*, passage_tokens: int, answer_tokens: int) -> int:
+    """A context with room for the rules, a question, one whole passage and an answer; an estimate."""
+    rules = max(len(text.encode()) for text in _RULES.values()) // _RULE_BYTES_PER_TOKEN
+    return rules + _QUESTION_TOKENS + passage_tokens + FENCE_TOKENS + answer_tokens + 4 * MESSAGE_TOKENS
+
+
+def fixed_tokens(question: str, language: Language, count: CountTokens) -> int:
+    """What a prompt has beside passages and earlier turns."""
+    return count(_RULES[language]) + count(neutralise(question)) + 4 * MESSAGE_TOKENS
+
+
 def build(
     question: str,
     passages: Sequence[Scored],
@@ -79,8 +91,7 @@ def build(
     Raises:
         ContextOverflow: There is not even room for the beginning of one.
     """
-    asked = neutralise(question)
-    fixed = count(_RULES[language]) + count(asked) + 4 * MESSAGE_TOKENS
+    fixed = fixed_tokens(question, language, count)
     kept, left = _fitting_passages(passages, room_tokens - fixed, count)
     if passages and not kept:
         raise ContextOverflow("the question does not fit the model's context")
@@ -93,7 +104,7 @@ def build(
     tokens = fixed + sum(count(one.passage.indexed_text) + FENCE_TOKENS for one in kept)
     tokens += sum(count(turn.content) + MESSAGE_TOKENS for turn in turns)
     extracts_label, question_label = _LABELS[language]
-    last = f"{extracts_label}:\n" + "\n".join(extracts) + f"\n\n{question_label}: {asked}"
+    last = f"{extracts_label}:\n" + "\n".join(extracts) + f"\n\n{question_label}: {neutralise(question)}"
     return Prompt((Message("system", _RULES[language]), *turns, Message("user", last)), tuple(kept), tokens)
 
 

@@ -93,6 +93,7 @@ class InstanceState:
         loading: The model being loaded there.
         tokens_per_s: Measured speed of one stream.
         on_gpu: Share of what it holds that is on the GPU, in [0, 1].
+        contexts: How many tokens a prompt and its answer may have, per model; missing: not told.
     """
 
     id: str
@@ -109,6 +110,7 @@ class InstanceState:
     loading: str | None = None
     tokens_per_s: float | None = None
     on_gpu: float | None = None
+    contexts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
