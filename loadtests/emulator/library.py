@@ -242,6 +242,7 @@ def _listed(call: Call, listed: Model) -> Status:
         "modified_at": call.instance.stamps.at(listed.modified_s),
         "size": listed.size,
         "digest": listed.digest,
-        "details": listed.details(),
+        "details": listed.details()
+        | {"context_length": listed.train_ctx, "embedding_length": listed.embed_dim},
         "capabilities": list(listed.capabilities),
     }
