@@ -176,8 +176,11 @@ class Engine(Section):
     slots: int = Field(1, ge=1, description="Generations an instance serves at once.")
     models_at_once: int = Field(1, ge=1, description="Models an Ollama instance holds in memory at once.")
     load_s: float = Field(300.0, gt=0, description="Longest load of a model.")
-    context_tokens: int = Field(
-        4096, ge=512, description="Context of the model, constant so that nothing reloads."
+    context_tokens: int | None = Field(
+        None,
+        ge=512,
+        description="Most tokens of a prompt and its answer, asked of Ollama as `num_ctx`: it loads the "
+        "model anew when another client asks otherwise; empty: what each server has.",
     )
     connect_s: float = Field(2.0, gt=0, description="Longest wait for a connection.")
     first_token_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
@@ -189,6 +192,11 @@ class Engine(Section):
     )
 
     _lists = field_validator("ollama_urls", "openai_urls", mode="before")(_split)
+
+    @field_validator("context_tokens", mode="before")
+    @classmethod
+    def _unset(cls, value: Any) -> Any:
+        return None if value == "" else value
 
     @field_validator("openai_urls")
     @classmethod

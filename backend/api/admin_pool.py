@@ -48,6 +48,7 @@ class InstanceShown(BaseModel):
         cold: Models it would have to load first.
         tokens_per_s: Measured speed of one stream.
         on_gpu: Share of what it holds that is on the GPU, in [0, 1].
+        contexts: How many tokens a prompt and its answer may have there, per model.
     """
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
@@ -66,6 +67,7 @@ class InstanceShown(BaseModel):
     loading: str | None
     tokens_per_s: float | None
     on_gpu: float | None
+    contexts: dict[str, int]
 
 
 class QueueShown(BaseModel):

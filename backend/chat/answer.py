@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.chat.base import QUOTING, RequestRecord
+from backend.chat.budget import TokenScales
 from backend.chat.draft import Draft
-from backend.chat.prompt import Prompt, build, no_answer
+from backend.chat.fitting import PromptFit, longest
+from backend.chat.prompt import Prompt, no_answer
 from backend.config import Chat
 from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
@@ -54,6 +56,7 @@ class Answerer:
     chat: Chat
     engine: EngineSettings
     passage_tokens: int
+    scales: TokenScales = field(default_factory=TokenScales)
 
     async def answer(self, draft: Draft) -> Done:
         """Say everything but the terminal event, which is returned.
@@ -62,7 +65,7 @@ class Answerer:
             LibriError: Nothing could answer, or the answer broke off; what was said stays in the log.
         """
         record = draft.record
-        prompt = await self._prompt(draft)
+        fit, prompt = await self._prompt(draft)
         await self._emit(draft, Sources(draft.sources, draft.degraded))
         if not prompt.passages:
             await self._say(draft, no_answer(record.language))
@@ -71,16 +74,18 @@ class Answerer:
         try:
             if record.model == QUOTING:
                 raise NoInstance("no model server offers a model")
-            return await self._relay(draft, self.pool.generate(self._ask(record), request))
+            return await self._relay(draft, self.pool.generate(self._ask(record), request, fit))
         except (NoInstance, EngineError) as exc:
             if draft.has_answer() or not exc.retryable:
                 raise
             log.info("no answer of a model; quoting passages", extra={"code": exc.code})
+            draft.narrow(len(draft.sources))
             await self._withdraw(draft, "quoted from the documents instead")
             draft.degraded = (*draft.degraded, "model")
             return await self._relay(draft, self.fallback.generate(Endpoint(""), request))
 
-    async def _prompt(self, draft: Draft) -> Prompt:
+    async def _prompt(self, draft: Draft) -> tuple[PromptFit, Prompt]:
+        """What fits the longest context that the model has on any instance; each gets what fits there."""
         record = draft.record
         began = self.clock.monotonic()
         found = await self.retriever.retrieve(
@@ -88,17 +93,17 @@ class Answerer:
         )
         draft.retrieval_s = self.clock.monotonic() - began
         self.metrics.stage("retrieve", draft.retrieval_s)
-        prompt = build(
-            record.question,
-            found.passages,
-            record.history,
-            record.language,
-            room_tokens=self.engine.context_tokens - record.sampling.max_tokens,
-            history_tokens=self.chat.history_tokens,
+        fit = PromptFit(
+            record=record,
+            passages=found.passages,
             count=self.count,
+            scale=self.scales.of(record.model),
+            history_tokens=self.chat.history_tokens,
+            given=draft.narrow,
         )
+        prompt = fit.whole(longest((await self.pool.contexts(record.model)).values()))
         draft.build_on(prompt.passages, found.degraded)
-        return prompt
+        return fit, prompt
 
     def _ask(self, record: RequestRecord) -> Ask:
         first = record.history[0].content if record.history else record.question

@@ -15,10 +15,13 @@ class CitationFilter:
 
     Args:
         sources: Numbers 1 to `sources` name a source.
+
+    Attributes:
+        sources: May change while text is fed.
     """
 
     def __init__(self, sources: int) -> None:
-        self._sources = sources
+        self.sources = sources
         self._held = ""
         self.cited: set[int] = set()
 
@@ -37,7 +40,7 @@ class CitationFilter:
 
     def _checked(self, match: re.Match[str]) -> str:
         numbers = [int(number) for number in re.split(r"[,;]", match[1])]
-        known = [number for number in numbers if 1 <= number <= self._sources]
+        known = [number for number in numbers if 1 <= number <= self.sources]
         self.cited.update(known)
         if not known:
             return ""

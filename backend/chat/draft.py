@@ -14,13 +14,18 @@ from backend.core.types import FinishReason, Scored, Usage
 
 @dataclass(slots=True)
 class Draft:
-    """State of one production. Times are seconds; None where the stage did not happen."""
+    """State of one production. Times are seconds; None where the stage did not happen.
+
+    Attributes:
+        usable: The first so many sources may be cited: the others are shown, but are not in the prompt.
+    """
 
     clock: Clock
     record: RequestRecord
     text: list[str] = field(default_factory=list)
     thought: bool = False
     sources: tuple[Source, ...] = ()
+    usable: int = 0
     degraded: tuple[str, ...] = ()
     citations: CitationFilter = field(default_factory=lambda: CitationFilter(0))
     queue_s: float | None = None
@@ -44,7 +49,12 @@ class Draft:
         """Number the passages and let the answer cite them."""
         self.degraded = degraded
         self.sources = tuple(_source(n, scored) for n, scored in enumerate(passages, 1))
-        self.citations = CitationFilter(len(self.sources))
+        self.usable = len(self.sources)
+        self.citations = CitationFilter(self.usable)
+
+    def narrow(self, passages: int) -> None:
+        """From now on the answer is made from the first `passages` sources."""
+        self.usable = self.citations.sources = passages
 
     def has_answer(self) -> bool:
         """Whether anything was said that a reader can see."""
@@ -52,7 +62,7 @@ class Draft:
 
     def withdraw(self) -> None:
         """Forget all that was said; sources stay."""
-        self.citations = CitationFilter(len(self.sources))
+        self.citations = CitationFilter(self.usable)
         self.text.clear()
         self.thought = False
 

@@ -6,9 +6,10 @@ Retrieved text is data: it stands between fences that it cannot contain, with co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from backend.chat.budget import MESSAGE_TOKENS, CountTokens, fitting_history
+from backend.chat.budget import MESSAGE_TOKENS, CountTokens, fitting_history, shortened
+from backend.core.errors import ContextOverflow
 from backend.core.types import Language, Message, Scored
 from backend.security.untrusted import neutralise
 
@@ -17,6 +18,10 @@ PROMPT_VERSION = "1"
 
 FENCE_TOKENS = 16
 """What a fence adds around one passage, at most."""
+
+_QUESTION_TOKENS, _RULE_BYTES_PER_TOKEN = 64, 3
+LEAST_PASSAGE_TOKENS = 16
+"""Less of a passage says nothing: it is left out."""
 
 _RULES: dict[Language, str] = {
     "fr": (
@@ -42,15 +47,31 @@ _UNKNOWN: dict[Language, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Messages for the engine, and the passages that fitted, numbered from 1 in their order."""
+    """Messages for the engine, and the passages that fitted, numbered from 1 in their order.
+
+    Attributes:
+        tokens: Of it all, in our counting.
+    """
 
     messages: tuple[Message, ...]
     passages: tuple[Scored, ...]
+    tokens: int = 0
 
 
 def no_answer(language: Language) -> str:
     """What is said when nothing in the documents bears on the question."""
     return _UNKNOWN[language]
+
+
+def least_tokens(*, passage_tokens: int, answer_tokens: int) -> int:
+    """A context with room for the rules, a question, one whole passage and an answer; an estimate."""
+    rules = max(len(text.encode()) for text in _RULES.values()) // _RULE_BYTES_PER_TOKEN
+    return rules + _QUESTION_TOKENS + passage_tokens + FENCE_TOKENS + answer_tokens + 4 * MESSAGE_TOKENS
+
+
+def fixed_tokens(question: str, language: Language, count: CountTokens) -> int:
+    """What a prompt has beside passages and earlier turns."""
+    return count(_RULES[language]) + count(neutralise(question)) + 4 * MESSAGE_TOKENS
 
 
 def build(
@@ -59,28 +80,67 @@ def build(
     history: Sequence[Message],
     language: Language,
     *,
-    room_tokens: int,
+    room_tokens: float,
     history_tokens: int,
     count: CountTokens,
 ) -> Prompt:
-    """A prompt of at most `room_tokens`: the question always, then passages best first, then recent turns."""
-    asked = neutralise(question)
-    left = room_tokens - count(_RULES[language]) - count(asked) - 4 * MESSAGE_TOKENS
+    """A prompt of at most `room_tokens`: the question always, then passages best first, then recent turns.
+
+    The first passage that does not fit is cut, and those after it are left out.
+
+    Raises:
+        ContextOverflow: There is not even room for the beginning of one.
+    """
+    fixed = fixed_tokens(question, language, count)
+    kept, left = _fitting_passages(passages, room_tokens - fixed, count)
+    if passages and not kept:
+        raise ContextOverflow("the question does not fit the model's context")
+    extracts = [_extract(number, scored) for number, scored in enumerate(kept, 1)]
+    turns = fitting_history(
+        [Message(m.role, neutralise(m.content)) for m in history],
+        int(min(history_tokens, max(left, 0))),
+        count,
+    )
+    tokens = fixed + sum(count(one.passage.indexed_text) + FENCE_TOKENS for one in kept)
+    tokens += sum(count(turn.content) + MESSAGE_TOKENS for turn in turns)
+    extracts_label, question_label = _LABELS[language]
+    last = f"{extracts_label}:\n" + "\n".join(extracts) + f"\n\n{question_label}: {neutralise(question)}"
+    return Prompt((Message("system", _RULES[language]), *turns, Message("user", last)), tuple(kept), tokens)
+
+
+def _fitting_passages(
+    passages: Sequence[Scored], room_tokens: float, count: CountTokens
+) -> tuple[list[Scored], float]:
+    """Those that fit, and the room that is left."""
     kept: list[Scored] = []
-    extracts: list[str] = []
+    left = room_tokens
     for scored in passages:
         # Counted as it is indexed: retrieval has just counted the same text.
-        left -= count(scored.passage.indexed_text) + FENCE_TOKENS
-        if left < 0 and kept:
+        tokens = count(scored.passage.indexed_text) + FENCE_TOKENS
+        if tokens > left:
+            if left >= LEAST_PASSAGE_TOKENS + FENCE_TOKENS:
+                short = _cut(scored, int(left) - FENCE_TOKENS, count)
+                kept.append(short)
+                left -= count(short.passage.indexed_text) + FENCE_TOKENS
             break
         kept.append(scored)
-        extracts.append(_extract(len(kept), scored))
-    turns = fitting_history(
-        [Message(m.role, neutralise(m.content)) for m in history], min(history_tokens, max(left, 0)), count
-    )
-    extracts_label, question_label = _LABELS[language]
-    last = f"{extracts_label}:\n" + "\n".join(extracts) + f"\n\n{question_label}: {asked}"
-    return Prompt((Message("system", _RULES[language]), *turns, Message("user", last)), tuple(kept))
+        left -= tokens
+    return kept, left
+
+
+def _cut(scored: Scored, room_tokens: int, count: CountTokens) -> Scored:
+    """The passage with the beginning of its text, under a title that leaves it half of the room."""
+    passage = scored.passage
+    heads = (passage, replace(passage, headings=()), replace(passage, headings=(), title=""))
+    for headed in heads:
+        head = count(replace(headed, text="").indexed_text)
+        if head <= room_tokens // 2:
+            break
+    whole = replace(headed, text=passage.text)
+    text = shortened(passage.text, room_tokens - head, count)
+    while text and count(replace(whole, text=text).indexed_text) > room_tokens:
+        text = text[: len(text) * 9 // 10]
+    return Scored(replace(whole, text=text), scored.score)
 
 
 def _extract(number: int, scored: Scored) -> str:

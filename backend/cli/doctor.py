@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.api.operations import checked
+from backend.chat.prompt import least_tokens
 from backend.cli.client import running_server
+from backend.cli.model_rows import plain
 from backend.config import Server, Settings
 from backend.core.errors import LibriError
 from backend.wiring.services import DataFolderBusy, open_services
@@ -27,6 +29,12 @@ ADVICE = {
     "list` says what each has, `models pull NAME` fetches one; until then answers are quoted",
 }
 """By the name of the check that failed."""
+_LONGER = (
+    "answers are made from parts of passages: name another model in OLLAMA_MODEL, give this one a longer "
+    "context (LIBRI_ENGINE__CONTEXT_TOKENS or OLLAMA_CONTEXT_LENGTH for Ollama, `-c` for llama.cpp, "
+    "`--max-model-len` for vLLM), or lower LIBRI_CHAT__MAX_TOKENS"
+)
+_NAMED = 5
 State = Literal["ok", "note", "bad"]
 _MARKS: Mapping[State, str] = {
     "ok": "[green]ok[/green]",
@@ -93,6 +101,21 @@ def _model_servers(settings: Settings) -> Finding:
     return Finding("note", "model servers", "none is named", ADVICE["models"])
 
 
+def of_contexts(settings: Settings, contexts: Iterable[Mapping[str, int]]) -> Iterator[Finding]:
+    """Which models are too small for what is asked of them; `contexts` of each instance, per model."""
+    needed = least_tokens(
+        passage_tokens=settings.chunking.target_tokens, answer_tokens=settings.chat.max_tokens
+    )
+    smallest: dict[str, int] = {}
+    for model, tokens in (pair for one in contexts for pair in one.items()):
+        smallest[model] = min(tokens, smallest.get(model, tokens))
+    small = [f"{plain(model)}: {tokens:,} tokens" for model, tokens in smallest.items() if tokens < needed]
+    if small:
+        named = ", ".join(small[:_NAMED]) + (", …" if len(small) > _NAMED else "")
+        told = f"{named}; rules, a question, one passage and an answer take about {needed:,}"
+        yield Finding("note", "small context", told, _LONGER)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -115,10 +138,12 @@ async def _services(settings: Settings) -> list[Finding]:
     async with open_services(settings) as services:
         found = await checked(services)
         documents = await services.catalogue.corpora("local")
+        instances = (await services.pool.state()).instances
     findings = [
         _health(name, ok=health.ok, needed=health.needed, detail=health.detail, latency_s=health.latency_s)
         for name, health in found.items()
     ]
+    findings += of_contexts(settings, [one.contexts for one in instances])
     if not documents:
         findings.append(
             Finding("note", "documents", "none yet", "run `libriassist ingest PATH` (or `--sample`)")
@@ -131,10 +156,12 @@ async def _running(settings: Settings) -> list[Finding]:
     try:
         async with running_server(settings) as server:
             checks = await server.health()
+            pool = await server.json("GET", "/api/v1/admin/pool")
     except LibriError as exc:
         return [Finding("bad", "server", exc.message, "see its log; restart it")]
     findings = [Finding("ok", "server", "is running; these are its own checks")]
-    return findings + [_health(name, **health) for name, health in checks.items()]
+    findings += [_health(name, **health) for name, health in checks.items()]
+    return findings + list(of_contexts(settings, [one["contexts"] for one in pool["instances"]]))
 
 
 def _health(name: str, *, ok: bool, needed: bool, detail: str, latency_s: float) -> Finding:

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from backend.core.errors import EngineError
-from backend.engines.base import ModelInfo
+from backend.engines.base import LoadedModel, ModelInfo
+from backend.engines.overflow import tokens
+
+_TOLD = ("max_model_len", "loaded_context_length", "context_length", "context_window", "max_context_length")
+"""Where servers of the OpenAI protocol say how long a prompt and its answer may be: vLLM and SGLang first."""
 
 
 def of_tags(body: Any) -> tuple[ModelInfo, ...]:
@@ -23,11 +27,34 @@ def of_tags(body: Any) -> tuple[ModelInfo, ...]:
 def of_openai(body: Any) -> tuple[ModelInfo, ...]:
     """`/v1/models`: llama.cpp tells most in `meta`, vLLM says `max_model_len`, nobody says who thinks.
 
+    Where the context of a request is not told, it is what the model was made for.
+
     Raises:
         EngineError: It is no such list.
     """
     with _readable():
         return tuple(_entry(model) for model in body["data"])
+
+
+def loaded_of_openai(body: Any) -> tuple[LoadedModel, ...]:
+    """The same list as models in memory, each with the context that one request has there.
+
+    Raises:
+        EngineError: It is no such list.
+    """
+    with _readable():
+        return tuple(LoadedModel(str(m["id"]), context_tokens=_context(m)) for m in body["data"])
+
+
+def context_of_props(body: Any) -> int | None:
+    """llama.cpp's `/props`: the context of one slot."""
+    settings = body.get("default_generation_settings") if isinstance(body, dict) else None
+    return tokens(settings.get("n_ctx")) if isinstance(settings, dict) else None
+
+
+def _context(model: dict[str, Any]) -> int | None:
+    told = (tokens(model.get(name)) for name in _TOLD)
+    return next(filter(None, told), None) or tokens((model.get("meta") or {}).get("n_ctx"))
 
 
 def _chats(model: dict[str, Any]) -> bool:
@@ -43,7 +70,7 @@ def _tag(model: dict[str, Any]) -> ModelInfo:
         parameters=str(details.get("parameter_size") or ""),
         quantisation=str(details.get("quantization_level") or ""),
         size_bytes=_whole(model.get("size")),
-        context_tokens=_whole(details.get("context_length")),
+        context_tokens=tokens(details.get("context_length")),
         digest=str(model.get("digest") or ""),
     )
 
@@ -54,7 +81,7 @@ def _entry(model: dict[str, Any]) -> ModelInfo:
         name=str(model["id"]),
         parameters=_spoken(_whole(meta.get("n_params"))),
         size_bytes=_whole(meta.get("size")),
-        context_tokens=_whole(model.get("max_model_len")) or _whole(meta.get("n_ctx_train")),
+        context_tokens=_context(model) or tokens(meta.get("n_ctx_train")),
     )
 
 

@@ -23,18 +23,20 @@ from backend.engines.ollama_control import OllamaControl
 from backend.engines.ollama_messages import CannotThink, MessageReader, refused
 from backend.engines.resume import resume
 
+_UNTOLD_TOKENS = 2048
+
 
 class OllamaEngine:
     """Speaks `/api/chat`, always streamed.
 
-    `num_ctx`, `shift` and `keep_alive` are the same in every request: Ollama reloads a model when one of the
-    first two changes. A prompt that does not fit is refused (`truncate: false`) instead of being cut in
-    silence, and an answer that outgrows the context ends there (`shift: false`) instead of pushing its prompt
-    out.
+    Ollama loads a model anew when two requests ask for different runners, so nothing is said that would:
+    `num_ctx` only where the operator set it, and then in every request; `shift` never. A prompt that does not
+    fit is refused (`truncate: false`) instead of being cut in silence. An answer that outgrows the context
+    pushes its prompt out in silence: whoever asks keeps prompt and `max_tokens` within it.
 
     Args:
         session: Has no time limit of its own, as `infra.http.open_session` makes it.
-        context_tokens: `num_ctx`.
+        context_tokens: `num_ctx`; None: what the server has.
         keep_alive: How long a model stays loaded, as Ollama writes it ("30m", "-1").
         control: Tells what is loaded.
     """
@@ -45,7 +47,7 @@ class OllamaEngine:
         self,
         session: aiohttp.ClientSession,
         *,
-        context_tokens: int,
+        context_tokens: int | None = None,
         keep_alive: str = "30m",
         control: OllamaControl | None = None,
     ) -> None:
@@ -78,8 +80,10 @@ class OllamaEngine:
         return of_tags(await self._caller.json("GET", endpoint, "/api/tags"))
 
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
-        """What `/api/ps` lists."""
-        return await self._control.ps(endpoint)
+        """What `/api/ps` lists. Servers that do not tell the context are so old that theirs is 2,048."""
+        told = await self._control.ps(endpoint)
+        old = self._context_tokens or _UNTOLD_TOKENS
+        return tuple(replace(one, context_tokens=one.context_tokens or old) for one in told)
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
         """A request without messages loads the model."""
@@ -122,7 +126,6 @@ class OllamaEngine:
         """What every request says, a load too: Ollama would load the model anew for one that differs."""
         return {
             "truncate": False,
-            "shift": False,
             "keep_alive": self._keep_alive,
-            "options": {"num_ctx": self._context_tokens},
+            "options": {"num_ctx": self._context_tokens} if self._context_tokens else {},
         }

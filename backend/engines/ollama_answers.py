@@ -8,6 +8,7 @@ from ollama import ListResponse, ProcessResponse, ProgressResponse, ShowResponse
 
 from backend.engines.base import LoadedModel, ModelInfo
 from backend.engines.control import ModelDetails, Progress
+from backend.engines.overflow import tokens
 
 
 def info_of(row: ListResponse.Model) -> ModelInfo:
@@ -29,7 +30,7 @@ def loaded_of(row: ProcessResponse.Model) -> LoadedModel:
         digest=row.digest or "",
         size_bytes=row.size,
         vram_bytes=row.size_vram,
-        context_tokens=row.context_length,
+        context_tokens=tokens(row.context_length),
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
     )
 
@@ -43,7 +44,7 @@ def details_of(name: str, shown: ShowResponse) -> ModelDetails:
         thinks="thinking" in can if shown.capabilities is not None else None,
         parameters=(details and details.parameter_size) or "",
         quantisation=(details and details.quantization_level) or "",
-        context_tokens=next((length for length in lengths if isinstance(length, int)), None),
+        context_tokens=next(filter(None, map(tokens, lengths)), None),
     )
     family = (details and details.family) or ""
     return ModelDetails(info, family, can, shown.parameters or "", shown.license or "")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.core.errors import ContextOverflow, EngineError, EngineRejected, EngineTruncated
+from backend.core.errors import EngineError, EngineRejected, EngineTruncated
 from backend.core.types import FinishReason, Usage
 from backend.engines.base import End, Thought, Told
 from backend.engines.lenient import an_object
+from backend.engines.overflow import overflow
 from backend.engines.reasoning import ReasoningFilter
 from backend.engines.refusal import Refusal, error_of
 from backend.engines.refusal import refused as server_refuses
 
-_OVERFLOWS = ("exceed_context_size", "exceeds the context length", "exceeds the available context")
 _CANNOT_THINK = "does not support thinking"
 _FORBIDDEN = 403
 _WRONG_HOST = (
@@ -84,9 +84,9 @@ class MessageReader:
 
 def refused(refusal: Refusal) -> EngineError:
     """The error that a status other than 200 means."""
+    if too_long := overflow(refusal.body):
+        return too_long
     said = refusal.said
-    if any(mark in said for mark in _OVERFLOWS):
-        return ContextOverflow("the question does not fit the model's context")
     if _CANNOT_THINK in said:
         return CannotThink("the model does not support thinking")
     if refusal.status == _FORBIDDEN and not refusal.text:

@@ -5,25 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from backend.core.errors import ContextOverflow, EngineError, EngineTruncated
+from backend.core.errors import EngineError, EngineTruncated
 from backend.core.types import FinishReason, Usage
 from backend.engines.base import End, Text, Thought, Told
 from backend.engines.dialects import Dialect
 from backend.engines.lenient import an_object
+from backend.engines.overflow import overflow
 from backend.engines.reasoning import ReasoningFilter
-from backend.engines.refusal import Refusal, error_of, error_text
+from backend.engines.refusal import Refusal, error_of
 
 _DONE = b"[DONE]"
 _MET_BOUND = ("length", "max_tokens", "max_length", "model_length")
 _GAVE_UP = ("abort", "aborted", "cancelled", "canceled", "insufficient_system_resource")
 _FAILED = ("error", "network_error")
 _TOOL_CALLS = ("tool_calls", "function_call", "tool_use")
-_OVERFLOW = (
-    "exceed_context_size",
-    "context_length_exceeded",
-    "maximum context length",
-    "maximum model length",
-)
 
 
 class ChunkReader:
@@ -124,16 +119,12 @@ class ChunkReader:
 
 def reported(body: dict[str, Any]) -> EngineError:
     """The error that a server's JSON reports."""
-    if any(mark in error_text(body).lower() for mark in _OVERFLOW):
-        return ContextOverflow("the prompt is too long for the model")
-    return EngineError("the model server reported an error")
+    return overflow(body) or EngineError("the model server reported an error")
 
 
 def refused(refusal: Refusal) -> EngineError:
     """The error that an HTTP status other than 200 means."""
-    if isinstance(refusal.body, dict) and isinstance(overflow := reported(refusal.body), ContextOverflow):
-        return overflow
-    return error_of(refusal)
+    return overflow(refusal.body) or error_of(refusal)
 
 
 def _parts(content: object) -> list[Text | Thought]:

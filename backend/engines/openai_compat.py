@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from backend.engines.base import Endpoint, GenerationRequest, LoadedModel, Model
 from backend.engines.call import Caller, Patience, all_read, read
 from backend.engines.dialects import COMMON, Dialect
 from backend.engines.extras import Extra, ExtrasRefused, unwanted, without_system
-from backend.engines.listing import of_openai
+from backend.engines.listing import context_of_props, loaded_of_openai, of_openai
 from backend.engines.openai_chunks import ChunkReader, refused
 from backend.engines.refusal import Refusal
 from backend.engines.resume import resume
@@ -106,8 +107,21 @@ class OpenAICompatEngine:
         return of_openai(await self._caller.json("GET", endpoint, "/v1/models", refused=_unlisted))
 
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
-        """The same: these servers load their model when they start, and keep it."""
-        return tuple(LoadedModel(model.name) for model in await self.models(endpoint))
+        """The same: these servers load their model when they start, and keep it.
+
+        Older llama.cpp tells the context of its one model in `/props` alone.
+        """
+        body = await self._caller.json("GET", endpoint, "/v1/models", refused=_unlisted)
+        told = loaded_of_openai(body)
+        if len(told) == 1 and told[0].context_tokens is None and "meta" in body["data"][0]:
+            return (replace(told[0], context_tokens=await self._props(endpoint)),)
+        return told
+
+    async def _props(self, endpoint: Endpoint) -> int | None:
+        try:
+            return context_of_props(await self._caller.json("GET", endpoint, "/props"))
+        except EngineError:
+            return None
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
         """Nothing to do: what it has is loaded."""

@@ -7,7 +7,6 @@ proxy before it) is left for another one, and its operator is told what to set.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from backend.core.errors import EngineError, EngineRefused, EngineRejected, EngineUnreachable, ModelMissing
@@ -102,11 +101,3 @@ def _shown(location: str) -> str:
 
 def _is_json(refusal: Refusal) -> bool:
     return isinstance(refusal.body, dict | list)
-
-
-def error_text(body: Any) -> str:
-    """The words of an error in JSON, as servers spell it; "" if there are none."""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(error, dict):
-        return " ".join(str(error[name]) for name in ("type", "code", "message", "detail") if error.get(name))
-    return error if isinstance(error, str) else ""

@@ -148,7 +148,8 @@ class ScriptedEngine:
 
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
         """The same."""
-        return tuple(LoadedModel(model.name) for model in await self.models(endpoint))
+        models = await self.models(endpoint)
+        return tuple(LoadedModel(model.name, context_tokens=model.context_tokens) for model in models)
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
         """Nothing to do."""

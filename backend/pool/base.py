@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from backend.core.errors import ContextOverflow
+from backend.core.types import Usage
 from backend.engines.base import End, Endpoint, Engine, GenerationRequest, Misplaced, ModelInfo, Text, Thought
 from backend.pool.slots.base import Priority
 
@@ -93,6 +95,7 @@ class InstanceState:
         loading: The model being loaded there.
         tokens_per_s: Measured speed of one stream.
         on_gpu: Share of what it holds that is on the GPU, in [0, 1].
+        contexts: How many tokens a prompt and its answer may have, per model; missing: not told.
     """
 
     id: str
@@ -109,6 +112,7 @@ class InstanceState:
     loading: str | None = None
     tokens_per_s: float | None = None
     on_gpu: float | None = None
+    contexts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +146,36 @@ class OfferedModel:
     loose_name: bool = False
 
 
+class Fit(Protocol):
+    """Cuts one request to the context of the instance that it goes to, and learns how its model counts."""
+
+    def cut(self, request: GenerationRequest, context_tokens: int | None) -> GenerationRequest:
+        """The request with messages and `max_tokens` that fit together; None: the context is not known.
+
+        `sampling.max_tokens` goes on meaning the whole answer, `request.partial` included.
+
+        Raises:
+            ContextOverflow: Not even the question fits.
+        """
+
+    def refused(self, error: ContextOverflow) -> bool:
+        """The server found what was cut too long; whether a shorter one is worth asking."""
+
+    def answered(self, usage: Usage) -> None:
+        """What was cut last was answered, and counted so."""
+
+
 class Pool(Protocol):
     """All instances as one."""
 
-    def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
+    def generate(
+        self, ask: Ask, request: GenerationRequest, fit: Fit | None = None
+    ) -> AsyncGenerator[PoolEvent, None]:
         """Wait for a slot, generate, fail over; the last event is `End`. Closing it gives the slot back.
 
         What fails before the first piece goes to another instance unseen. After it, another goes on from the
-        text so far, or begins anew after a `Restarted`.
+        text so far, or begins anew after a `Restarted`. Each attempt is cut by `fit`, again when it is found
+        too long.
 
         Raises:
             PoolFull: The queue holds its bound, or the wait would outlast the deadline; `retry_after_s` says
@@ -164,6 +190,9 @@ class Pool(Protocol):
 
     async def models(self) -> tuple[OfferedModel, ...]:
         """The models that can be asked for now, no name twice; empty when no model server answers."""
+
+    async def contexts(self, model: str) -> Mapping[str, int | None]:
+        """The context of `model` on each instance that could answer it, in its tokens; None: not told."""
 
     async def state(self) -> PoolState:
         """Every instance, in a stable order, and the queue."""

@@ -12,6 +12,7 @@ from uuid import uuid4
 from backend.core.aio import Elapsed, Limit, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import (
+    ContextOverflow,
     DeadlineExceeded,
     EngineError,
     EngineRefused,
@@ -25,6 +26,8 @@ from backend.engines.base import End, GenerationRequest, Misplaced, Piece, Resum
 from backend.pool.base import (
     Ask,
     Assigned,
+    Fit,
+    Instance,
     OfferedModel,
     PoolEvent,
     PoolState,
@@ -62,6 +65,7 @@ class _Request:
     ask: Ask
     request: GenerationRequest
     ticket: Ticket
+    fit: Fit | None = None
     text: list[Text] = field(default_factory=list)
     thought: int = 0
     elsewhere: int = 0
@@ -141,11 +145,13 @@ class Dispatcher:
         self._retried = retried
         self._tickets: dict[str, str] = {}
 
-    async def generate(self, ask: Ask, request: GenerationRequest) -> AsyncGenerator[PoolEvent, None]:
+    async def generate(
+        self, ask: Ask, request: GenerationRequest, fit: Fit | None = None
+    ) -> AsyncGenerator[PoolEvent, None]:
         """See `Pool.generate`."""
         self._retries.admitted(self._clock.monotonic())
         request = replace(request, model=self._keeper.name(request.model))
-        work = _Request(ask, request, self._ticket(ask, request.model))
+        work = _Request(ask, request, self._ticket(ask, request.model), fit)
         while True:
             async with aclosing(self._turn(work)) as events:
                 async for event in events:
@@ -154,10 +160,11 @@ class Dispatcher:
                 yield work.told(work.end)
                 return
             assert work.failure is not None
-            if isinstance(work.failure, EngineRejected):
-                raise work.failure
-            if not self._may_retry(work.failure):
-                raise self._nobody_left(work)
+            if not (work.fit and isinstance(work.failure, ContextOverflow)):
+                if isinstance(work.failure, EngineRejected):
+                    raise work.failure
+                if not self._may_retry(work.failure):
+                    raise self._nobody_left(work)
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
                 work.thought = work.elsewhere = 0
@@ -171,6 +178,10 @@ class Dispatcher:
     async def models(self) -> tuple[OfferedModel, ...]:
         """See `Pool.models`; as the keeper last saw them."""
         return self._keeper.offers()
+
+    async def contexts(self, model: str) -> dict[str, int | None]:
+        """See `Pool.contexts`; as the keeper last saw them."""
+        return {id: self._keeper.context_tokens(id, model) for id in self._keeper.could_answer(model)}
 
     async def state(self) -> PoolState:
         """See `Pool.state`."""
@@ -272,18 +283,44 @@ class Dispatcher:
         if instance is None:  # removed in this very moment
             work.failure = EngineError("the model server was taken out of service")
             return
+        try:
+            request = self._cut(work, instance)
+        except ContextOverflow as error:
+            work.failure, work.tried = error, work.tried | {instance.id}
+            return
         if work.failed_in:
             self._retried(work.failed_in)
         yield Assigned(instance.id, work.request.model, instance.engine.name)
         try:
             with self._keeper.using(instance.id, work.request.model):
-                pieces = instance.engine.generate(instance.endpoint, work.next())
+                pieces = instance.engine.generate(instance.endpoint, request)
                 async with aclosing(pieces), aclosing(self._noted(work, pieces)) as events:
                     async for event in events:
                         yield event
         except EngineError as error:
-            work.failure, work.tried = error, work.tried | {instance.id}
+            work.failure = error
+            if not self._is_cut_again(work, instance, error):
+                work.tried |= {instance.id}
             await self._keeper.failed(instance.id, error, began=asked_at, model=work.request.model)
+
+    def _cut(self, work: _Request, instance: Instance) -> GenerationRequest:
+        """What the instance is asked, no longer than the model's context there.
+
+        Raises:
+            ContextOverflow: Not even the question fits.
+        """
+        request = work.next()
+        if work.fit is None:
+            return request
+        return work.fit.cut(request, self._keeper.context_tokens(instance.id, work.request.model))
+
+    def _is_cut_again(self, work: _Request, instance: Instance, error: EngineError) -> bool:
+        """Whether it found its prompt too long, and a shorter one is worth asking there."""
+        if work.fit is None or not isinstance(error, ContextOverflow):
+            return False
+        if error.context_tokens is not None:
+            self._keeper.refused_context(instance.id, work.request.model, error.context_tokens)
+        return work.fit.refused(error)
 
     async def _noted(
         self, work: _Request, pieces: AsyncGenerator[Piece, None]
@@ -294,6 +331,8 @@ class Dispatcher:
                 piece = await self._next(pieces, work, limit)
                 if isinstance(piece, End):
                     work.failure, work.end = None, piece
+                    if work.fit is not None:
+                        work.fit.answered(piece.usage)
                     return
                 work.note(piece)
                 if not isinstance(piece, Resumed):
@@ -315,6 +354,8 @@ class Dispatcher:
 
     def _nobody_left(self, work: _Request, exc: NoInstance | None = None) -> EngineError | NoInstance:
         """What its reader is told: why the latest attempt failed, if there was one, and when to come back."""
+        if isinstance(work.failure, EngineRejected):
+            return work.failure
         error = work.failure or NoInstance(exc.message if exc else "")
         error.retry_after_s = self._retry_after_s()
         if work.failure and error.retry_after_s is None:

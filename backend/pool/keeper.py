@@ -23,6 +23,7 @@ from backend.pool.barred import to_json as bars_to
 from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Board, Note
 from backend.pool.choose import Facts
+from backend.pool.contexts import Contexts
 from backend.pool.health import Health, failed, from_json, succeeded, to_json
 from backend.pool.looking import Called, facts, listed, look, measured, noted, offered, used
 from backend.pool.names import Names, names_of
@@ -77,6 +78,7 @@ class Keeper:
 
     Attributes:
         view: The slots as they were at the last round.
+        contexts: How long a prompt and its answer may be where.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class Keeper:
         *,
         pace: Pace | None = None,
         default_model: str = "",
+        contexts: Contexts | None = None,
     ) -> None:
         self.view = View()
+        self.contexts = contexts or Contexts()
         self._roster = roster
         self._slots = slots
         self._board = board
@@ -171,6 +175,18 @@ class Keeper:
         """What those instances say of themselves that may hold `model`."""
         found = {id: self._facts(one) for id, one in self._instances().items()}
         return {id: one for id, one in found.items() if one.loaded is None or model in one.loaded}
+
+    def context_tokens(self, id: str, model: str) -> int | None:
+        """The context of `model` there; None if nothing tells."""
+        return self.contexts.of(id, model, self._seen.get(id), self._clock.now())
+
+    def refused_context(self, id: str, model: str, tokens: int) -> None:
+        """It refused a prompt of `model` as too long, and told its context."""
+        self.contexts.refused(id, model, tokens, self._clock.now())
+
+    def could_answer(self, model: str) -> list[str]:
+        """Instances that have `model`, in memory or not."""
+        return [id for id, row in self._published.items() if row.answers(model) or model in row.cold]
 
     def note(self, id: str) -> Note | None:
         """What was seen of an instance, as it is on the board."""
@@ -332,7 +348,10 @@ class Keeper:
         elif seen.dead is not None:
             await self.failed(one.id, seen.dead)
         else:
-            self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
+            asked, now = self.contexts.asked, self._clock.now()
+            self._seen[one.id] = (
+                await self._board.change(SEEN, one.id, lambda note: noted(note, seen, asked, now)) or {}
+            )
             self._name()
             await self._publish()
 

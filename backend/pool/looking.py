@@ -12,6 +12,7 @@ from backend.engines.base import LoadedModel, ModelInfo
 from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Note
 from backend.pool.choose import Facts
+from backend.pool.contexts import noted_contexts, reloaded
 
 T = TypeVar("T")
 Called = Callable[[Iterable[str]], tuple[str, ...]]
@@ -48,13 +49,22 @@ async def look(instance: Instance, timeout_s: float) -> Seen:
     )
 
 
-def noted(note: Note | None, seen: Seen) -> Note:
-    """A note with what was seen in the place of what was known; what was not said stays."""
+def noted(note: Note | None, seen: Seen, asked: int | None = None, now: float = 0.0) -> Note:
+    """A note with what was seen at `now` in the place of what was known; what was not said stays.
+
+    Args:
+        note: What was known.
+        seen: The look.
+        asked: The context that we ask Ollama for.
+        now: Seconds of the wall clock.
+    """
     changed: dict[str, Any] = dict(note or {})
     if seen.models is not None:
         changed["models"] = [asdict(model) for model in seen.models]
     if seen.loaded is not None:
         changed["loaded"] = {model.name: model.gpu_share for model in seen.loaded}
+        contexts = {model.name: model.context_tokens for model in seen.loaded}
+        return noted_contexts(changed, contexts, asked, now)
     return changed
 
 
@@ -109,8 +119,11 @@ def offered(instance: Instance, note: Note | None, called: Called = tuple) -> tu
     )
 
 
-def oddity(note: Note | None) -> str:
-    """What is odd about an instance that answers, for an operator to read; empty when nothing is."""
+def oddity(note: Note | None, asked: int | None = None) -> str:
+    """What is odd about an instance that answers, for an operator to read; empty when nothing is.
+
+    `asked`: the context that it is asked for.
+    """
     known = note or {}
     shares = [share for share in (known.get("loaded") or {}).values() if share is not None]
     if shares and min(shares) < 0.99:
@@ -118,7 +131,7 @@ def oddity(note: Note | None) -> str:
     speed, best = known.get("tokens_per_s"), known.get("best_tokens_per_s")
     if speed and best and speed < _SLOWER * best:
         return f"slow: {speed:.0f} tokens/s, was {best:.0f}"
-    return ""
+    return reloaded(note, asked)
 
 
 async def _bounded(answer: Awaitable[T], timeout_s: float) -> T | EngineError | TimeoutError:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from backend.pool.barred import Bars
-from backend.pool.base import InstanceState, PoolState
+from backend.pool.base import Instance, InstanceState, PoolState
 from backend.pool.keeper import Keeper
 from backend.pool.looking import oddity
-from backend.pool.slots.base import Row, View
+from backend.pool.slots.base import ANY_MODEL, Row, View
 
 
 def standing(keeper: Keeper, view: View, now: float) -> PoolState:
@@ -36,11 +36,24 @@ def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
         health=known.health.state(now),
         address=one.endpoint.address,
         serving=view.serving.get(id, {}),
-        reason=known.health.reason or _unserved(keeper.barred(id)) or oddity(keeper.note(id)),
+        reason=known.health.reason
+        or _unserved(keeper.barred(id))
+        or oddity(keeper.note(id), _asked(keeper, one)),
         draining=known.draining,
         ready=tuple(sorted(row.ready)),
         cold=tuple(sorted(row.cold)),
         loading=known.loading,
         tokens_per_s=known.facts.tokens_per_s,
         on_gpu=known.facts.on_gpu,
+        contexts=_contexts(keeper, id, row),
     )
+
+
+def _contexts(keeper: Keeper, id: str, row: Row) -> dict[str, int]:
+    told = {name: keeper.context_tokens(id, name) for name in sorted((row.ready | row.cold) - {ANY_MODEL})}
+    return {name: tokens for name, tokens in told.items() if tokens is not None}
+
+
+def _asked(keeper: Keeper, one: Instance) -> int | None:
+    """The context that the server is asked for: only Ollama can be."""
+    return keeper.contexts.asked if one.engine.name == "ollama" else None

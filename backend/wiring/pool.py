@@ -27,6 +27,7 @@ from backend.pool.base import Instance, Pool
 from backend.pool.board.base import Board
 from backend.pool.board.memory import MemoryBoard
 from backend.pool.board.redis import RedisBoard
+from backend.pool.contexts import Contexts
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper, Pace
@@ -63,7 +64,8 @@ async def open_pool(
     slots, board = await _open_slots(stack, settings, clock, background)
     roster = Roster(instances, board, partial(_added, settings, engines))
     pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s)
-    keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=section.model)
+    contexts = Contexts(section.context_tokens)
+    keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts)
     stack.push_async_callback(keeper.close)
     await keeper.open()
     background.start(keeper.run(), name="keeper of the pool")

@@ -14,6 +14,7 @@ from backend.engines.openai_compat import OpenAICompatEngine
 from backend.infra.http import open_session
 from backend.pool.base import Assigned, Waiting
 from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.live_app import live_app, settings_in, text_of
 from tests.support.llama_server import llama_server
 from tests.support.pool import a_pool
 from tests.support.tiny_model import ANSWER, THINKING, build
@@ -135,6 +136,45 @@ async def test_wherever_it_broke_the_whole_is_the_undisturbed_answer(served, dia
             assert first == Resumed(True)
             assert ANSWER[:cut] + "".join(piece.text for piece in rest[:-1]) == ANSWER
             assert isinstance(rest[-1], End)
+
+
+async def test_the_context_of_a_slot_is_told_and_a_refusal_has_both_figures(engine, models):
+    with llama_server(models["recite"], slots=2, slot_tokens=512) as server:
+        endpoint = Endpoint(server.url)
+        (loaded,) = await engine.loaded(endpoint)
+        assert loaded.context_tokens == 512
+        assert (await engine.models(endpoint))[0].context_tokens == 512
+        with pytest.raises(ContextOverflow) as caught:
+            await anext(engine.generate(endpoint, a_request(messages=(Message("user", "x" * 600),))))
+        assert caught.value.context_tokens == 512
+        assert caught.value.prompt_tokens > 600
+
+
+async def test_with_a_byte_a_token_and_a_context_of_1024_every_question_is_answered(
+    models, tmp_path, models_dir
+):
+    shelf = [
+        (f"{n}.md", f"# Room {n}\n\n{'The room opens at ten and shuts at six. ' * 20}".encode())
+        for n in range(6)
+    ]
+    with llama_server(models["recite"], slots=2, slot_tokens=1024) as server:
+        section = {
+            "backend": "openai",
+            "openai_urls": [server.url],
+            "openai_dialect": "llama.cpp",
+            "slots": 2,
+        }
+        settings = settings_in(tmp_path / "data", models_dir, engine=section, chat={"max_tokens": 64})
+        async with live_app(settings, instances=None) as app:
+            await app.put(*shelf)
+            for n in range(6):
+                happened = await app.ask(f"When does room {n} open?")
+                assert happened[-1].name == "done", happened[-1].data
+                assert text_of(happened) == ANSWER.replace(
+                    " [2]", "" if happened[-1].data["citations"] == [1] else " [2]"
+                )
+                usage = happened[-1].data["usage"]
+                assert usage["prompt_tokens"] + 64 <= 1024
 
 
 async def test_the_server_lists_its_model(engine, reciter):

@@ -108,14 +108,6 @@ async def test_a_prompt_that_does_not_fit_is_refused_and_never_cut():
             await collect(engine, endpoint, request)
 
 
-async def test_an_answer_that_outgrows_the_context_ends_there_instead_of_pushing_the_prompt_out():
-    request = replace(PATIENT, sampling=Sampling(0, 20_000))
-    async with ollama(reply="word " * 6000) as (engine, endpoint, _):
-        end = (await collect(engine, endpoint, request))[-1]
-    assert end.finish_reason == "length"
-    assert end.usage.prompt_tokens + end.usage.completion_tokens <= 4096
-
-
 async def test_a_model_that_repeats_itself_until_the_server_gives_up_has_not_answered():
     request = replace(PATIENT, model="qwen3:8b")
     async with ollama(reply="ha " * 50) as (engine, endpoint, _):
@@ -123,24 +115,47 @@ async def test_a_model_that_repeats_itself_until_the_server_gives_up_has_not_ans
             await collect(engine, endpoint, request)
 
 
-async def test_every_request_says_all_that_would_make_the_server_reload_or_cut():
+@pytest.mark.parametrize(("asked", "options"), [(None, {}), (8192, {"num_ctx": 8192})])
+async def test_no_request_says_what_would_make_the_server_reload_unless_the_operator_set_it(asked, options):
     async with wire_server(*NDJSON, line("a"), DONE) as server, open_session() as session:
-        engine = OllamaEngine(session, context_tokens=4096, keep_alive="7m")
+        engine = OllamaEngine(session, context_tokens=asked, keep_alive="7m")
         for maximum in (64, 512):
             await collect(engine, Endpoint(server.url), replace(PATIENT, sampling=Sampling(0.5, maximum)))
-    assert server.requests[1] == {
-        "model": "llama3.1:8b",
-        "messages": [{"role": "user", "content": "When?"}],
-        "stream": True,
-        "think": False,
-        "truncate": False,
-        "shift": False,
-        "keep_alive": "7m",
-        "options": {"num_ctx": 4096, "num_predict": 512, "temperature": 0.5},
-    }
-    fixed = ("truncate", "shift", "keep_alive")
-    assert [server.requests[0][name] for name in fixed] == [server.requests[1][name] for name in fixed]
-    assert server.requests[0]["options"]["num_ctx"] == server.requests[1]["options"]["num_ctx"]
+        with pytest.raises(EngineError):  # what answers here speaks of no load
+            await engine.load(Endpoint(server.url), "llama3.1:8b", within_s=1)
+    always = {"model": "llama3.1:8b", "truncate": False, "keep_alive": "7m"}
+    for told, maximum in zip(server.requests[:2], (64, 512), strict=True):
+        assert told == {
+            **always,
+            "messages": [{"role": "user", "content": "When?"}],
+            "stream": True,
+            "think": False,
+            "options": {**options, "num_predict": maximum, "temperature": 0.5},
+        }
+    assert server.requests[2] == {**always, "messages": [], "options": options}
+
+
+async def test_a_neighbour_with_the_servers_defaults_and_we_in_turns_load_the_model_once():
+    async with ollama() as (_, endpoint, server), open_session() as session:
+        engine = OllamaEngine(session)
+        await engine.load(endpoint, PATIENT.model, within_s=30)
+        for _ in range(20):
+            assert text(await collect(engine, endpoint)) == ANSWER
+            body = {"model": PATIENT.model, "messages": [{"role": "user", "content": "Hello."}]}
+            async with session.post(f"{endpoint.url}/api/chat", json=body) as response:
+                assert b'"done":true' in await response.read()
+        assert len(await server.events(kind="load_begin")) == 1
+
+
+async def test_a_refused_prompt_tells_the_context_and_how_long_it_was():
+    request = replace(PATIENT, messages=(Message("user", "word " * 6000),))
+    async with ollama() as (engine, endpoint, server):
+        with pytest.raises(ContextOverflow) as caught:
+            await collect(engine, endpoint, request)
+        (refused,) = await server.requests()
+    assert caught.value.context_tokens == 4096
+    assert refused["status"] == 400
+    assert caught.value.prompt_tokens > 6000
 
 
 TOOL = {"function": {"name": "look", "arguments": {}}}

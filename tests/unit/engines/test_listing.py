@@ -2,7 +2,7 @@ import pytest
 
 from backend.core.errors import EngineError
 from backend.engines.base import LoadedModel, ModelInfo
-from backend.engines.listing import of_openai, of_tags
+from backend.engines.listing import context_of_props, loaded_of_openai, of_openai, of_tags
 
 TAG = {
     "name": "qwen3:8b", "size": 5_200_000_000, "digest": "d1",
@@ -41,8 +41,47 @@ def test_what_llamacpp_and_vllm_say_is_understood():
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "context"),
+    [
+        ({"meta": {"n_ctx": 512, "n_ctx_train": 32_768}}, 512),
+        ({"meta": {"n_ctx_train": 32_768}}, None),
+        ({"max_model_len": 4096, "meta": None}, 4096),
+        ({"max_model_len": 0, "meta": {"n_ctx": 2048}}, 2048),
+        ({"max_model_len": -1}, None),
+        ({"max_model_len": "8192"}, 8192),
+        ({"max_model_len": "long"}, None),
+        ({"max_model_len": 10**15}, None),
+        ({"context_window": 131_072}, 131_072),
+        ({}, None),
+    ],
+)
+def test_the_context_that_a_request_has_is_told_apart_from_what_the_model_was_made_for(model, context):
+    (loaded,) = loaded_of_openai({"data": [{"id": "m", **model}]})
+    assert loaded == LoadedModel("m", context_tokens=context)
+
+
+@pytest.mark.parametrize(
+    ("body", "context"),
+    [
+        ({"default_generation_settings": {"n_ctx": 2048}, "total_slots": 4}, 2048),
+        ({"default_generation_settings": {"n_ctx": 0}}, None),
+        ({"default_generation_settings": 3}, None),
+        ([], None),
+    ],
+)
+def test_props_tell_the_context_of_one_slot(body, context):
+    assert context_of_props(body) == context
+
+
+@pytest.mark.parametrize("told", [0, -4096, "none", 10**18, None, True])
+def test_a_training_context_that_makes_no_sense_is_not_told(told):
+    (model,) = of_tags({"models": [TAG | {"details": {"context_length": told}}]})
+    assert model.context_tokens is None
+
+
 @pytest.mark.parametrize("body", [None, [], {}, {"models": 3, "data": 3}, {"models": [3], "data": ["m"]}])
-@pytest.mark.parametrize("read", [of_tags, of_openai])
+@pytest.mark.parametrize("read", [of_tags, of_openai, loaded_of_openai])
 def test_what_is_no_list_of_models_is_an_error(read, body):
     with pytest.raises(EngineError):
         read(body)
