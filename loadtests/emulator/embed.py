@@ -108,7 +108,7 @@ def vector(text: str, model: Model, dimensions: Any = None) -> NDArray[np.float3
     """float32[d], of length one, the same for the same text and model; `dimensions` cuts and renormalises."""
     seed = int.from_bytes(hashlib.sha256(f"{model.digest}|{text}".encode()).digest()[:8], "big")
     drawn = np.random.default_rng(seed).standard_normal(model.embed_dim).astype(np.float32)
-    if dimensions:
+    if dimensions and dimensions > 0:
         drawn = drawn[: int(dimensions)]
     return (drawn / np.linalg.norm(drawn)).astype(np.float32)
 

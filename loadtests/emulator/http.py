@@ -143,6 +143,7 @@ class HttpServer:
     connections: set[Connection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     stopped: bool = False
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _server: asyncio.Server | None = None
 
     @property
@@ -155,12 +156,13 @@ class HttpServer:
 
     async def listen(self) -> None:
         """Accept connections; the port stays the same from the first time on."""
-        if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(
-                lambda: Connection(self), self.host, self.port, reuse_address=True, backlog=4096
-            )
-            self.port = self._server.sockets[0].getsockname()[1]
+        async with self._opening:
+            if self._server is None:
+                loop = asyncio.get_running_loop()
+                self._server = await loop.create_server(
+                    lambda: Connection(self), self.host, self.port, reuse_address=True, backlog=4096
+                )
+                self.port = self._server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
         """Accept no more; open connections go on."""

@@ -94,6 +94,7 @@ class Instance:
         self.blobs: set[str] = set()
         self.vocabulary = Vocabulary()
         self.orphans = Orphans()
+        self._down = 0
         self.scheduler = self._scheduler()
         self.server = HttpServer(self._handle, host, port, self._accept_delay_s)
         self.control = Control(self, host, control_port)
@@ -161,7 +162,7 @@ class Instance:
             runner.stuck = runner.stuck and "stuck_runner" in kinds
             runner.poke()
         self.server.stop(stopped=self.faults.peek("stop_server") is not None)
-        if self.faults.peek("refuse"):
+        if self.faults.peek("refuse") or self._down:
             self.server.refuse()
         else:
             await self.server.listen()
@@ -213,12 +214,14 @@ class Instance:
     async def _restart(self, spec: Mapping[str, Any]) -> None:
         """As killed and started again; `graceful`: as told to stop, `orphans`: its runners outlive it."""
         self.truth.event("restart")
+        self._down += 1
         self.server.refuse()
         self.server.cut_all(reset=not spec.get("graceful", False))
         if spec.get("orphans", False):
             self.orphans.leave(self.scheduler.loaded.values())
         self.scheduler.close()
         await sleep(self.clock, float(spec.get("s", 1.0)))
+        self._down -= 1
         self.scheduler = self._scheduler()
         await self.refresh()
 

@@ -171,6 +171,17 @@ async def test_a_server_that_is_stopped_hangs_whatever_is_asked_and_then_goes_on
                 assert await it.chunk(), "what was generated meanwhile is not lost"
 
 
+async def test_a_server_that_is_down_stays_down_whatever_is_switched_meanwhile(live):
+    await live.fault("stop_server")
+    await live.fault("restart", s=2.0, orphans=True)
+    await live.clear()
+    with pytest.raises(ConnectionRefusedError):
+        await answer(live.url, "/api/version")
+    await live.until(lambda s: s["listening"])
+    assert (await answer(live.url, "/api/version"))[0] == 200
+    assert len((await live.state())["orphans"]) == 1
+
+
 async def test_a_server_that_is_stopped_for_a_while_wakes_by_itself(live):
     await live.fault("stop_server", for_s=2.0)
     async with asyncio.timeout(5):
