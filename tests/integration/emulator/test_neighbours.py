@@ -1,12 +1,13 @@
 """Two clients of one model in turns: what makes it load again at every change, and what does not."""
 
+import asyncio
 import json
 
 import pytest
 
 from loadtests.emulator.models import model
 from tests.support.emulator import emulator
-from tests.support.raw_http import answer, chat
+from tests.support.raw_http import answer, chat, raw
 
 PATHS = {"native": "/api/chat", "openai": "/v1/chat/completions"}
 
@@ -65,6 +66,35 @@ async def test_a_context_beyond_what_the_model_was_trained_for_is_the_same_conte
             (row,) = json.loads((await answer(server.url, "/api/ps"))[2])["models"]
             assert row["context_length"] == 1024
         assert len(await server.events(kind="load_end")) == 1
+
+
+async def test_a_runner_that_is_to_be_reloaded_serves_its_own_at_once_and_the_list_answers():
+    async with emulator(time_scale=0.1, num_parallel=2, reply={"mode": "endless"}) as server:
+        async with raw(server.url, "/api/chat", chat()) as first:
+            await first.read_head()
+            other = asyncio.ensure_future(
+                answer(server.url, "/api/chat", chat(shift=False, options={"num_predict": 2}))
+            )
+            await server.until(lambda s: s["loaded"][0]["keep_alive_s"] == 0)
+            async with asyncio.timeout(5):
+                own = await answer(server.url, "/api/chat", chat(stream=False, options={"num_predict": 2}))
+                listed = await answer(server.url, "/api/ps")
+            assert (own[0], len(json.loads(listed[2])["models"]), other.done()) == (200, 1, False)
+        assert (await other)[0] == 200
+        assert len(await server.events(kind="load_end")) == 2
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody():
+    async with (
+        emulator(time_scale=0, num_parallel=2, reply="word " * 20_000) as server,
+        raw(server.url, "/api/chat", chat()) as lazy,
+    ):
+        asked = chat(stream=False, options={"num_predict": 50})
+        for _ in range(3):
+            async with asyncio.timeout(20):
+                assert json.loads((await answer(server.url, "/api/chat", asked))[2])["eval_count"] == 50
+        async with asyncio.timeout(60):
+            assert (await lazy.objects())[-1]["eval_count"] > 19_000
 
 
 async def test_a_chat_that_is_not_to_be_kept_is_unloaded_after_it():
