@@ -81,6 +81,7 @@ class Control:
             "loaded": loaded,
             "loading": scheduler.loading,
             "pending": scheduler.pending,
+            "orphans": instance.orphans.state(),
             "leaks": sum(slot["client_gone"] for runner in loaded for slot in runner["slots"]),
             "totals": instance.truth.totals(),
             "faults": [asdict(fault) | {"until_s": None} for fault in instance.faults.on()],

@@ -23,6 +23,7 @@ from loadtests.emulator.tokens import tokenise
 from loadtests.emulator.wire import LEAST_S, Metrics
 
 NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
+RUNNER_DIED = 'do embedding request: Post "http://127.0.0.1:40000/embedding": EOF'
 Vectors = list[NDArray[np.float32]]
 
 
@@ -80,6 +81,9 @@ async def embedded(call: Call, body: Mapping[str, Any]) -> tuple[Vectors, Metric
 async def _read(call: Call, hold: Hold, tokens: list[str]) -> None:
     runner = hold.runner
     await runner.enter()
+    if runner.is_dead:
+        runner.leave()
+        raise Refused(400, RUNNER_DIED)
     work = Generation(tokens or [""], Reply(()), 0, call.record, lambda _thinking, _text: None)
 
     def freed() -> None:
@@ -91,6 +95,8 @@ async def _read(call: Call, hold: Hold, tokens: list[str]) -> None:
     runner.start(work)
     try:
         await asyncio.wait((work.ended,))
+        if work.ended.result() == "runner_gone":
+            raise Refused(400, RUNNER_DIED)
     except asyncio.CancelledError:
         hold.at_free = not work.ended.done()
         work.cancel()
@@ -102,7 +108,7 @@ def vector(text: str, model: Model, dimensions: Any = None) -> NDArray[np.float3
     """float32[d], of length one, the same for the same text and model; `dimensions` cuts and renormalises."""
     seed = int.from_bytes(hashlib.sha256(f"{model.digest}|{text}".encode()).digest()[:8], "big")
     drawn = np.random.default_rng(seed).standard_normal(model.embed_dim).astype(np.float32)
-    if dimensions:
+    if dimensions and dimensions > 0:
         drawn = drawn[: int(dimensions)]
     return (drawn / np.linalg.norm(drawn)).astype(np.float32)
 

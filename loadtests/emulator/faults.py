@@ -2,14 +2,15 @@
 
 The kinds, by the moment they strike:
 
-    connection   refuse  slow_accept
+    connection   refuse  slow_accept  stop_server
     request      accept_then_hang  reset_before_headers  status
     stream       error_mid  eof_mid  reset_mid  truncate_line  garbage_line  blank_line  drop_done_metrics
+                 no_done_reason
     generation   freeze  oom_runtime  ignore_disconnect
     machine      jitter  throttle  stuck_runner  gpu_lost
     load         slow_load  load_fail  load_stall  oom_load
     answers      ps_stall  clock_skew  version_change  pull_error
-    at once      evict_now  restart
+    at once      evict_now  restart  kill_runner  end_orphans
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from typing import Any
 
 from loadtests.emulator.models import full_name
 
+AT_ONCE = ("evict_now", "restart", "kill_runner", "end_orphans")
+"""Done once, the moment they are ordered."""
 KINDS = frozenset(
     [
         "refuse",
         "slow_accept",
+        "stop_server",
         "accept_then_hang",
         "reset_before_headers",
         "status",
@@ -36,6 +40,7 @@ KINDS = frozenset(
         "garbage_line",
         "blank_line",
         "drop_done_metrics",
+        "no_done_reason",
         "freeze",
         "oom_runtime",
         "ignore_disconnect",
@@ -51,8 +56,7 @@ KINDS = frozenset(
         "clock_skew",
         "version_change",
         "pull_error",
-        "evict_now",
-        "restart",
+        *AT_ONCE,
     ]
 )
 _SELECTORS = frozenset(["kind", "model", "paths", "probability", "nth", "times", "after_s", "for_s"])

@@ -20,7 +20,7 @@ from loadtests.emulator.options import RunnerOptions
 from loadtests.emulator.replies import Prompted
 from loadtests.emulator.runner import Runner
 from loadtests.emulator.scheduler import Ask, Busy, LoadFailed, Scheduler
-from loadtests.emulator.sending import Sender
+from loadtests.emulator.sending import RUNNER_ERROR, Sender
 from loadtests.emulator.wire import LEAST_S, Metrics, Outcome
 
 RUNTIME_OOM = "an error was encountered while running the model: CUDA error: out of memory"
@@ -124,7 +124,7 @@ def _check_format(value: Any) -> None:
 async def _enter(job: Job, runner: Runner) -> None:
     """Wait for a slot; the process may die meanwhile."""
     await runner.enter()
-    if runner.unloaded.is_set():
+    if runner.is_dead:
         runner.leave()
         raise Refused(500, RUNNER_GONE, late=job.stream)
 
@@ -193,10 +193,12 @@ def _finish(call: Call, job: Job, sender: Sender, generation: Generation, loaded
         sender.fail(500, RUNTIME_OOM)
         call.instance.scheduler.expire_all()
     elif end == "runner_gone":
-        sender.fail(500, RUNNER_GONE)
+        sender.fail(500, RUNNER_ERROR if call.exchange.begun else RUNNER_GONE)
     elif not sender.broken:
         outcome = Outcome(done=end != "loop", reason="length" if end == "length" else "stop")
         outcome.metrics = _metrics(call, generation, loaded_s)
+        if call.instance.faults.strike("no_done_reason", call.record.model, call.exchange.request.path):
+            outcome.reason = ""
         if end == "stop" and generation.reply.tool_calls:
             outcome.tool_calls = _tool_calls(generation)
             if not job.model.native and sender.stream:

@@ -142,6 +142,8 @@ class HttpServer:
     accept_delay_s: Callable[[], float] = lambda: 0.0
     connections: set[Connection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    stopped: bool = False
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _server: asyncio.Server | None = None
 
     @property
@@ -154,18 +156,26 @@ class HttpServer:
 
     async def listen(self) -> None:
         """Accept connections; the port stays the same from the first time on."""
-        if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(
-                lambda: Connection(self), self.host, self.port, reuse_address=True, backlog=4096
-            )
-            self.port = self._server.sockets[0].getsockname()[1]
+        async with self._opening:
+            if self._server is None:
+                loop = asyncio.get_running_loop()
+                self._server = await loop.create_server(
+                    lambda: Connection(self), self.host, self.port, reuse_address=True, backlog=4096
+                )
+                self.port = self._server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
         """Accept no more; open connections go on."""
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def stop(self, *, stopped: bool) -> None:
+        """As SIGSTOP does: connections open and stay, not a byte is read or written until it goes on."""
+        if stopped != self.stopped:
+            self.stopped = stopped
+            for connection in list(self.connections):
+                connection.stop(stopped=stopped)
 
     def cut_all(self, *, reset: bool) -> None:
         """End every connection."""
@@ -219,12 +229,16 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
+        self._held: list[bytes] = []
+        self._closing = False
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._server.connections.add(self)
+        if self._server.stopped:
+            self.stop(stopped=True)
         if delay := self._server.accept_delay_s():
             self._transport.pause_reading()
             if delay != float("inf"):
@@ -288,8 +302,23 @@ class Connection(asyncio.Protocol):
     # -- for exchanges ------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():
+        if self._server.stopped:
+            self._held.append(data)
+        elif not self._transport.is_closing():
             self._transport.write(data)
+
+    def stop(self, *, stopped: bool) -> None:
+        """Read and write no more, or go on with what was held back."""
+        if self._transport.is_closing():
+            return
+        if stopped:
+            self._transport.pause_reading()
+            return
+        self._transport.resume_reading()
+        held, self._held = self._held, []
+        self._transport.writelines(held)
+        if self._closing:
+            self._transport.close()
 
     async def drain(self) -> None:
         await self._drained.wait()
@@ -302,7 +331,10 @@ class Connection(asyncio.Protocol):
             self._next()
 
     def close(self) -> None:
-        self._transport.close()
+        if self._server.stopped:
+            self._closing = True
+        else:
+            self._transport.close()
 
     def abort(self) -> None:
         self._transport.abort()

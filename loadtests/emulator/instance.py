@@ -14,11 +14,12 @@ from loadtests.emulator import embed, library, native, openai
 from loadtests.emulator.call import Call, Refused
 from loadtests.emulator.clock import Stamps, make_clock, sleep
 from loadtests.emulator.control import Control
-from loadtests.emulator.faults import Fault, FaultBook
+from loadtests.emulator.faults import AT_ONCE, Fault, FaultBook
 from loadtests.emulator.hosts import is_served
 from loadtests.emulator.http import Exchange, HttpServer
 from loadtests.emulator.knobs import Knobs
 from loadtests.emulator.models import Model, ModelTable
+from loadtests.emulator.orphans import Orphans
 from loadtests.emulator.presets import PRESETS, models_of
 from loadtests.emulator.scheduler import Scheduler
 from loadtests.emulator.truth import Record, Truth
@@ -92,6 +93,8 @@ class Instance:
         self.template = next(m for m in table if "completion" in m.capabilities)
         self.blobs: set[str] = set()
         self.vocabulary = Vocabulary()
+        self.orphans = Orphans()
+        self._down = 0
         self.scheduler = self._scheduler()
         self.server = HttpServer(self._handle, host, port, self._accept_delay_s)
         self.control = Control(self, host, control_port)
@@ -109,6 +112,7 @@ class Instance:
         await self.server.close()
         await self.control.server.close()
         self.scheduler.close()
+        self.orphans.end()
         await asyncio.sleep(0)
 
     # -- faults that are more than a question ---------------------------------------------------------------
@@ -119,13 +123,8 @@ class Instance:
         Raises:
             ValueError: No such kind, or no such model.
         """
-        kind = spec.get("kind")
-        if kind == "restart":
-            self._spawn(self._restart(float(spec.get("s", 1.0)), graceful=bool(spec.get("graceful", False))))
-            await asyncio.sleep(0)
-            return None
-        if kind == "evict_now":
-            self._evict(str(spec.get("model", "")))
+        if spec.get("kind") in AT_ONCE:
+            await self._at_once(spec)
             return None
         fault = self.faults.add(spec)
         if fault.kind == "stuck_runner":
@@ -135,6 +134,18 @@ class Instance:
                 self.clock.call_at(moment, lambda: self._spawn(self.refresh()))
         await self.refresh()
         return fault
+
+    async def _at_once(self, spec: Mapping[str, Any]) -> None:
+        match spec["kind"]:
+            case "restart":
+                self._spawn(self._restart(spec))
+                await asyncio.sleep(0)
+            case "evict_now":
+                self._evict(str(spec.get("model", "")))
+            case "kill_runner":
+                self.scheduler.kill(self._known(str(spec.get("model", ""))))
+            case "end_orphans":
+                self.orphans.end()
 
     async def clear_faults(self, which: int | str = "all") -> int:
         """Switch faults off; what was stuck moves again."""
@@ -150,7 +161,8 @@ class Instance:
         for runner in self.scheduler.loaded.values():
             runner.stuck = runner.stuck and "stuck_runner" in kinds
             runner.poke()
-        if self.faults.peek("refuse"):
+        self.server.stop(stopped=self.faults.peek("stop_server") is not None)
+        if self.faults.peek("refuse") or self._down:
             self.server.refuse()
         else:
             await self.server.listen()
@@ -160,6 +172,7 @@ class Instance:
         self.faults.clear()
         await self.refresh()
         self.scheduler.close()
+        self.orphans.end()
         self.scheduler = self._scheduler()
         self.truth.reset()
 
@@ -173,27 +186,42 @@ class Instance:
         self.scheduler.knobs = self.knobs
 
     def _scheduler(self) -> Scheduler:
-        return Scheduler(self.knobs, self.clock, self.faults, self.truth)
+        return Scheduler(
+            self.knobs, self.clock, self.faults, self.truth, held_elsewhere=lambda: self.orphans.vram_bytes
+        )
 
     def _stick(self) -> None:
         for runner in self.scheduler.loaded.values():
             runner.stuck = runner.stuck or self.faults.strike("stuck_runner", runner.model.name) is not None
 
     def _evict(self, name: str) -> None:
-        if not name:
+        if (found := self._known(name)) is None:
             self.scheduler.expire_all()
-            return
-        found = self.table.find(name)
-        if found is None:
-            raise ValueError(f"no model {name!r}")
-        self.scheduler.expire(found)
+        else:
+            self.scheduler.expire(found)
 
-    async def _restart(self, down_s: float, *, graceful: bool) -> None:
+    def _known(self, name: str) -> Model | None:
+        """The model of that name; None for "".
+
+        Raises:
+            ValueError: There is none.
+        """
+        found = self.table.find(name)
+        if name and found is None:
+            raise ValueError(f"no model {name!r}")
+        return found
+
+    async def _restart(self, spec: Mapping[str, Any]) -> None:
+        """As killed and started again; `graceful`: as told to stop, `orphans`: its runners outlive it."""
         self.truth.event("restart")
+        self._down += 1
         self.server.refuse()
-        self.server.cut_all(reset=not graceful)
+        self.server.cut_all(reset=not spec.get("graceful", False))
+        if spec.get("orphans", False):
+            self.orphans.leave(self.scheduler.loaded.values())
         self.scheduler.close()
-        await sleep(self.clock, down_s)
+        await sleep(self.clock, float(spec.get("s", 1.0)))
+        self._down -= 1
         self.scheduler = self._scheduler()
         await self.refresh()
 

@@ -59,9 +59,13 @@ class RunnerOptions:
     shift: bool = True
     adapters: tuple[str, ...] = ()
 
-    def differ(self, wanted: RunnerOptions, num_ctx: int) -> bool:
-        """Whether a runner with these options (and `num_ctx` in force) must be reloaded for `wanted`."""
-        context = self.num_ctx is not None if wanted.num_ctx is None else wanted.num_ctx != num_ctx
+    def differ(self, wanted: RunnerOptions, num_ctx: int, wanted_ctx: int) -> bool:
+        """Whether a runner with these options, loaded with `num_ctx`, must be reloaded for `wanted`.
+
+        One for `wanted` would be loaded with `wanted_ctx`; automatic fits automatic in any case.
+        """
+        is_auto = self.num_ctx is None and wanted.num_ctx is None
+        context = not is_auto and wanted_ctx != num_ctx
         gpu = wanted.num_gpu >= 0 and wanted.num_gpu != self.num_gpu
         return context or gpu or self._rest() != wanted._rest()
 

@@ -74,6 +74,11 @@ class Runner:
         return not self.stuck
 
     @property
+    def is_dead(self) -> bool:
+        """Its process has ended, whoever may still hold it."""
+        return self.unloaded.is_set()
+
+    @property
     def waiting(self) -> int:
         """Requests waiting for a slot: nothing bounds them."""
         return len(self._waiting)

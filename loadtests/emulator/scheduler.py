@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loadtests.emulator.clock import Clock, Timer, sleep
@@ -48,10 +49,22 @@ class Ask:
 
 
 class Scheduler:
-    """Runners by model file, and the queue of those who need one loaded."""
+    """Runners by model file, and the queue of those who need one loaded.
 
-    def __init__(self, knobs: Knobs, clock: Clock, faults: FaultBook, truth: Truth) -> None:
+    Args:
+        held_elsewhere: Bytes of the GPU that others hold, of whom this server knows nothing.
+    """
+
+    def __init__(
+        self,
+        knobs: Knobs,
+        clock: Clock,
+        faults: FaultBook,
+        truth: Truth,
+        held_elsewhere: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.knobs = knobs
+        self._held_elsewhere = held_elsewhere
         self.loaded: dict[str, Runner] = {}
         self.loading: str | None = None
         self._pending: deque[Ask] = deque()
@@ -112,6 +125,14 @@ class Scheduler:
         for runner in list(self.loaded.values()):
             self._expire(runner)
 
+    def kill(self, model: Model | None = None) -> int:
+        """End the process of one model, or of all, in the middle of whatever it does; how many there were."""
+        struck = [r for r in self.loaded.values() if model is None or r.model.blob == model.blob]
+        for runner in struck:
+            self._truth.event("killed", model=runner.model.name)
+            self._unload(runner)
+        return len(struck)
+
     def close(self) -> None:
         """Everything ends at once; who waits is told so."""
         self._task.cancel()
@@ -127,7 +148,9 @@ class Scheduler:
     # -- holding and letting go ---------------------------------------------------------------------------
 
     def _needs_reload(self, runner: Runner, ask: Ask) -> bool:
-        return not runner.healthy or runner.wanted.differ(ask.wanted, runner.place.num_ctx)
+        if not runner.healthy:
+            return True
+        return runner.wanted.differ(ask.wanted, runner.place.num_ctx, self._context(ask))
 
     def _hold(self, runner: Runner, ask: Ask) -> Runner:
         runner.refs += 1
@@ -213,7 +236,11 @@ class Scheduler:
         if not self.knobs.vram_bytes:
             return True
         used = sum(runner.place.bytes for runner in self.loaded.values())
-        return used + self._bytes(ask.model, self._context(ask)) <= self.knobs.vram_bytes
+        return used + self._bytes(ask.model, self._context(ask)) <= self._room()
+
+    def _room(self) -> int:
+        """Bytes of the GPU that nobody else holds."""
+        return max(0, self.knobs.vram_bytes - self._held_elsewhere())
 
     def _context(self, ask: Ask) -> int:
         return ask.wanted.num_ctx or min(self.knobs.auto_context, ask.model.train_ctx)
@@ -255,7 +282,7 @@ class Scheduler:
 
     def _place(self, model: Model, num_ctx: int) -> Place:
         needed = self._bytes(model, num_ctx)
-        vram = min(needed, self.knobs.vram_bytes) if self.knobs.vram_bytes else needed
+        vram = min(needed, self._room()) if self.knobs.vram_bytes else needed
         parallel = model.parallel(self.knobs.num_parallel)
         return Place(num_ctx, parallel, needed, vram, self.knobs.host_cache_mib * 1024 * 1024)
 

@@ -49,7 +49,7 @@ async def test_a_reader_learns_what_there_is_and_what_answers_by_default(app: Li
     plain = next(model for model in body["models"] if model["name"] == "llama3.1:8b")
     assert plain == {
         "name": "llama3.1:8b", "thinks": False, "parameters": "8.0B", "quantisation": "Q4_K_M",
-        "size_bytes": 4_920_000_000, "context_tokens": None, "loaded": False,
+        "size_bytes": 4_920_000_000, "context_tokens": 131_072, "loaded": False,
     }  # fmt: skip
     assert not any("embed" in model["name"] for model in body["models"])
 

@@ -35,7 +35,7 @@ class Emulator:
     instance: Instance | None = None
 
     async def fault(self, kind: str, **params: Any) -> int | None:
-        """Switch a fault on (or do `restart`, `evict_now` at once); its id."""
+        """Switch a fault on (or do `restart`, `evict_now`, `kill_runner`, `end_orphans` at once); its id."""
         return (await self._post("fault", {"kind": kind, **params}))["id"]
 
     async def clear(self, which: int | str = "all") -> int:

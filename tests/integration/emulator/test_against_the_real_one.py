@@ -91,6 +91,53 @@ async def test_errors_before_the_first_object(server, path, body, status, messag
     assert (got, json.loads(data)["error"]) == (status, message)
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"null", 400, "model is required"),
+        (b'{"model":"a b"}', 400, "invalid model name"),
+        (
+            chat(model=3),
+            400,
+            "json: cannot unmarshal number into Go struct field ChatRequest.model of type string",
+        ),
+        (
+            *(chat(messages="x"), 400),
+            "json: cannot unmarshal string into Go struct field ChatRequest.messages of type []api.Message",
+        ),
+        (
+            *(chat(think=3), 400),
+            'think must be a boolean or string ("high", "medium", "low", "max", true, or false)',
+        ),
+    ],
+)
+async def test_what_go_can_not_read(server, body, status, message):
+    got, _, data = await answer(server[0], "/api/chat", body)
+    assert (got, json.loads(data)["error"]) == (status, message)
+
+
+async def test_what_follows_the_body_is_not_looked_at(server):
+    url, name = server
+    body = json.dumps(chat(model=name, stream=False, options={"num_predict": 1})).encode()
+    assert (await answer(url, "/api/chat", body + b" more"))[0] == 200
+
+
+async def test_a_host_that_is_not_its_own(server):
+    got, headers, data = await answer(server[0], "/api/tags", host="gpu1:11434")
+    assert (got, headers["content-length"], data) == (403, "0", b"")
+
+
+async def test_a_prompt_that_does_not_fit(server):
+    url, name = server
+    long = {"model": name, "options": {"num_ctx": 512, "num_predict": 1}}
+    assert (await answer(url, "/api/chat", chat("word " * 3000, stream=False, **long)))[0] == 200
+    got, headers, data = await answer(url, "/api/chat", chat("word " * 3000, truncate=False, **long))
+    assert (got, headers["content-type"]) == (400, "application/json")
+    assert json.loads(json.loads(data)["error"])["error"]["type"] == "exceed_context_size_error"
+    got, _, data = await answer(url, "/api/chat", chat("word " * 3000, shift=False, **long))
+    assert (got, json.loads(data)["error"][:27]) == (400, "the prompt is longer than t")
+
+
 async def test_think_and_options_of_the_wrong_kind(server):
     url, name = server
     got, _, data = await answer(url, "/api/chat", chat(model=name, think=True))

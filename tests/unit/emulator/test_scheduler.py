@@ -234,6 +234,10 @@ async def test_a_sick_runner_is_replaced_when_it_is_free(make):
         ({}, {"num_ctx": 4096}, False),
         ({}, {"num_ctx": 8192}, True),
         ({"num_ctx": 8192}, {}, True),
+        ({"num_ctx": 4096}, {}, False),
+        ({"shift": False}, {}, True),
+        ({}, {"shift": False}, True),
+        ({"num_ctx": 4096, "shift": False}, {"num_ctx": 4096, "shift": False}, False),
         ({}, {"num_ctx": 10**9}, True),
         ({}, {"num_batch": 256}, True),
         ({}, {"num_gpu": -1}, False),
@@ -245,14 +249,16 @@ async def test_a_sick_runner_is_replaced_when_it_is_free(make):
     ],
 )
 def test_which_options_reload(has, wants, reloads):
-    assert runner_options(A, has).differ(runner_options(A, wants), 4096) is reloads
+    first, second = runner_options(A, has), runner_options(A, wants)
+    assert first.differ(second, first.num_ctx or 4096, second.num_ctx or 4096) is reloads
 
 
 def test_the_context_is_clamped_before_it_is_compared():
     small = model("small", train_ctx=2048)
     has = runner_options(small, {"num_ctx": 2048})
-    assert not has.differ(runner_options(small, {"num_ctx": 65_536}), 2048)
+    wanted = runner_options(small, {"num_ctx": 65_536})
+    assert not has.differ(wanted, 2048, wanted.num_ctx)
 
 
 def test_an_adapter_makes_a_reload():
-    assert RunnerOptions().differ(RunnerOptions(adapters=("x",)), 4096)
+    assert RunnerOptions().differ(RunnerOptions(adapters=("x",)), 4096, 4096)
