@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from random import Random
 from typing import Any
 
 from backend.core.aio import Background, to_the_end
 from backend.core.clock import Clock
-from backend.core.errors import EngineError, EngineRefused, ModelMissing, SlotsUnavailable
+from backend.core.errors import EngineError, EngineRefused, EngineTimeout, ModelMissing, SlotsUnavailable
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, GenerationRequest
 from backend.pool.barred import Bar, Bars, barred, in_force
@@ -31,6 +31,7 @@ from backend.pool.placement import Load, loads
 from backend.pool.roster import Roster
 from backend.pool.rows import Known, rows
 from backend.pool.slots.base import Row, Slots, View
+from backend.pool.streams import CanGo, Stream, Streams
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Pace:
         look_timeout_s: Longest look.
         quarantine_s: First time that an instance which failed is avoided.
         load_s: Longest load of a model.
+        least_gap_s: No stream is given up after a shorter silence.
+        watch_s: Between two looks at who is silent.
         probe: How long a probe may take; it is one token.
     """
 
@@ -64,6 +67,8 @@ class Pace:
     look_timeout_s: float = 2.0
     quarantine_s: float = 30.0
     load_s: float = 300.0
+    least_gap_s: float = 5.0
+    watch_s: float = 0.25
     probe: Bounds = field(default_factory=lambda: Bounds(2.0, 20.0, 10.0))
 
 
@@ -109,6 +114,7 @@ class Keeper:
         self._looked: dict[str, float] = {}
         self._using: dict[tuple[str, str], float] = {}
         self._in_use: Counter[tuple[str, str]] = Counter()
+        self._streams = Streams(self._pace.least_gap_s)
         self._work = Background()
         self._busy: set[str] = set()
 
@@ -120,6 +126,7 @@ class Keeper:
 
     async def welcome(self, id: str) -> None:
         """Look at an instance that was just added; what was known of one of that name is void."""
+        self._streams.forget(id)
         for kind in (HEALTH, SEEN, LOADING, BARRED):
             await self._board.change(kind, id, lambda _: None)
         await self._read()
@@ -133,6 +140,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Rounds for ever."""
+        self._work.start(self._watching(), name="silent streams")
         while True:
             try:
                 await self.tick()
@@ -141,6 +149,18 @@ class Keeper:
             except Exception:
                 log.exception("a round of the pool failed")
             await asyncio.sleep(self._pace.tick_s)
+
+    async def _watching(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.watch_s)
+            try:
+                self.watch()
+            except Exception:
+                log.exception("silent streams were not looked for")
+
+    def watch(self) -> None:
+        """Move the streams of this process that are silent for too long, if they can go elsewhere."""
+        self._streams.give_up(self._clock.monotonic(), self._can_go())
 
     async def tick(self) -> None:
         """One round: take in what others learnt, start what is due, tell the slots.
@@ -152,6 +172,7 @@ class Keeper:
         self._published = self.view.rows
         await self._read()
         for id, one in self._instances().items():
+            self._move_silent(id)
             await self._start_due(id, one)
         await self._note_use()
         if any(self.view.waiting.values()) and await self._board.lead("placement", _DECIDES_S):
@@ -194,30 +215,44 @@ class Keeper:
         return in_force(self._barred.get(id, {}), self._clock.now())
 
     async def failed(
-        self, id: str, error: EngineError, *, began: float | None = None, model: str = ""
+        self,
+        id: str,
+        error: EngineError,
+        *,
+        began: float | None = None,
+        model: str = "",
+        silent_s: float | None = None,
     ) -> None:
         """A generation of `model` begun at `began` (wall clock; None: now) failed there; all know at once.
 
-        A model that is missing is barred alone, and so is one that was refused alone before.
+        A model that is missing is barred alone, and so is one that was refused alone before. One that is
+        silent, for `silent_s` now, loses all requests that have had nothing since.
         """
         refused = isinstance(error, EngineRefused)
         if model and (isinstance(error, ModelMissing) or (refused and model in self._barred.get(id, {}))):
             await self._bar(id, model, error)
         else:
-            await self._ail(id, error, began, model)
+            await self._ail(id, error, began, model, silent_s)
+            self._move_silent(id)
             if refused and len(self._tries(id)) > 1:
                 self._start(f"probe:{id}", self._probe(id, self._instances()[id]))
         await self._publish()
 
     @contextmanager
-    def using(self, id: str, model: str) -> Iterator[None]:
-        """A generation of `model` runs there while inside."""
+    def using(self, id: str, model: str, *, most_gap_s: float, tried: frozenset[str]) -> Iterator[Stream]:
+        """A generation of `model` runs there while inside, for a request that failed on `tried`."""
         self._using.setdefault((id, model), -_SPEED_EVERY_S)
         self._in_use[id, model] += 1
+        now = self._clock.monotonic()
         try:
-            yield
+            with self._streams.open(id, model, now=now, most_s=most_gap_s, tried=tried) as stream:
+                yield stream
         finally:
             self._in_use[id, model] -= 1
+
+    def hears(self, stream: Stream) -> None:
+        """A piece of it has come."""
+        self._streams.hears(stream, self._clock.monotonic())
 
     async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float, model: str = "") -> None:
         """A generation of `model` begun at `began` came to its end there, at this speed of its stream."""
@@ -313,6 +348,29 @@ class Keeper:
             elif health.refused and not health.hangs:
                 self._start(f"probe:{id}", self._knock(id, one))
 
+    def _move_silent(self, id: str) -> None:
+        """What is known to stand still there, by whichever process, loses its requests of this one."""
+        health, now = self._health.get(id, Health()), self._clock.now()
+        if health.silent_since is None or health.state(now) == "closed":
+            return
+        since = self._clock.monotonic() - (now - health.silent_since)
+        self._streams.move_silent(id, health.hung_model, since=since, can_go=self._can_go())
+
+    def _can_go(self) -> CanGo:
+        """Whether another instance that is well would take a request over; looked up when first asked."""
+
+        @cache
+        def well() -> dict[str, Row]:
+            now = self._clock.now()
+            return {id: self._published[id] for id, one in self.known().items()
+                    if one.healthy(now) and id in self._published}  # fmt: skip
+
+        def can_go(stream: Stream) -> bool:
+            left = well().keys() - {stream.instance} - stream.tried
+            return any(well()[id].could_answer(stream.model) for id in left)
+
+        return can_go
+
     def _is_due(self, id: str) -> bool:
         return self._clock.monotonic() >= self._looked.get(id, -self._pace.look_s) + self._pace.look_s
 
@@ -340,7 +398,7 @@ class Keeper:
         """Its list is refused; some servers have none and serve all the same: then one token decides."""
         if self._clock.monotonic() - self._served.get(one.id, -_TRUSTED_S) < _TRUSTED_S:
             return
-        await self._ail(one.id, refusal, None, self._default_model)
+        await self._ail(one.id, refusal, model=self._default_model)
         await self._publish()
         if self._tries(one.id):
             self._start(f"probe:{one.id}", self._probe(one.id, one))
@@ -364,13 +422,18 @@ class Keeper:
 
     async def _probe(self, id: str, one: Instance, tries: Sequence[str] = ()) -> None:
         """One token, from what it holds if it can be; the only thing that proves an instance well again."""
+        began = self._clock.monotonic()
         try:
             if tries := tries or self._tries(id):
                 await self._one_of(one, tries)
             else:
                 await one.engine.models(one.endpoint)
+        except EngineTimeout as exc:
+            silent_s = self._clock.monotonic() - began
+            await self._ail(id, exc, model=tries[0] if tries else "", silent_s=silent_s)
+            self._move_silent(id)
         except EngineError as exc:
-            await self._ail(id, exc, None, self._health.get(id, Health()).refused_model)
+            await self._ail(id, exc, model=self._health.get(id, Health()).refused_model)
         else:
             self._served[id] = self._clock.monotonic()
             await self._change_health(id, succeeded)
@@ -436,8 +499,16 @@ class Keeper:
                 at = self._clock.now()
                 self._seen[id] = await self._board.change(SEEN, id, partial(used, model=model, now=at)) or {}
 
-    async def _ail(self, id: str, error: EngineError, began: float | None, model: str) -> None:
+    async def _ail(
+        self,
+        id: str,
+        error: EngineError,
+        began: float | None = None,
+        model: str = "",
+        silent_s: float | None = None,
+    ) -> None:
         """Count a failure against the instance as a whole."""
+        silent_since = None if silent_s is None else self._clock.now() - silent_s
         health = await self._change_health(
             id,
             lambda health: failed(
@@ -448,6 +519,7 @@ class Keeper:
                 random=self._rng.random(),
                 began=began,
                 model=model,
+                silent_since=silent_since,
             ),
         )
         state = health.state(self._clock.now())
