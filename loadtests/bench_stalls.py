@@ -186,7 +186,7 @@ async def measured(machine: str, crowd: Crowd, seconds: float, stops: int) -> Se
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every machine with every crowd."""
     args = arguments(__doc__ or "", argv)
-    seconds, stops = (1800.0, 3) if args.quick else (3600.0, 9)
+    seconds, stops = (600.0, 2) if args.quick else (3600.0, 4)
     report, rows, mistakes, found_s = Report("bench_stalls"), [], 0, [0.0]
     for machine in MACHINES:
         for name, crowd in CROWDS.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -17,16 +17,13 @@ from backend.core.clock import Clock
 from backend.core.errors import EngineError, EngineRefused, EngineTimeout, ModelMissing, SlotsUnavailable
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, GenerationRequest
-from backend.pool.barred import Bar, Bars, barred, in_force
-from backend.pool.barred import from_json as bars_from
-from backend.pool.barred import to_json as bars_to
+from backend.pool.barred import Bar, barred
 from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Board, Note
 from backend.pool.choose import Facts
-from backend.pool.health import Health, failed, from_json, succeeded, to_json
-from backend.pool.looking import Called, facts, listed, look, measured, noted, offered, used
-from backend.pool.names import Names, names_of
-from backend.pool.offered import merged
+from backend.pool.health import failed, succeeded
+from backend.pool.looking import look, measured, noted, used
+from backend.pool.notes import Notes
 from backend.pool.placement import Load, loads
 from backend.pool.roster import Roster
 from backend.pool.rows import Known, rows
@@ -35,10 +32,7 @@ from backend.pool.streams import CanGo, Stream, Streams
 
 log = logging.getLogger(__name__)
 
-HEALTH, SEEN, LOADING, BARRED = "health", "seen", "loading", "barred"
 _SPEED_EVERY_S = 5.0
-_LOAD_S = 5.0
-"""How long a load is thought to take before one was seen."""
 _LOAD_AGAIN_S = 2.0
 """A model that failed to load is left alone at least so long: who waited for it is told in that time."""
 _DECIDES_S = 5.0
@@ -95,18 +89,13 @@ class Keeper:
         default_model: str = "",
     ) -> None:
         self.view = View()
-        self._roster = roster
+        self._notes = Notes(roster, board, clock)
         self._slots = slots
         self._board = board
         self._clock = clock
         self._pace = pace or Pace()
         self._default_model = default_model
         self._rng = Random()  # noqa: S311  jitter, not secrets
-        self._health: dict[str, Health] = {}
-        self._seen: dict[str, Note] = {}
-        self._loading: dict[str, Note] = {}
-        self._barred: dict[str, dict[str, Bar]] = {}
-        self._names = Names()
         self._served: dict[str, float] = {}
         self._published: Mapping[str, Row] = {}
         self._publishing = asyncio.Lock()
@@ -127,8 +116,7 @@ class Keeper:
     async def welcome(self, id: str) -> None:
         """Look at an instance that was just added; what was known of one of that name is void."""
         self._streams.forget(id)
-        for kind in (HEALTH, SEEN, LOADING, BARRED):
-            await self._board.change(kind, id, lambda _: None)
+        await self._notes.forget(id)
         await self._read()
         if one := self._instances().get(id):
             await self._look(one)
@@ -186,33 +174,28 @@ class Keeper:
 
     def known(self) -> dict[str, Known]:
         """What the rules need to know of each instance."""
-        return {id: self._known(id, one) for id, one in self._instances().items()}
+        return {id: self._notes.known(id) for id in self._instances()}
 
     def facts(self, model: str) -> dict[str, Facts]:
         """What those instances say of themselves that may hold `model`."""
-        found = {id: self._facts(one) for id, one in self._instances().items()}
+        found = {id: self._notes.facts(one) for id, one in self._instances().items()}
         return {id: one for id, one in found.items() if one.loaded is None or model in one.loaded}
 
     def note(self, id: str) -> Note | None:
         """What was seen of an instance, as it is on the board."""
-        return self._seen.get(id)
+        return self._notes.seen.get(id)
 
     def name(self, model: str) -> str:
         """What a model is called in the pool that somebody asks for as `model`."""
-        return self._names.of(model)
+        return self._notes.names.of(model)
 
     def offers(self) -> tuple[OfferedModel, ...]:
         """What the instances offer that are not avoided, every name once."""
-        now = self._clock.now()
-        return merged(
-            [model for model in self._offered(one) if model.info.name not in self.barred(id)]
-            for id, one in self._instances().items()
-            if self._health.get(id, Health()).state(now) != "open"
-        )
+        return self._notes.offers()
 
     def barred(self, id: str) -> dict[str, Bar]:
         """Models that an instance lists and does not serve now."""
-        return in_force(self._barred.get(id, {}), self._clock.now())
+        return self._notes.barred(id)
 
     async def failed(
         self,
@@ -229,13 +212,14 @@ class Keeper:
         silent, for `silent_s` now, loses all requests that have had nothing since.
         """
         refused = isinstance(error, EngineRefused)
-        if model and (isinstance(error, ModelMissing) or (refused and model in self._barred.get(id, {}))):
+        if model and (isinstance(error, ModelMissing) or (refused and model in self._notes.bars(id))):
             await self._bar(id, model, error)
         else:
             await self._ail(id, error, began, model, silent_s)
             self._move_silent(id)
-            if refused and len(self._tries(id)) > 1:
-                self._start(f"probe:{id}", self._probe(id, self._instances()[id]))
+            one = self._instances().get(id)
+            if refused and one and len(self._tries(one)) > 1:
+                self._start(f"probe:{id}", self._probe(id, one))
         await self._publish()
 
     @contextmanager
@@ -257,18 +241,17 @@ class Keeper:
     async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float, model: str = "") -> None:
         """A generation of `model` begun at `began` came to its end there, at this speed of its stream."""
         self._served[id] = self._clock.monotonic()
-        if model in self._barred.get(id, {}):
-            await self._change_bars(id, lambda bars: {m: bar for m, bar in bars.items() if m != model})
+        if model in self._notes.bars(id):
+            await self._notes.change_bars(id, lambda bars: {m: bar for m, bar in bars.items() if m != model})
             await self._publish()
-        health = self._health.get(id, Health())
+        health = self._notes.health(id)
         if health.failures or health.open_until is not None:
-            await self._change_health(id, partial(succeeded, began=began))
+            await self._notes.change_health(id, partial(succeeded, began=began))
             await self._publish()
         now = self._clock.monotonic()
         if tokens_per_s and now - self._speed_told.get(id, -_SPEED_EVERY_S) >= _SPEED_EVERY_S:
             self._speed_told[id] = now
-            note = await self._board.change(SEEN, id, lambda note: measured(note, tokens_per_s))
-            self._seen[id] = note or {}
+            await self._notes.change_seen(id, lambda note: measured(note, tokens_per_s))
 
     async def refresh(self) -> None:
         """Take in what an operator changed, and tell the slots."""
@@ -276,52 +259,15 @@ class Keeper:
         await self._publish()
 
     def _instances(self) -> Mapping[str, Instance]:
-        return self._roster.instances
-
-    def _known(self, id: str, one: Instance) -> Known:
-        loading, seen = self._loading.get(id) or {}, self._seen.get(id)
-        return Known(
-            slots=one.slots,
-            models=one.models,
-            draining=id in self._roster.draining,
-            health=self._health.get(id, Health()),
-            facts=self._facts(one),
-            loading=loading.get("model"),
-            evicts=frozenset(loading.get("evicts", ())),
-            models_at_once=one.models_at_once,
-            last_loaded_at=loading.get("ended_at"),
-            load_s=loading.get("took_s", _LOAD_S),
-            used_at=(seen or {}).get("used_at", {}),
-            unloadable_until=loading.get("failed", {}),
-            barred=frozenset(self.barred(id)),
-        )
-
-    def _facts(self, one: Instance) -> Facts:
-        return facts(self._seen.get(one.id), self._called(one))
-
-    def _offered(self, one: Instance) -> tuple[OfferedModel, ...]:
-        return offered(one, self._seen.get(one.id), self._called(one))
-
-    def _called(self, one: Instance) -> Called:
-        return partial(self._names.of_all, loose=one.loose_names)
-
-    def _name(self) -> None:
-        """Draw up the names of all models anew."""
-        instances = self._instances().items()
-        self._names = names_of([(one.loose_names, listed(self._seen.get(id))) for id, one in instances])
+        return self._notes.instances()
 
     async def _read(self) -> None:
-        await self._roster.read()
-        self._health = {id: from_json(note) for id, note in (await self._board.read(HEALTH)).items()}
-        self._seen = await self._board.read(SEEN)
-        self._loading = await self._board.read(LOADING)
-        self._barred = {id: bars_from(note) for id, note in (await self._board.read(BARRED)).items()}
-        self._name()
+        await self._notes.read()
         await self._forget_lost_loads()
 
     async def _forget_lost_loads(self) -> None:
         """A process that died while it had a model loaded leaves its note behind."""
-        for id, note in list(self._loading.items()):
+        for id, note in list(self._notes.loading.items()):
             if (until := note.get("until")) is not None and until < self._clock.now():
                 await self._note_load(id, model=None, until=None, ended_at=until)
 
@@ -338,7 +284,7 @@ class Keeper:
 
     async def _start_due(self, id: str, one: Instance) -> None:
         """Look at what is well, and at what refused; probe what may be well again. One process does it."""
-        health = self._health.get(id, Health())
+        health = self._notes.health(id)
         state = health.state(self._clock.now())
         if state == "half_open" and await self._board.lead(f"probe:{id}", self._pace.probe.first_token_s):
             self._start(f"probe:{id}", self._probe(id, one))
@@ -350,7 +296,7 @@ class Keeper:
 
     def _move_silent(self, id: str) -> None:
         """What is known to stand still there, by whichever process, loses its requests of this one."""
-        health, now = self._health.get(id, Health()), self._clock.now()
+        health, now = self._notes.health(id), self._clock.now()
         if health.silent_since is None or health.state(now) == "closed":
             return
         since = self._clock.monotonic() - (now - health.silent_since)
@@ -390,8 +336,7 @@ class Keeper:
         elif seen.dead is not None:
             await self.failed(one.id, seen.dead)
         else:
-            self._seen[one.id] = await self._board.change(SEEN, one.id, lambda note: noted(note, seen)) or {}
-            self._name()
+            await self._notes.change_seen(one.id, lambda note: noted(note, seen))
             await self._publish()
 
     async def _doubt(self, one: Instance, refusal: EngineRefused) -> None:
@@ -400,31 +345,30 @@ class Keeper:
             return
         await self._ail(one.id, refusal, model=self._default_model)
         await self._publish()
-        if self._tries(one.id):
+        if self._tries(one):
             self._start(f"probe:{one.id}", self._probe(one.id, one))
 
     async def _knock(self, id: str, one: Instance) -> None:
         """See whether a server that refused is back, without waiting for its time: asking costs nothing."""
         self._looked[id] = self._clock.monotonic()
         seen = await look(one, self._pace.look_timeout_s)
-        tries = self._tries(id) or [model.name for model in seen.loaded or ()]
+        tries = self._tries(one) or [model.name for model in seen.loaded or ()]
         if seen.models is not None or (isinstance(seen.dead, EngineRefused) and tries):
             await self._probe(id, one, tries)
 
-    def _tries(self, id: str) -> list[str]:
+    def _tries(self, one: Instance) -> list[str]:
         """Models to try it with, the first choice first: what it refused, what it holds, else what it has."""
-        one, health = self._instances()[id], self._health.get(id, Health())
-        known = self._facts(one)
+        known, refused_model = self._notes.facts(one), self._notes.health(one.id).refused_model
         names = sorted(one.models) or list(known.models or ())
         held = [name for name in names if name in (known.loaded or ())]
-        refused = [health.refused_model] if health.refused_model else []
+        refused = [refused_model] if refused_model else []
         return list(dict.fromkeys((*refused, *(held or ([] if refused else names[:1])))))
 
     async def _probe(self, id: str, one: Instance, tries: Sequence[str] = ()) -> None:
         """One token, from what it holds if it can be; the only thing that proves an instance well again."""
         began = self._clock.monotonic()
         try:
-            if tries := tries or self._tries(id):
+            if tries := tries or self._tries(one):
                 await self._one_of(one, tries)
             else:
                 await one.engine.models(one.endpoint)
@@ -433,12 +377,12 @@ class Keeper:
             await self._ail(id, exc, model=tries[0] if tries else "", silent_s=silent_s)
             self._move_silent(id)
         except EngineError as exc:
-            await self._ail(id, exc, model=self._health.get(id, Health()).refused_model)
+            await self._ail(id, exc, model=self._notes.health(id).refused_model)
         else:
             self._served[id] = self._clock.monotonic()
-            await self._change_health(id, succeeded)
+            await self._notes.change_health(id, succeeded)
         await self._publish()
-        if self._health.get(id, Health()).open_until is None:
+        if self._notes.health(id).open_until is None:
             log.info("an instance is well again", extra={"instance": id})
             await self._look(one)
 
@@ -480,14 +424,15 @@ class Keeper:
         except EngineError as exc:  # which says nothing of its other models: a look tells whether it is dead
             log.warning("a model could not be loaded", extra={"instance": id, "code": exc.code})
             failed_until = self._clock.now() + max(self._pace.quarantine_s, _LOAD_AGAIN_S)
-            ended["failed"] = {**self._loading.get(id, {}).get("failed", {}), load.model: failed_until}
+            ended["failed"] = {**self._notes.loading.get(id, {}).get("failed", {}), load.model: failed_until}
+            if isinstance(exc, EngineRefused | ModelMissing):
+                await self.failed(id, exc, model=load.model)
         finally:
             await self._look(one)
             await to_the_end(self._note_load(id, **ended, ended_at=self._clock.now()))
 
     async def _note_load(self, id: str, **changes: Any) -> None:
-        note = await self._board.change(LOADING, id, lambda note: {**(note or {}), **changes})
-        self._loading[id] = note or {}
+        await self._notes.change_loading(id, **changes)
         await self._publish()
 
     async def _note_use(self) -> None:
@@ -497,7 +442,7 @@ class Keeper:
             if now - told >= _SPEED_EVERY_S and self._in_use[id, model]:
                 self._using[id, model] = now
                 at = self._clock.now()
-                self._seen[id] = await self._board.change(SEEN, id, partial(used, model=model, now=at)) or {}
+                await self._notes.change_seen(id, partial(used, model=model, now=at))
 
     async def _ail(
         self,
@@ -509,7 +454,7 @@ class Keeper:
     ) -> None:
         """Count a failure against the instance as a whole."""
         silent_since = None if silent_s is None else self._clock.now() - silent_s
-        health = await self._change_health(
+        health = await self._notes.change_health(
             id,
             lambda health: failed(
                 health,
@@ -527,23 +472,8 @@ class Keeper:
 
     async def _bar(self, id: str, model: str, error: EngineError) -> None:
         now, first_s = self._clock.now(), self._pace.quarantine_s
-        await self._change_bars(id, lambda bars: barred(bars, model, error, now, first_s=first_s))
+        await self._notes.change_bars(id, lambda bars: barred(bars, model, error, now, first_s=first_s))
         log.warning(
             "an instance does not serve a model that it lists",
             extra={"instance": id, "code": error.code, "model": model},
         )
-
-    async def _change_bars(self, id: str, change: Callable[[Bars], Bars]) -> None:
-        def changed(note: Note | None) -> Note | None:
-            return bars_to(change(bars_from(note or {}))) or None
-
-        self._barred[id] = bars_from(await self._board.change(BARRED, id, changed) or {})
-
-    async def _change_health(self, id: str, change: Callable[[Health], Health]) -> Health:
-        def changed(note: Note | None) -> Note | None:
-            health = change(from_json(note or {}))
-            return None if health == Health() else to_json(health)
-
-        health = from_json(await self._board.change(HEALTH, id, changed) or {})
-        self._health[id] = health
-        return health
