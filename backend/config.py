@@ -184,7 +184,12 @@ class Engine(Section):
     )
     connect_s: float = Field(2.0, gt=0, description="Longest wait for a connection.")
     first_token_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
-    gap_s: float = Field(30.0, gt=0, description="Longest gap between tokens.")
+    gap_s: float = Field(
+        30.0, gt=0, description="Longest gap between tokens; less once a server's own gaps are known."
+    )
+    least_gap_s: float = Field(
+        5.0, gt=0, description="No stream is given up after a shorter gap, whatever a server's own are."
+    )
     quarantine_s: float = Field(30.0, gt=0, description="How long a failed instance is avoided.")
     queue_limit: int = Field(512, ge=0, description="Most requests waiting for a slot.")
     max_wait_s: float = Field(

@@ -89,6 +89,12 @@ class Limit:
                 self._expired = False
                 task.uncancel()
 
+    def expire(self) -> None:
+        """End the present wait as if it had lasted too long; without one, nothing happens."""
+        if self._until is not None and self._task is not None and not self._expired:
+            self._expired = True
+            self._task.cancel()
+
     def close(self) -> None:
         """Disarm."""
         if self._timer is not None:
@@ -109,8 +115,7 @@ class Limit:
         if loop.time() < self._until:
             self._arm(loop, self._until)
         else:
-            self._expired = True
-            self._task.cancel()
+            self.expire()
 
 
 class Background:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from uuid import uuid4
 
-from backend.core.aio import Elapsed, Limit, to_the_end
+from backend.core.aio import Elapsed, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import (
     ContextOverflow,
@@ -17,6 +17,7 @@ from backend.core.errors import (
     EngineError,
     EngineRefused,
     EngineRejected,
+    EngineTimeout,
     EngineTruncated,
     ModelMissing,
     NoInstance,
@@ -40,6 +41,7 @@ from backend.pool.keeper import Keeper
 from backend.pool.retries import Phase, Retried, RetryBudget
 from backend.pool.slots.base import Granted, Place, Slots, Ticket
 from backend.pool.standing import standing
+from backend.pool.streams import Stream
 
 _BEGINS_ANEW = "another model server began anew"
 _HOPELESS = "the wait would outlast the request"
@@ -60,6 +62,7 @@ class _Request:
         failure: Of the latest attempt.
         tag: Its turn in the queue, once it had one.
         failed_in: When the attempt before this one failed.
+        moved: That attempt was given up since its instance stands still.
     """
 
     ask: Ask
@@ -75,6 +78,7 @@ class _Request:
     tag: float | None = None
     instance: str = ""
     failed_in: Phase | None = None
+    moved: bool = False
 
     def next(self) -> GenerationRequest:
         """What the next instance is asked: to begin, or to go on."""
@@ -163,7 +167,7 @@ class Dispatcher:
             if not (work.fit and isinstance(work.failure, ContextOverflow)):
                 if isinstance(work.failure, EngineRejected):
                     raise work.failure
-                if not self._may_retry(work.failure):
+                if not self._may_retry(work):
                     raise self._nobody_left(work)
             work.failed_in = "after" if work.text or work.thought else "before_first_token"
             if work.thought and not work.text:
@@ -188,9 +192,12 @@ class Dispatcher:
         view = await self._slots.view()
         return standing(self._keeper, view, self._clock.now())
 
-    def _may_retry(self, failure: EngineError) -> bool:
-        """Who was refused made no work: asking another is no load that a broken pool has to be spared."""
-        if isinstance(failure, EngineRefused | ModelMissing):
+    def _may_retry(self, work: _Request) -> bool:
+        """Whether another attempt is no load that a broken pool has to be spared.
+
+        Who was refused made no work; who was moved was sent, to an instance that is well.
+        """
+        if work.moved or isinstance(work.failure, EngineRefused | ModelMissing):
             return True
         return self._retries.take(self._clock.monotonic())
 
@@ -291,17 +298,19 @@ class Dispatcher:
         if work.failed_in:
             self._retried(work.failed_in)
         yield Assigned(instance.id, work.request.model, instance.engine.name)
-        try:
-            with self._keeper.using(instance.id, work.request.model):
+        model, gap_s = work.request.model, work.request.bounds.gap_s
+        with self._keeper.using(instance.id, model, most_gap_s=gap_s, tried=work.tried) as stream:
+            try:
                 pieces = instance.engine.generate(instance.endpoint, request)
-                async with aclosing(pieces), aclosing(self._noted(work, pieces)) as events:
+                async with aclosing(pieces), aclosing(self._noted(work, pieces, stream)) as events:
                     async for event in events:
                         yield event
-        except EngineError as error:
-            work.failure = error
-            if not self._is_cut_again(work, instance, error):
-                work.tried |= {instance.id}
-            await self._keeper.failed(instance.id, error, began=asked_at, model=work.request.model)
+            except EngineError as error:
+                work.failure, work.moved = error, stream.moved
+                if not self._is_cut_again(work, instance, error):
+                    work.tried |= {instance.id}
+                silent_s = self._clock.monotonic() - stream.heard
+                await self._keeper.failed(instance.id, error, began=asked_at, model=model, silent_s=silent_s)
 
     def _cut(self, work: _Request, instance: Instance) -> GenerationRequest:
         """What the instance is asked, no longer than the model's context there.
@@ -323,34 +332,39 @@ class Dispatcher:
         return work.fit.refused(error)
 
     async def _noted(
-        self, work: _Request, pieces: AsyncGenerator[Piece, None]
+        self, work: _Request, pieces: AsyncGenerator[Piece, None], stream: Stream
     ) -> AsyncGenerator[PoolEvent, None]:
         """The pieces as events, up to the end; what another instance would have to know is kept."""
-        with Limit() as limit:
-            while True:
-                piece = await self._next(pieces, work, limit)
-                if isinstance(piece, End):
-                    work.failure, work.end = None, piece
-                    if work.fit is not None:
-                        work.fit.answered(piece.usage)
-                    return
-                work.note(piece)
-                if not isinstance(piece, Resumed):
-                    yield piece
-                elif not piece.continued:
-                    yield Restarted(_BEGINS_ANEW)
+        while True:
+            piece = await self._next(pieces, work, stream)
+            if isinstance(piece, End):
+                work.failure, work.end = None, piece
+                if work.fit is not None:
+                    work.fit.answered(piece.usage)
+                return
+            work.note(piece)
+            if not isinstance(piece, Resumed):
+                yield piece
+            elif not piece.continued:
+                yield Restarted(_BEGINS_ANEW)
 
-    async def _next(self, pieces: AsyncGenerator[Piece, None], work: _Request, limit: Limit) -> Piece:
-        """The next piece, before the deadline."""
-        left_s = work.ask.deadline - self._clock.monotonic()
+    async def _next(self, pieces: AsyncGenerator[Piece, None], work: _Request, stream: Stream) -> Piece:
+        """The next piece, before the deadline, and before its instance is known to stand still."""
+        now = self._clock.monotonic()
+        left_s = work.ask.deadline - now
         if left_s <= 0:
             raise DeadlineExceeded("the answer took too long")
+        stream.waits(now)
         try:
-            return await limit.within(left_s, anext(pieces))
+            piece = await stream.limit.within(left_s, anext(pieces))
         except StopAsyncIteration as exc:
             raise EngineTruncated("the model server ended without its final word") from exc
         except Elapsed as exc:
+            if stream.moved:
+                raise EngineTimeout("the model server stands still") from exc
             raise DeadlineExceeded("the answer took too long") from exc
+        self._keeper.hears(stream)
+        return piece
 
     def _nobody_left(self, work: _Request, exc: NoInstance | None = None) -> EngineError | NoInstance:
         """What its reader is told: why the latest attempt failed, if there was one, and when to come back."""

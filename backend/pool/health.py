@@ -38,6 +38,7 @@ class Health:
         hangs: It failed by silence: a blind try costs a reader the whole bound for silence.
         refused: It failed by refusing: that it lets one in again says that it is back.
         refused_model: The model that was asked for when it refused us (`EngineRefused`); "" if none was.
+        hung_model: The model that stands still there; "" if none is known to. `silent_since`: since when.
         since: When it opened, or when the request began that closed it; what began before is out of date.
         lengthened: A failure came while it was open, and was counted; further ones do not move `open_until`.
     """
@@ -49,6 +50,8 @@ class Health:
     hangs: bool = False
     refused: bool = False
     refused_model: str = ""
+    hung_model: str = ""
+    silent_since: float | None = None
     since: float | None = None
     lengthened: bool = False
 
@@ -68,6 +71,7 @@ def failed(
     random: float,
     began: float | None = None,
     model: str = "",
+    silent_since: float | None = None,
 ) -> Health:
     """The health after a generation of `model` or a probe failed.
 
@@ -79,13 +83,15 @@ def failed(
     The first opening lasts `quarantine_s`, each further one twice as long, up to `LONGEST` times; `random`,
     in [0, 1), spreads that by a fifth, so that the probes of many instances do not coincide. `began` is when
     the request began (None: just now). One that is older than the state it would change moves nothing, but
-    for an opening, which it may lengthen once: its slots fail one by one for one cause.
+    for an opening, which it may lengthen once: its slots fail one by one for one cause. `silent_since` is
+    when the silence began that an `EngineTimeout` tells of.
     """
     if isinstance(error, EngineRejected | ModelMissing):
         return health if health.hangs else succeeded(health, began=began)
     state, silent = health.state(now), isinstance(error, EngineTimeout)
     if state == "open":
-        return _lengthened(health, error, now + _length_s(health.trips - 1, quarantine_s, random), model)
+        until = now + _length_s(health.trips - 1, quarantine_s, random)
+        return _told(_lengthened(health, error, until), error, model, silent_since)
     if _is_late(health, began):
         return health
     refuses = isinstance(error, EngineUnreachable | EngineRefused)
@@ -93,16 +99,19 @@ def failed(
     at_once = silent or refuses or state == "half_open"
     if not at_once and counted.failures < FAILURES_IN_A_ROW:
         return counted
-    return replace(
+    opened = replace(
         counted,
         trips=health.trips + 1,
         open_until=now + _length_s(health.trips, quarantine_s, random),
         hangs=silent,
         refused=refuses,
-        refused_model=model if isinstance(error, EngineRefused) else "",
+        refused_model="",
+        hung_model="",
+        silent_since=None,
         since=now,
         lengthened=False,
     )
+    return _told(opened, error, model, silent_since)
 
 
 def succeeded(health: Health, *, began: float | None = None) -> Health:
@@ -135,14 +144,22 @@ def _is_late(health: Health, began: float | None) -> bool:
     return began is not None and health.since is not None and began < health.since
 
 
-def _lengthened(health: Health, error: EngineError, until: float, model: str) -> Health:
+def _told(health: Health, error: EngineError, model: str, silent_since: float | None) -> Health:
+    """With the model that the error is about."""
+    if isinstance(error, EngineRefused):
+        return replace(health, refused_model=model)
+    if isinstance(error, EngineTimeout) and silent_since is not None:
+        return replace(health, hung_model=model, silent_since=silent_since)
+    return health
+
+
+def _lengthened(health: Health, error: EngineError, until: float) -> Health:
     counted = replace(
         health,
         failures=health.failures + 1,
         reason=error.reason or error.code,
         hangs=health.hangs or isinstance(error, EngineTimeout),
         refused=health.refused or isinstance(error, EngineUnreachable | EngineRefused),
-        refused_model=model if isinstance(error, EngineRefused) else health.refused_model,
     )
     if health.lengthened or health.open_until is None:
         return counted

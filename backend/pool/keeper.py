@@ -5,40 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from random import Random
 from typing import Any
 
 from backend.core.aio import Background, to_the_end
 from backend.core.clock import Clock
-from backend.core.errors import EngineError, EngineRefused, ModelMissing, SlotsUnavailable
+from backend.core.errors import EngineError, EngineRefused, EngineTimeout, ModelMissing, SlotsUnavailable
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, GenerationRequest
-from backend.pool.barred import Bar, Bars, barred, in_force
-from backend.pool.barred import from_json as bars_from
-from backend.pool.barred import to_json as bars_to
+from backend.pool.barred import Bar, barred
 from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Board, Note
 from backend.pool.choose import Facts
 from backend.pool.contexts import Contexts
-from backend.pool.health import Health, failed, from_json, succeeded, to_json
-from backend.pool.looking import Called, facts, listed, look, measured, noted, offered, used
-from backend.pool.names import Names, names_of
-from backend.pool.offered import merged
+from backend.pool.health import failed, succeeded
+from backend.pool.looking import look, measured, noted, used
+from backend.pool.notes import Notes
 from backend.pool.placement import Load, loads
 from backend.pool.roster import Roster
 from backend.pool.rows import Known, rows
 from backend.pool.slots.base import Row, Slots, View
+from backend.pool.streams import CanGo, Stream, Streams
 
 log = logging.getLogger(__name__)
 
-HEALTH, SEEN, LOADING, BARRED = "health", "seen", "loading", "barred"
 _SPEED_EVERY_S = 5.0
-_LOAD_S = 5.0
-"""How long a load is thought to take before one was seen."""
 _LOAD_AGAIN_S = 2.0
 """A model that failed to load is left alone at least so long: who waited for it is told in that time."""
 _DECIDES_S = 5.0
@@ -57,6 +52,8 @@ class Pace:
         look_timeout_s: Longest look.
         quarantine_s: First time that an instance which failed is avoided.
         load_s: Longest load of a model.
+        least_gap_s: No stream is given up after a shorter silence.
+        watch_s: Between two looks at who is silent.
         probe: How long a probe may take; it is one token.
     """
 
@@ -65,6 +62,8 @@ class Pace:
     look_timeout_s: float = 2.0
     quarantine_s: float = 30.0
     load_s: float = 300.0
+    least_gap_s: float = 5.0
+    watch_s: float = 0.25
     probe: Bounds = field(default_factory=lambda: Bounds(2.0, 20.0, 10.0))
 
 
@@ -94,18 +93,13 @@ class Keeper:
     ) -> None:
         self.view = View()
         self.contexts = contexts or Contexts()
-        self._roster = roster
+        self._notes = Notes(roster, board, clock)
         self._slots = slots
         self._board = board
         self._clock = clock
         self._pace = pace or Pace()
         self._default_model = default_model
         self._rng = Random()  # noqa: S311  jitter, not secrets
-        self._health: dict[str, Health] = {}
-        self._seen: dict[str, Note] = {}
-        self._loading: dict[str, Note] = {}
-        self._barred: dict[str, dict[str, Bar]] = {}
-        self._names = Names()
         self._served: dict[str, float] = {}
         self._published: Mapping[str, Row] = {}
         self._publishing = asyncio.Lock()
@@ -113,6 +107,7 @@ class Keeper:
         self._looked: dict[str, float] = {}
         self._using: dict[tuple[str, str], float] = {}
         self._in_use: Counter[tuple[str, str]] = Counter()
+        self._streams = Streams(self._pace.least_gap_s)
         self._work = Background()
         self._busy: set[str] = set()
 
@@ -124,8 +119,8 @@ class Keeper:
 
     async def welcome(self, id: str) -> None:
         """Look at an instance that was just added; what was known of one of that name is void."""
-        for kind in (HEALTH, SEEN, LOADING, BARRED):
-            await self._board.change(kind, id, lambda _: None)
+        self._streams.forget(id)
+        await self._notes.forget(id)
         await self._read()
         if one := self._instances().get(id):
             await self._look(one)
@@ -137,6 +132,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Rounds for ever."""
+        self._work.start(self._watching(), name="silent streams")
         while True:
             try:
                 await self.tick()
@@ -145,6 +141,18 @@ class Keeper:
             except Exception:
                 log.exception("a round of the pool failed")
             await asyncio.sleep(self._pace.tick_s)
+
+    async def _watching(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.watch_s)
+            try:
+                self.watch()
+            except Exception:
+                log.exception("silent streams were not looked for")
+
+    def watch(self) -> None:
+        """Move the streams of this process that are silent for too long, if they can go elsewhere."""
+        self._streams.give_up(self._clock.monotonic(), self._can_go())
 
     async def tick(self) -> None:
         """One round: take in what others learnt, start what is due, tell the slots.
@@ -156,6 +164,7 @@ class Keeper:
         self._published = self.view.rows
         await self._read()
         for id, one in self._instances().items():
+            self._move_silent(id)
             await self._start_due(id, one)
         await self._note_use()
         if any(self.view.waiting.values()) and await self._board.lead("placement", _DECIDES_S):
@@ -169,16 +178,16 @@ class Keeper:
 
     def known(self) -> dict[str, Known]:
         """What the rules need to know of each instance."""
-        return {id: self._known(id, one) for id, one in self._instances().items()}
+        return {id: self._notes.known(id) for id in self._instances()}
 
     def facts(self, model: str) -> dict[str, Facts]:
         """What those instances say of themselves that may hold `model`."""
-        found = {id: self._facts(one) for id, one in self._instances().items()}
+        found = {id: self._notes.facts(one) for id, one in self._instances().items()}
         return {id: one for id, one in found.items() if one.loaded is None or model in one.loaded}
 
     def context_tokens(self, id: str, model: str) -> int | None:
         """The context of `model` there; None if nothing tells."""
-        return self.contexts.of(id, model, self._seen.get(id), self._clock.now())
+        return self.contexts.of(id, model, self._notes.seen.get(id), self._clock.now())
 
     def refused_context(self, id: str, model: str, tokens: int) -> None:
         """It refused a prompt of `model` as too long, and told its context."""
@@ -190,66 +199,75 @@ class Keeper:
 
     def note(self, id: str) -> Note | None:
         """What was seen of an instance, as it is on the board."""
-        return self._seen.get(id)
+        return self._notes.seen.get(id)
 
     def name(self, model: str) -> str:
         """What a model is called in the pool that somebody asks for as `model`."""
-        return self._names.of(model)
+        return self._notes.names.of(model)
 
     def offers(self) -> tuple[OfferedModel, ...]:
         """What the instances offer that are not avoided, every name once."""
-        now = self._clock.now()
-        return merged(
-            [model for model in self._offered(one) if model.info.name not in self.barred(id)]
-            for id, one in self._instances().items()
-            if self._health.get(id, Health()).state(now) != "open"
-        )
+        return self._notes.offers()
 
     def barred(self, id: str) -> dict[str, Bar]:
         """Models that an instance lists and does not serve now."""
-        return in_force(self._barred.get(id, {}), self._clock.now())
+        return self._notes.barred(id)
 
     async def failed(
-        self, id: str, error: EngineError, *, began: float | None = None, model: str = ""
+        self,
+        id: str,
+        error: EngineError,
+        *,
+        began: float | None = None,
+        model: str = "",
+        silent_s: float | None = None,
     ) -> None:
         """A generation of `model` begun at `began` (wall clock; None: now) failed there; all know at once.
 
-        A model that is missing is barred alone, and so is one that was refused alone before.
+        A model that is missing is barred alone, and so is one that was refused alone before. One that is
+        silent, for `silent_s` now, loses all requests that have had nothing since.
         """
         refused = isinstance(error, EngineRefused)
-        if model and (isinstance(error, ModelMissing) or (refused and model in self._barred.get(id, {}))):
+        if model and (isinstance(error, ModelMissing) or (refused and model in self._notes.bars(id))):
             await self._bar(id, model, error)
         else:
-            await self._ail(id, error, began, model)
-            if refused and len(self._tries(id)) > 1:
-                self._start(f"probe:{id}", self._probe(id, self._instances()[id]))
+            await self._ail(id, error, began, model, silent_s)
+            self._move_silent(id)
+            one = self._instances().get(id)
+            if refused and one and len(self._tries(one)) > 1:
+                self._start(f"probe:{id}", self._probe(id, one))
         await self._publish()
 
     @contextmanager
-    def using(self, id: str, model: str) -> Iterator[None]:
-        """A generation of `model` runs there while inside."""
+    def using(self, id: str, model: str, *, most_gap_s: float, tried: frozenset[str]) -> Iterator[Stream]:
+        """A generation of `model` runs there while inside, for a request that failed on `tried`."""
         self._using.setdefault((id, model), -_SPEED_EVERY_S)
         self._in_use[id, model] += 1
+        now = self._clock.monotonic()
         try:
-            yield
+            with self._streams.open(id, model, now=now, most_s=most_gap_s, tried=tried) as stream:
+                yield stream
         finally:
             self._in_use[id, model] -= 1
+
+    def hears(self, stream: Stream) -> None:
+        """A piece of it has come."""
+        self._streams.hears(stream, self._clock.monotonic())
 
     async def succeeded(self, id: str, tokens_per_s: float | None, *, began: float, model: str = "") -> None:
         """A generation of `model` begun at `began` came to its end there, at this speed of its stream."""
         self._served[id] = self._clock.monotonic()
-        if model in self._barred.get(id, {}):
-            await self._change_bars(id, lambda bars: {m: bar for m, bar in bars.items() if m != model})
+        if model in self._notes.bars(id):
+            await self._notes.change_bars(id, lambda bars: {m: bar for m, bar in bars.items() if m != model})
             await self._publish()
-        health = self._health.get(id, Health())
+        health = self._notes.health(id)
         if health.failures or health.open_until is not None:
-            await self._change_health(id, partial(succeeded, began=began))
+            await self._notes.change_health(id, partial(succeeded, began=began))
             await self._publish()
         now = self._clock.monotonic()
         if tokens_per_s and now - self._speed_told.get(id, -_SPEED_EVERY_S) >= _SPEED_EVERY_S:
             self._speed_told[id] = now
-            note = await self._board.change(SEEN, id, lambda note: measured(note, tokens_per_s))
-            self._seen[id] = note or {}
+            await self._notes.change_seen(id, lambda note: measured(note, tokens_per_s))
 
     async def refresh(self) -> None:
         """Take in what an operator changed, and tell the slots."""
@@ -257,52 +275,15 @@ class Keeper:
         await self._publish()
 
     def _instances(self) -> Mapping[str, Instance]:
-        return self._roster.instances
-
-    def _known(self, id: str, one: Instance) -> Known:
-        loading, seen = self._loading.get(id) or {}, self._seen.get(id)
-        return Known(
-            slots=one.slots,
-            models=one.models,
-            draining=id in self._roster.draining,
-            health=self._health.get(id, Health()),
-            facts=self._facts(one),
-            loading=loading.get("model"),
-            evicts=frozenset(loading.get("evicts", ())),
-            models_at_once=one.models_at_once,
-            last_loaded_at=loading.get("ended_at"),
-            load_s=loading.get("took_s", _LOAD_S),
-            used_at=(seen or {}).get("used_at", {}),
-            unloadable_until=loading.get("failed", {}),
-            barred=frozenset(self.barred(id)),
-        )
-
-    def _facts(self, one: Instance) -> Facts:
-        return facts(self._seen.get(one.id), self._called(one))
-
-    def _offered(self, one: Instance) -> tuple[OfferedModel, ...]:
-        return offered(one, self._seen.get(one.id), self._called(one))
-
-    def _called(self, one: Instance) -> Called:
-        return partial(self._names.of_all, loose=one.loose_names)
-
-    def _name(self) -> None:
-        """Draw up the names of all models anew."""
-        instances = self._instances().items()
-        self._names = names_of([(one.loose_names, listed(self._seen.get(id))) for id, one in instances])
+        return self._notes.instances()
 
     async def _read(self) -> None:
-        await self._roster.read()
-        self._health = {id: from_json(note) for id, note in (await self._board.read(HEALTH)).items()}
-        self._seen = await self._board.read(SEEN)
-        self._loading = await self._board.read(LOADING)
-        self._barred = {id: bars_from(note) for id, note in (await self._board.read(BARRED)).items()}
-        self._name()
+        await self._notes.read()
         await self._forget_lost_loads()
 
     async def _forget_lost_loads(self) -> None:
         """A process that died while it had a model loaded leaves its note behind."""
-        for id, note in list(self._loading.items()):
+        for id, note in list(self._notes.loading.items()):
             if (until := note.get("until")) is not None and until < self._clock.now():
                 await self._note_load(id, model=None, until=None, ended_at=until)
 
@@ -319,7 +300,7 @@ class Keeper:
 
     async def _start_due(self, id: str, one: Instance) -> None:
         """Look at what is well, and at what refused; probe what may be well again. One process does it."""
-        health = self._health.get(id, Health())
+        health = self._notes.health(id)
         state = health.state(self._clock.now())
         if state == "half_open" and await self._board.lead(f"probe:{id}", self._pace.probe.first_token_s):
             self._start(f"probe:{id}", self._probe(id, one))
@@ -328,6 +309,29 @@ class Keeper:
                 self._start(f"look:{id}", self._look(one))
             elif health.refused and not health.hangs:
                 self._start(f"probe:{id}", self._knock(id, one))
+
+    def _move_silent(self, id: str) -> None:
+        """What is known to stand still there, by whichever process, loses its requests of this one."""
+        health, now = self._notes.health(id), self._clock.now()
+        if health.silent_since is None or health.state(now) == "closed":
+            return
+        since = self._clock.monotonic() - (now - health.silent_since)
+        self._streams.move_silent(id, health.hung_model, since=since, can_go=self._can_go())
+
+    def _can_go(self) -> CanGo:
+        """Whether another instance that is well would take a request over; looked up when first asked."""
+
+        @cache
+        def well() -> dict[str, Row]:
+            now = self._clock.now()
+            return {id: self._published[id] for id, one in self.known().items()
+                    if one.healthy(now) and id in self._published}  # fmt: skip
+
+        def can_go(stream: Stream) -> bool:
+            left = well().keys() - {stream.instance} - stream.tried
+            return any(well()[id].could_answer(stream.model) for id in left)
+
+        return can_go
 
     def _is_due(self, id: str) -> bool:
         return self._clock.monotonic() >= self._looked.get(id, -self._pace.look_s) + self._pace.look_s
@@ -349,52 +353,53 @@ class Keeper:
             await self.failed(one.id, seen.dead)
         else:
             asked, now = self.contexts.asked, self._clock.now()
-            self._seen[one.id] = (
-                await self._board.change(SEEN, one.id, lambda note: noted(note, seen, asked, now)) or {}
-            )
-            self._name()
+            await self._notes.change_seen(one.id, lambda note: noted(note, seen, asked, now))
             await self._publish()
 
     async def _doubt(self, one: Instance, refusal: EngineRefused) -> None:
         """Its list is refused; some servers have none and serve all the same: then one token decides."""
         if self._clock.monotonic() - self._served.get(one.id, -_TRUSTED_S) < _TRUSTED_S:
             return
-        await self._ail(one.id, refusal, None, self._default_model)
+        await self._ail(one.id, refusal, model=self._default_model)
         await self._publish()
-        if self._tries(one.id):
+        if self._tries(one):
             self._start(f"probe:{one.id}", self._probe(one.id, one))
 
     async def _knock(self, id: str, one: Instance) -> None:
         """See whether a server that refused is back, without waiting for its time: asking costs nothing."""
         self._looked[id] = self._clock.monotonic()
         seen = await look(one, self._pace.look_timeout_s)
-        tries = self._tries(id) or [model.name for model in seen.loaded or ()]
+        tries = self._tries(one) or [model.name for model in seen.loaded or ()]
         if seen.models is not None or (isinstance(seen.dead, EngineRefused) and tries):
             await self._probe(id, one, tries)
 
-    def _tries(self, id: str) -> list[str]:
+    def _tries(self, one: Instance) -> list[str]:
         """Models to try it with, the first choice first: what it refused, what it holds, else what it has."""
-        one, health = self._instances()[id], self._health.get(id, Health())
-        known = self._facts(one)
+        known, refused_model = self._notes.facts(one), self._notes.health(one.id).refused_model
         names = sorted(one.models) or list(known.models or ())
         held = [name for name in names if name in (known.loaded or ())]
-        refused = [health.refused_model] if health.refused_model else []
+        refused = [refused_model] if refused_model else []
         return list(dict.fromkeys((*refused, *(held or ([] if refused else names[:1])))))
 
     async def _probe(self, id: str, one: Instance, tries: Sequence[str] = ()) -> None:
         """One token, from what it holds if it can be; the only thing that proves an instance well again."""
+        began = self._clock.monotonic()
         try:
-            if tries := tries or self._tries(id):
+            if tries := tries or self._tries(one):
                 await self._one_of(one, tries)
             else:
                 await one.engine.models(one.endpoint)
+        except EngineTimeout as exc:
+            silent_s = self._clock.monotonic() - began
+            await self._ail(id, exc, model=tries[0] if tries else "", silent_s=silent_s)
+            self._move_silent(id)
         except EngineError as exc:
-            await self._ail(id, exc, None, self._health.get(id, Health()).refused_model)
+            await self._ail(id, exc, model=self._notes.health(id).refused_model)
         else:
             self._served[id] = self._clock.monotonic()
-            await self._change_health(id, succeeded)
+            await self._notes.change_health(id, succeeded)
         await self._publish()
-        if self._health.get(id, Health()).open_until is None:
+        if self._notes.health(id).open_until is None:
             log.info("an instance is well again", extra={"instance": id})
             await self._look(one)
 
@@ -436,14 +441,15 @@ class Keeper:
         except EngineError as exc:  # which says nothing of its other models: a look tells whether it is dead
             log.warning("a model could not be loaded", extra={"instance": id, "code": exc.code})
             failed_until = self._clock.now() + max(self._pace.quarantine_s, _LOAD_AGAIN_S)
-            ended["failed"] = {**self._loading.get(id, {}).get("failed", {}), load.model: failed_until}
+            ended["failed"] = {**self._notes.loading.get(id, {}).get("failed", {}), load.model: failed_until}
+            if isinstance(exc, EngineRefused | ModelMissing):
+                await self.failed(id, exc, model=load.model)
         finally:
             await self._look(one)
             await to_the_end(self._note_load(id, **ended, ended_at=self._clock.now()))
 
     async def _note_load(self, id: str, **changes: Any) -> None:
-        note = await self._board.change(LOADING, id, lambda note: {**(note or {}), **changes})
-        self._loading[id] = note or {}
+        await self._notes.change_loading(id, **changes)
         await self._publish()
 
     async def _note_use(self) -> None:
@@ -453,11 +459,19 @@ class Keeper:
             if now - told >= _SPEED_EVERY_S and self._in_use[id, model]:
                 self._using[id, model] = now
                 at = self._clock.now()
-                self._seen[id] = await self._board.change(SEEN, id, partial(used, model=model, now=at)) or {}
+                await self._notes.change_seen(id, partial(used, model=model, now=at))
 
-    async def _ail(self, id: str, error: EngineError, began: float | None, model: str) -> None:
+    async def _ail(
+        self,
+        id: str,
+        error: EngineError,
+        began: float | None = None,
+        model: str = "",
+        silent_s: float | None = None,
+    ) -> None:
         """Count a failure against the instance as a whole."""
-        health = await self._change_health(
+        silent_since = None if silent_s is None else self._clock.now() - silent_s
+        health = await self._notes.change_health(
             id,
             lambda health: failed(
                 health,
@@ -467,6 +481,7 @@ class Keeper:
                 random=self._rng.random(),
                 began=began,
                 model=model,
+                silent_since=silent_since,
             ),
         )
         state = health.state(self._clock.now())
@@ -474,23 +489,8 @@ class Keeper:
 
     async def _bar(self, id: str, model: str, error: EngineError) -> None:
         now, first_s = self._clock.now(), self._pace.quarantine_s
-        await self._change_bars(id, lambda bars: barred(bars, model, error, now, first_s=first_s))
+        await self._notes.change_bars(id, lambda bars: barred(bars, model, error, now, first_s=first_s))
         log.warning(
             "an instance does not serve a model that it lists",
             extra={"instance": id, "code": error.code, "model": model},
         )
-
-    async def _change_bars(self, id: str, change: Callable[[Bars], Bars]) -> None:
-        def changed(note: Note | None) -> Note | None:
-            return bars_to(change(bars_from(note or {}))) or None
-
-        self._barred[id] = bars_from(await self._board.change(BARRED, id, changed) or {})
-
-    async def _change_health(self, id: str, change: Callable[[Health], Health]) -> Health:
-        def changed(note: Note | None) -> Note | None:
-            health = change(from_json(note or {}))
-            return None if health == Health() else to_json(health)
-
-        health = from_json(await self._board.change(HEALTH, id, changed) or {})
-        self._health[id] = health
-        return health

@@ -63,7 +63,7 @@ async def open_pool(
         instances = _instances(settings, engines)
     slots, board = await _open_slots(stack, settings, clock, background)
     roster = Roster(instances, board, partial(_added, settings, engines))
-    pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s)
+    pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)
     keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts)
     stack.push_async_callback(keeper.close)

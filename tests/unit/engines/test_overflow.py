@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from backend.engines.ollama_messages import refused as ollama_refused
 from backend.engines.openai_chunks import refused as openai_refused
 from backend.engines.overflow import overflow, tokens
+from backend.engines.refusal import Refusal
 
 LLAMA = {
     "code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 5000, "n_ctx": 4096,
@@ -67,7 +68,7 @@ def wrapped(sentence):
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_the_figures_of_a_sentence_are_read_however_it_is_wrapped(sentence):
     for body in wrapped(sentence):
-        for found in (overflow(body), ollama_refused(400, body), openai_refused(400, body)):
+        for found in (overflow(body), ollama_refused(Refusal(400, body)), openai_refused(Refusal(400, body))):
             assert found is not None
             assert found.code == "context_overflow"
             assert (found.context_tokens, found.prompt_tokens) == SENTENCES[sentence], body

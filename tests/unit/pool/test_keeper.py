@@ -10,7 +10,8 @@ from backend.core.errors import EngineTruncated, EngineUnreachable
 from backend.engines.base import End
 from backend.engines.scripted import ScriptedEngine
 from backend.pool.board.memory import MemoryBoard
-from backend.pool.keeper import HEALTH, Keeper
+from backend.pool.keeper import Keeper
+from backend.pool.notes import HEALTH
 from backend.pool.roster import Roster
 from backend.pool.slots.memory import MemorySlots
 from tests.support.asks import an_instance

@@ -181,3 +181,33 @@ async def test_a_key_that_ends_after_one_model_was_refused_sets_the_server_aside
             assert ended_well(await it.events(f"a{n}", model="a"))
         await rounds(it, 2)
         assert (await it.instance("half")).health == "open"
+
+
+class Unloaded(Server):
+    """Holds nothing, and refuses to load."""
+
+    async def loaded(self, endpoint):
+        return ()
+
+    async def load(self, endpoint, model, *, within_s):
+        raise REFUSAL
+
+
+async def test_one_that_refuses_to_load_a_model_says_why():
+    cold, other = Unloaded("m", m=REFUSAL), Server("other")
+    async with a_pool(an_instance(cold, "cold"), an_instance(other, "other")) as it:
+        waiting = asyncio.ensure_future(it.events())
+        await asyncio.sleep(0.01)
+        await rounds(it, 2)
+        assert (await it.instance("cold")).reason == KEY
+        with pytest.raises((EngineRefused, NoInstance)):
+            await waiting
+
+
+async def test_one_that_is_removed_while_it_refuses_disturbs_nobody():
+    bad, good = Server("a", "m", m=REFUSAL), Server("m")
+    async with a_pool(an_instance(bad, "bad"), an_instance(good, "good")) as it:
+        await it.operator.remove("bad")
+        await it.keeper.failed("bad", REFUSAL, model="m")
+        await rounds(it, 10)
+        assert ended_well(await it.events())
