@@ -56,7 +56,7 @@ def table_of(held: Held, now: float) -> Table:
 def _context(info: ModelInfo, loaded: LoadedModel | None) -> str:
     """What it was loaded with, of what it was made for: Ollama lowers it in silence when memory is short."""
     made_for = info.context_tokens or ""
-    if loaded is None or loaded.context_tokens is None:
+    if loaded is None or loaded.context_tokens in (None, made_for):
         return f"{made_for}"
     return f"{loaded.context_tokens} of {made_for}" if made_for else f"{loaded.context_tokens}"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from backend.config import Settings
 from backend.engines.base import LoadedModel, ModelInfo
 from backend.pool.contexts import USUAL_TOKENS, Contexts
 from backend.pool.looking import Seen, noted, oddity
@@ -80,3 +81,9 @@ def test_a_context_clamped_to_the_training_one_or_never_asked_for_is_not_odd(kno
 def test_the_oddity_is_one_line_whatever_a_model_is_called():
     known = note(131_072, 4096, name="x" * 5000, asked=8192)
     assert len(oddity(known, 8192)) < 1000
+
+
+def test_by_default_and_left_empty_no_context_is_asked_for():
+    assert Settings().engine.context_tokens is None
+    assert Settings(engine={"context_tokens": ""}).engine.context_tokens is None
+    assert Settings(engine={"context_tokens": "8192"}).engine.context_tokens == 8192
