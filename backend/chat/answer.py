@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from backend.chat.base import QUOTING, RequestRecord
+from backend.chat.base import RequestRecord
 from backend.chat.draft import Draft
 from backend.chat.prompt import Prompt, build, no_answer
 from backend.config import Chat
@@ -15,6 +15,7 @@ from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
 from backend.core.errors import EngineError, EngineSilent, NoInstance
 from backend.core.events import Delta, Done, LogEvent, Queue, Replace, Sources, Thinking
+from backend.core.model_names import QUOTING
 from backend.engines.base import (
     Bounds,
     End,

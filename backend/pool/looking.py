@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from backend.core.errors import EngineError, EngineUnreachable
+from backend.core.model_names import is_offerable
 from backend.engines.base import LoadedModel, ModelInfo
 from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Note
@@ -25,12 +26,14 @@ class Seen:
     """One look at an instance; None is what it did not say in time.
 
     Attributes:
+        left_out: Names it listed by which no model can be asked for.
         dead: It refused the connection, or answered 5xx.
     """
 
     models: tuple[ModelInfo, ...] | None
     loaded: tuple[LoadedModel, ...] | None
     dead: EngineUnreachable | None = None
+    left_out: tuple[str, ...] = ()
 
 
 async def look(instance: Instance, timeout_s: float) -> Seen:
@@ -42,8 +45,9 @@ async def look(instance: Instance, timeout_s: float) -> Seen:
     if isinstance(models, EngineUnreachable):
         return Seen(None, None, models)
     return Seen(
-        None if isinstance(models, Exception) else models,
-        None if isinstance(loaded, Exception) else loaded,
+        None if isinstance(models, Exception) else tuple(m for m in models if is_offerable(m.name)),
+        None if isinstance(loaded, Exception) else tuple(m for m in loaded if is_offerable(m.name)),
+        left_out=() if isinstance(models, Exception) else _left_out(models),
     )
 
 
@@ -113,6 +117,10 @@ def oddity(note: Note | None) -> str:
 def _also_short(names: list[str]) -> tuple[str, ...]:
     short = [name.removesuffix(LATEST) for name in names if name.endswith(LATEST)]
     return tuple(dict.fromkeys((*names, *short)))
+
+
+def _left_out(models: Iterable[ModelInfo]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(model.name for model in models if not is_offerable(model.name)))
 
 
 async def _bounded(answer: Awaitable[T], timeout_s: float) -> T | EngineError | TimeoutError:
