@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from backend.core.model_names import is_model_name
+
 KNOWN_NAMES = {
     "API_KEY": ("auth", "api_key"),
     "DATABASE_URL": ("data", "database_url"),
@@ -207,6 +209,14 @@ class Engine(Section):
     @classmethod
     def _without_version(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(url.removesuffix("/v1") for url in urls)
+
+    @field_validator("model")
+    @classmethod
+    def _model_name(cls, name: str) -> str:
+        name = name.strip()
+        if name and not is_model_name(name):
+            raise ValueError("no model can be called so: write a name as `libriassist models list` shows it")
+        return name
 
 
 class Redis(Section):

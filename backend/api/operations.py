@@ -12,7 +12,7 @@ from backend.api.deps import AdminDep, ReaderDep, ServicesDep
 from backend.api.page_markdown import to_html
 from backend.api.schemas import MarkdownText, ModelList, ModelShown, OptionDefaults
 from backend.api.strict import JsonBody
-from backend.chat.base import QUOTING
+from backend.core.model_names import QUOTING
 from backend.pool.offered import named
 from backend.services import Health, Services
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.strict import Body, Id, Name, QuestionText
+from backend.api.strict import Body, CorpusName, Id, ModelName, QuestionText
 from backend.chat.base import Question
 from backend.core.types import Language
 from backend.pool.base import OfferedModel
@@ -25,8 +25,8 @@ class ChatRequest(Body):
 
     question: QuestionText
     conversation_id: Id | None = None
-    corpora: Annotated[list[Name], Field(min_length=1, max_length=16)] | None = None
-    model: Name | None = None
+    corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=16)] | None = None
+    model: ModelName | None = None
     language: Language | None = None
     options: Options = Field(default_factory=Options)
 

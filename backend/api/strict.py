@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from backend.core.errors import InvalidRequest
+from backend.core.model_names import LONGEST_NAME, is_model_name
 from backend.core.text import is_visible
 
 
@@ -31,11 +32,21 @@ def _visible(text: str) -> str:
     return text
 
 
+def _model_name(text: str) -> str:
+    if not is_model_name(text):
+        raise ValueError("no model can be called so")
+    return text
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 """An id that we gave out."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w./:@+-]+$")]
-"""Name of a model or a corpus."""
+CorpusName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w./:@+-]+$")]
+
+ModelName = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_model_name)
+]
+"""Any name that may be offered: servers name models by paths, with blanks and brackets."""
 
 QuestionText = Annotated[str, StringConstraints(min_length=1), AfterValidator(_visible)]
 """Something to read, of any length: the use case knows the limit."""

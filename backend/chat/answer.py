@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from backend.chat.base import QUOTING, RequestRecord
+from backend.chat.base import RequestRecord
 from backend.chat.budget import TokenScales
 from backend.chat.draft import Draft
 from backend.chat.fitting import PromptFit, longest
@@ -17,6 +17,7 @@ from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
 from backend.core.errors import EngineError, EngineSilent, NoInstance
 from backend.core.events import Delta, Done, LogEvent, Queue, Replace, Sources, Thinking
+from backend.core.model_names import QUOTING
 from backend.engines.base import (
     Bounds,
     End,

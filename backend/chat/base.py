@@ -12,9 +12,6 @@ from backend.corpus.base import CorpusRef
 from backend.generations.base import GenerationId
 from backend.history.base import Owner
 
-QUOTING = "extractive"
-"""Model named when no model server offers one."""
-
 HISTORY_TIMEOUT_S = 5.0
 """Longest an answer waits for its turn to be kept; then it goes on without."""
 

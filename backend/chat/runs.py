@@ -11,7 +11,6 @@ from uuid import uuid4
 from backend.cache.keys import AnswerKey, variant_id
 from backend.chat.base import (
     HISTORY_TIMEOUT_S,
-    QUOTING,
     Idempotency,
     Producer,
     Question,
@@ -33,6 +32,7 @@ from backend.core.errors import (
     TooLarge,
 )
 from backend.core.events import Done, Started, Terminal
+from backend.core.model_names import QUOTING
 from backend.core.types import ANY_CORPUS, CacheState, Language, Principal, Sampling
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.generations.base import START, EntryId, GenerationId, GenerationLog

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
-import orjson
 
 from backend.core.aio import Elapsed, Limit
 from backend.core.errors import EngineError, EngineTimeout, EngineTruncated, EngineUnreachable
 from backend.engines.base import Bounds, Endpoint, Text, Thought, Told
+from backend.engines.lenient import an_object
 from backend.engines.refusal import Refusal, a_page
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class Caller:
         """
         bounds, patience = Bounds(), Patience(within_s)
         async with self.open(method, endpoint, path, bounds, patience, body, refused=refused) as response:
-            return await _json(response, patience)
+            return an_object(await _whole(response, patience))
 
     async def _answer(
         self, request: Awaitable[aiohttp.ClientResponse], patience: Patience
@@ -214,13 +214,6 @@ async def _refusal(response: aiohttp.ClientResponse, patience: Patience) -> Refu
         data = b""
     text = data.decode("utf-8", "replace")
     return Refusal(response.status, _json_in(text), text, response.headers.get("Location", ""))
-
-
-async def _json(response: aiohttp.ClientResponse, patience: Patience) -> Any:
-    try:
-        return orjson.loads(await _whole(response, patience))
-    except orjson.JSONDecodeError as exc:
-        raise EngineError("the model server sent what is no JSON") from exc
 
 
 def _json_in(text: str) -> Any:

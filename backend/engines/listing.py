@@ -65,7 +65,7 @@ def _chats(model: dict[str, Any]) -> bool:
 def _tag(model: dict[str, Any]) -> ModelInfo:
     details, can = model.get("details") or {}, model.get("capabilities")
     return ModelInfo(
-        name=str(model["name"]),
+        name=_called(model["name"]),
         thinks=None if can is None else "thinking" in can,
         parameters=str(details.get("parameter_size") or ""),
         quantisation=str(details.get("quantization_level") or ""),
@@ -78,11 +78,15 @@ def _tag(model: dict[str, Any]) -> ModelInfo:
 def _entry(model: dict[str, Any]) -> ModelInfo:
     meta = model.get("meta") or {}
     return ModelInfo(
-        name=str(model["id"]),
+        name=_called(model["id"]),
         parameters=_spoken(_whole(meta.get("n_params"))),
         size_bytes=_whole(meta.get("size")),
         context_tokens=_context(model) or tokens(meta.get("n_ctx_train")),
     )
+
+
+def _called(name: object) -> str:
+    return name if isinstance(name, str) else ""
 
 
 def _whole(value: object) -> int | None:

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _SPEED_EVERY_S = 5.0
 _LOAD_AGAIN_S = 2.0
 """A model that failed to load is left alone at least so long: who waited for it is told in that time."""
+_TOLD_NAMES, _TOLD_CHARS = 5, 80
 _DECIDES_S = 5.0
 """How long one process decides what is loaded; then another may."""
 _TRUSTED_S = 30.0
@@ -105,6 +106,7 @@ class Keeper:
         self._publishing = asyncio.Lock()
         self._speed_told: dict[str, float] = {}
         self._looked: dict[str, float] = {}
+        self._left_out: dict[str, tuple[str, ...]] = {}
         self._using: dict[tuple[str, str], float] = {}
         self._in_use: Counter[tuple[str, str]] = Counter()
         self._streams = Streams(self._pace.least_gap_s)
@@ -352,6 +354,7 @@ class Keeper:
         elif seen.dead is not None:
             await self.failed(one.id, seen.dead)
         else:
+            self._tell_left_out(one.id, seen.left_out)
             asked, now = self.contexts.asked, self._clock.now()
             await self._notes.change_seen(one.id, lambda note: noted(note, seen, asked, now))
             await self._publish()
@@ -364,6 +367,16 @@ class Keeper:
         await self._publish()
         if self._tries(one):
             self._start(f"probe:{one.id}", self._probe(one.id, one))
+
+    def _tell_left_out(self, id: str, names: tuple[str, ...]) -> None:
+        """Say once which names of a server are not offered."""
+        if names and names != self._left_out.get(id):
+            told = [ascii(name[:_TOLD_CHARS]) for name in names[:_TOLD_NAMES]]
+            log.warning(
+                "models with names that cannot be shown, or that mean something else, are not offered",
+                extra={"event": "names_left_out", "instance": id, "names": told, "count": len(names)},
+            )
+            self._left_out[id] = names
 
     async def _knock(self, id: str, one: Instance) -> None:
         """See whether a server that refused is back, without waiting for its time: asking costs nothing."""

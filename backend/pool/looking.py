@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from backend.core.errors import EngineError, EngineRefused, EngineUnreachable
+from backend.core.model_names import is_offerable
 from backend.engines.base import LoadedModel, ModelInfo
 from backend.pool.base import Instance, OfferedModel
 from backend.pool.board.base import Note
@@ -28,11 +29,13 @@ class Seen:
 
     Attributes:
         dead: It refused the connection, answered 5xx, or refuses whatever we ask.
+        left_out: Names it listed by which no model can be asked for.
     """
 
     models: tuple[ModelInfo, ...] | None
     loaded: tuple[LoadedModel, ...] | None
     dead: EngineUnreachable | EngineRefused | None = None
+    left_out: tuple[str, ...] = ()
 
 
 async def look(instance: Instance, timeout_s: float) -> Seen:
@@ -44,8 +47,9 @@ async def look(instance: Instance, timeout_s: float) -> Seen:
     if isinstance(models, EngineUnreachable | EngineRefused):
         return Seen(None, None, models)
     return Seen(
-        None if isinstance(models, Exception) else models,
-        None if isinstance(loaded, Exception) else loaded,
+        None if isinstance(models, Exception) else tuple(m for m in models if is_offerable(m.name)),
+        None if isinstance(loaded, Exception) else tuple(m for m in loaded if is_offerable(m.name)),
+        left_out=() if isinstance(models, Exception) else _left_out(models),
     )
 
 
@@ -132,6 +136,10 @@ def oddity(note: Note | None, asked: int | None = None) -> str:
     if speed and best and speed < _SLOWER * best:
         return f"slow: {speed:.0f} tokens/s, was {best:.0f}"
     return reloaded(note, asked)
+
+
+def _left_out(models: Iterable[ModelInfo]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(model.name for model in models if not is_offerable(model.name)))
 
 
 async def _bounded(answer: Awaitable[T], timeout_s: float) -> T | EngineError | TimeoutError:

@@ -103,9 +103,10 @@ LAST = line(done=True, done_reason="stop")
 
 @dataclass
 class ModelServer(WireServer):
-    """Lists one model in both protocols; answers each chat with what `chat(body)` gives: bytes and pauses."""
+    """Lists its models in both protocols; answers each chat with what `chat(body)` gives: bytes, pauses."""
 
     chat: object = None
+    names: tuple = ("m",)
     chats: list = field(default_factory=list)
     greeting: bytes = b""
 
@@ -129,15 +130,15 @@ class ModelServer(WireServer):
 
     def _said(self, path, body):
         if path in ("/v1/models", "/api/tags", "/api/ps"):
-            listed = [{"id": "m", "name": "m", "model": "m", "details": {}}]
+            listed = [{"id": name, "name": name, "model": name, "details": {}} for name in self.names]
             return [refusal(200, {"data": listed, "models": listed, "object": "list"})]
         self.chats.append(body)
         return self.chat(body)
 
 
 @asynccontextmanager
-async def model_server(chat, *, greeting=b""):
-    it = ModelServer(chat=chat, greeting=greeting)
+async def model_server(chat, names=("m",), *, greeting=b""):
+    it = ModelServer(chat=chat, names=names, greeting=greeting)
     server = await asyncio.start_server(it._serve, "127.0.0.1", 0)
     it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
