@@ -51,11 +51,11 @@ class Caller:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A good answer's headers; its connection is closed on leaving, read to the end or not."""
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if endpoint.api_key:
-            headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        if endpoint.authorization:
+            headers["Authorization"] = endpoint.authorization
         request = self.session.request(
             method,
-            endpoint.url + path,
+            endpoint.address + path,
             data=body,
             headers=headers,
             allow_redirects=False,

@@ -35,7 +35,8 @@ class OllamaEngine:
     Args:
         session: Has no time limit of its own, as `infra.http.open_session` makes it.
         context_tokens: `num_ctx`.
-        keep_alive: How long a model stays loaded, as Ollama writes it ("30m", "-1").
+        keep_alive: How long a model stays loaded, as Ollama takes it ("30m", seconds, -1 for good).
+        keeps_loaded: That is long enough to find it loaded; else every question loads it anew.
         control: Tells what is loaded.
     """
 
@@ -46,13 +47,15 @@ class OllamaEngine:
         session: aiohttp.ClientSession,
         *,
         context_tokens: int,
-        keep_alive: str = "30m",
+        keep_alive: int | str = "30m",
+        keeps_loaded: bool = True,
         control: OllamaControl | None = None,
     ) -> None:
         self._control = control or OllamaControl()
         self._caller = Caller(session, refused)
         self._context_tokens = context_tokens
         self._keep_alive = keep_alive
+        self._keeps_loaded = keeps_loaded
 
     def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Pieces as they come; those that came in one read are joined."""
@@ -78,7 +81,9 @@ class OllamaEngine:
         return of_tags(await self._caller.json("GET", endpoint, "/api/tags"))
 
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
-        """What `/api/ps` lists."""
+        """What `/api/ps` lists; all of them where none stays, for a question is what loads one there."""
+        if not self._keeps_loaded:
+            return tuple(LoadedModel(info.name, info.digest) for info in await self.models(endpoint))
         return await self._control.ps(endpoint)
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
