@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -24,6 +25,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from backend import environment
 from backend.core.addresses import complaint, masked
@@ -45,6 +47,7 @@ KNOWN_NAMES = {
 }
 
 _SHOWN_CHARS = 100
+_ADDRESS = "address"
 _WHOLE_NUMBER = re.compile("[+-]?[0-9]{1,12}")
 _OLLAMA_PARALLEL, _OLLAMA_LOADED = 1, 3
 """What Ollama takes for 0: since 0.9.7 one request at once, and three models for each GPU."""
@@ -60,10 +63,16 @@ Urls = Annotated[tuple[str, ...], PlainSerializer(_masked, when_used="json")]
 
 def _split(value: Any) -> Any:
     if isinstance(value, str):
+        value = environment.cleaned(value)
         value = json.loads(value) if value.startswith("[") else value.split(",")
         items = (environment.cleaned(str(item)).rstrip("/") for item in value)
         return tuple(item for item in items if item)
     return value
+
+
+def _wrong_address(url: str, said: str) -> PydanticCustomError:
+    """An error that shows the address itself, for it may be one of a list."""
+    return PydanticCustomError(_ADDRESS, "{url} {said}", {"url": masked(url), "said": said})
 
 
 class Section(BaseModel):
@@ -253,7 +262,7 @@ class Engine(Section):
     def _bases(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for url in urls:
             if said := complaint(url):
-                raise ValueError(f"{masked(url)} {said}")
+                raise _wrong_address(url, said)
         return tuple(base_url(url) for url in urls)
 
 
@@ -275,8 +284,14 @@ class Redis(Section):
     @classmethod
     def _address(cls, url: SecretStr) -> SecretStr:
         given = url.get_secret_value()
-        if given and not given.startswith("unix://") and (said := complaint(given, ("redis", "rediss"))):
-            raise ValueError(f"{masked(given)} {said}")
+        if not given or given.startswith("unix:///"):
+            return url
+        if not set(given) & {":", "."} and given != "localhost":  # it might be a password
+            raise ValueError("is no address: write redis://HOST:PORT")
+        if said := complaint(given.partition("?")[0], ("redis", "rediss")):
+            raise _wrong_address(given, said)
+        if not re.fullmatch("(/[0-9]*)?", urlsplit(given).path):
+            raise ValueError("has no number for its database: write redis://HOST:PORT/0")
         return url
 
     timeout_s: float = Field(
@@ -379,13 +394,14 @@ def _line(loc: tuple[int | str, ...], said: str, kind: str) -> str:
         return f"{name}: there is no such setting; the nearest is {_variables()[near[0]]}"
     words = said.removeprefix("Value error, ")
     words = words[:1].lower() + words[1:]
-    return f"{name}{_shown(section, field, environment.value_of(name), words)}: {words}"
+    value = "" if kind == _ADDRESS else environment.value_of(name)
+    return f"{name}{_shown(section, field, value)}: {words}"
 
 
-def _shown(section: str, field: str, value: str, words: str) -> str:
-    """The value as it may be seen; nothing of a secret, and nothing twice."""
+def _shown(section: str, field: str, value: str) -> str:
+    """The value as it may be seen; nothing of a secret."""
     annotation = Settings.model_fields[section].get_default().__class__.model_fields[field].annotation
-    if annotation is SecretStr or not value or masked(environment.cleaned(value)) in words:
+    if annotation is SecretStr or not value:
         return ""
     text = "".join(char if char.isprintable() else "?" for char in masked(value))
     return f"={text[:_SHOWN_CHARS]}{'…' if len(text) > _SHOWN_CHARS else ''}"

@@ -58,6 +58,8 @@ def _wrong(url: str) -> bool:
     """Whether host or port cannot be read, or cannot be connected to."""
     try:
         parts = urlsplit(url)
+        if "@" in parts.path:  # a slash in a password ends the host
+            return True
         host, port = parts.hostname or "", parts.port
         if _DOTTED.fullmatch(host):
             ip_address(host)

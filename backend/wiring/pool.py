@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from uuid import uuid4
 
-from backend.config import Settings
+from backend.config import Settings, variable
 from backend.core.aio import Background
 from backend.core.clock import Clock
+from backend.core.errors import Misconfigured
 from backend.infra.http import open_session
 from backend.infra.redis import open_redis
 from backend.pool.base import Instance, Pool
@@ -70,8 +71,11 @@ async def _open_slots(
     if not url:
         return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryBoard()
     process = uuid4().hex
-    redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
-    listener = await stack.enter_async_context(open_redis(url, timeout_s=LISTEN_S))
+    try:
+        redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
+        listener = await stack.enter_async_context(open_redis(url, timeout_s=LISTEN_S))
+    except Misconfigured as exc:
+        raise Misconfigured(f"{variable('redis', 'url')} {exc.message}") from exc
     shared = RedisSlots(
         redis, listener, clock,
         process=process, queue_limit=settings.engine.queue_limit, hold_s=section.hold_s,
