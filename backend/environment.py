@@ -45,9 +45,9 @@ def sections(known: Mapping[str, Target]) -> dict[str, dict[str, str]]:
 
 
 def variable_of(section: str, field: str, known: Mapping[str, Target]) -> str:
-    """The variable that sets a field, as it is spelt here; where none does, as it would be."""
+    """The variable that sets a field, as it is spelt, or would be if none does; "": any of the section."""
     for name, target, _ in _variables(known):
-        if target == (section, field):
+        if target == (section, field or target[1]):
             return name
     return (PREFIX + DELIMITER.join(filter(None, (section, field)))).upper()
 

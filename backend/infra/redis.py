@@ -73,7 +73,8 @@ def _client(url: str, timeout_s: float) -> _Bounded:
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )
-        client.connection_pool.make_connection()  # which reads what follows the "?", and connects nowhere
+        # This connects nowhere: it reads what follows the "?".
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError) as exc:
         raise Misconfigured("has a query that cannot be read: write redis://HOST:PORT/NUMBER") from exc
     assert isinstance(client, _Bounded)

@@ -102,7 +102,7 @@ class Roster:
         self.draining = frozenset(id for id in self.instances if states.get(id) == "draining")
 
     def _made(self, id: str, note: Note) -> Instance | None:
-        """None for what no instance can be made of here: another release, or other settings, may have noted it."""
+        """None where none can be made of it: another release, or other settings, may have noted it."""
         known = self.instances.get(id)
         if known and (known.endpoint.url, known.slots) == (note["url"], note.get("slots")):
             return known

@@ -89,7 +89,7 @@ STARTING = [
             "IS_PERSISTENT": "x",
         }
     ),
-    Case({"LIBRI_SERVER__HOST": "", "LIBRI_DATA__MODELS_DIR ": "x", "HF_ENDPOINT": "nonsense"}),
+    Case({"LIBRI_SERVER__HOST": "", "LIBRI_ENGINE__MODEL": "", "HF_ENDPOINT": "nonsense"}),
 ]
 REFUSED = [
     Case(

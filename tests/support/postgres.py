@@ -47,7 +47,7 @@ def _unprivileged() -> dict[str, object]:
 
 @contextmanager
 def postgres_server(*, tls: bool = False) -> Iterator[str]:
-    """Yields an SQLAlchemy URL of an empty database; `tls`: it speaks that too, with a certificate it made."""
+    """Yields an SQLAlchemy URL of an empty database; `tls`: with a certificate that it made."""
     initdb, server = _program("initdb"), _program("pg_ctl")
     if initdb is None or server is None:
         missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
