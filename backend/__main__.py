@@ -1,116 +1,93 @@
-"""`libriassist`: reads arguments, calls one function of `backend.cli`, returns its exit status."""
+"""`libriassist`: reads arguments, runs one module of `backend.cli`, returns its exit status.
+
+Nothing else is imported before it is known what is asked: `--help` needs no more, and most commands little.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
-
-from backend import __version__
-from backend.chat.runs import DEFAULT_CORPUS
-from backend.cli import ask, configuration, doctor, ingest, keys, models, pool, pull, serve
-from backend.config import Settings
+from backend import __version__, environment
 from backend.core.errors import LibriError
-from backend.core.types import Role
+from backend.core.terminal import close_output, plain_output, sever_output
+from backend.core.types import DEFAULT_CORPUS, Role
+
+STOPPED = 130
+"""Exit status of a command that was stopped with Ctrl+C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; errors of ours are one line on stderr and exit status 1."""
-    options = _parser().parse_args(arguments)
+    """Run one command; errors of ours are one line each on stderr and exit status 1."""
+    plain_output()
     try:
-        return _run(options, Settings())
-    except ValidationError as exc:
-        for error in exc.errors(include_input=False, include_url=False):
-            _complain(f"setting {'.'.join(map(str, error['loc']))}: {error['msg']}")
-    except (LibriError, OSError) as exc:
-        _complain(str(exc))
+        status = _main(arguments)
+        close_output()
+    except BrokenPipeError:
+        sever_output()
+    except LibriError as exc:
+        _complain(exc.message)
+    except OSError as exc:
+        _complain(f"{exc.filename}: {exc.strerror}" if exc.filename and exc.strerror else str(exc))
+        sever_output()
     except KeyboardInterrupt:
         _complain("stopped")
+        return STOPPED
+    else:
+        return status
     return 1
 
 
-def _run(options: argparse.Namespace, settings: Settings) -> int:
-    match options.command:
-        case "serve":
-            return serve.serve(settings)
-        case "config":
-            return configuration.document() if options.markdown else configuration.show(settings)
-        case _:
-            return asyncio.run(_work(options, settings))
-
-
-async def _work(options: argparse.Namespace, settings: Settings) -> int:
-    match options.command, getattr(options, "action", None):
-        case "ingest", _:
-            return await ingest.ingest(settings, options.paths, corpus=options.corpus, sample=options.sample)
-        case "reindex", _:
-            return await ingest.reindex(settings)
-        case "ask", _:
-            return await ask.ask(settings, options.question, options.language)
-        case "doctor", _:
-            return await doctor.doctor(settings)
-        case "models", action:
-            return await _models(action, options, settings)
-        case "pool", action:
-            return await _pool(action, options, settings)
-        case "keys", "create":
-            roles = [Role(role) for role in options.role or ("reader",)]
-            return await keys.create(settings, options.name, options.tenant, roles, options.corpus)
-        case "keys", "revoke":
-            return await keys.revoke(settings, options.id)
-        case _:
-            return await keys.show(settings)
-
-
-async def _models(action: str | None, options: argparse.Namespace, settings: Settings) -> int:
-    match action:
-        case "pull":
-            return await pull.pull(settings, options.name, options.instance)
-        case "show":
-            return await models.show(settings, options.name)
-        case _:
-            return await models.table(settings)
-
-
-async def _pool(action: str | None, options: argparse.Namespace, settings: Settings) -> int:
-    match action:
-        case "drain":
-            return await pool.drain(settings, options.id)
-        case "resume":
-            return await pool.resume(settings, options.id)
-        case "add":
-            return await pool.add(
-                settings, options.id, options.url, engine=options.engine, slots=options.slots
-            )
-        case "remove":
-            return await pool.remove(settings, options.id)
-        case _:
-            return await pool.status(settings)
+def _main(arguments: Sequence[str] | None) -> int:
+    given = [environment.readable(one) for one in (sys.argv[1:] if arguments is None else arguments)]
+    options = _parser().parse_args(given)
+    if dropped := environment.drop_unusable():
+        _complain(f"{dropped} names a file that cannot be written: it is not used")
+    settings = import_module("backend.config").load(options.needs)
+    work = import_module(f"backend.cli.{options.module}").run(settings, options)
+    return int(import_module("asyncio").run(work) if isinstance(work, Coroutine) else work)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="libriassist", description="Answers from your own documents.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("serve", help="serve the page and the API")
-    add = commands.add_parser("ingest", help="read documents, or folders of them")
+    _command(commands, "serve", help="serve the page and the API")
+    add = _command(commands, "ingest", help="read documents, or folders of them")
     add.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     add.add_argument("--corpus", default=DEFAULT_CORPUS)
     add.add_argument("--sample", action="store_true", help="the sample documents of a bookshop and library")
-    commands.add_parser("reindex", help="read again what an older parser, chunker or embedder made")
-    question = commands.add_parser("ask", help="ask one question")
+    _command(
+        commands, "reindex", module="ingest", help="read again what an older parser, chunker or embedder made"
+    )
+    question = _command(commands, "ask", help="ask one question")
     question.add_argument("question")
     question.add_argument("--language", choices=("fr", "en"))
-    commands.add_parser("doctor", help="what is configured, reachable, missing, and what to do about it")
-    settings = commands.add_parser("config", help="the settings in force")
+    _command(commands, "doctor", help="what is configured, reachable, missing, and what to do about it")
+    settings = _command(commands, "config", module="configuration", help="the settings in force")
     settings.add_argument("--markdown", action="store_true", help="the documentation of all settings")
-    _model_commands(commands.add_parser("models", help="list, show and fetch models of the model servers"))
-    _pool_commands(commands.add_parser("pool", help="the model servers of the running assistant, as one"))
-    _key_commands(commands.add_parser("keys", help="make, list and revoke API keys"))
+    about_models = _command(
+        commands, "models", needs="engine", help="list, show and fetch models of the model servers"
+    )
+    _model_commands(about_models)
+    about_pool = _command(
+        commands, "pool", needs="data engine", help="the model servers of the running assistant, as one"
+    )
+    _pool_commands(about_pool)
+    _key_commands(_command(commands, "keys", needs="data auth", help="make, list and revoke API keys"))
+    return parser
+
+
+def _command(
+    commands: Any, name: str, *, help: str, module: str = "", needs: str = ""
+) -> argparse.ArgumentParser:
+    """The parser of a command; `needs`: the only sections of the settings that it looks at."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
+    parser.set_defaults(module=module or name, needs=frozenset(needs.split()) or None)
     return parser
 
 
@@ -119,6 +96,7 @@ def _model_commands(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="every model of every server, and what is loaded where")
     actions.add_parser("show", help="all about one model").add_argument("name")
     fetch = actions.add_parser("pull", help="fetch a model onto every Ollama instance that lacks it")
+    fetch.set_defaults(module="pull")
     fetch.add_argument("name")
     fetch.add_argument("--instance", metavar="URL", help="onto this one only; again, if it has the model")
 
@@ -148,7 +126,8 @@ def _key_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"libriassist: {message}\n")
+    for line in message.splitlines():
+        sys.stderr.write(f"libriassist: {line}\n")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,29 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from backend import environment
+from backend.core.addresses import complaint, masked
+from backend.core.durations import LONGEST_S, go_seconds
+from backend.core.errors import Misconfigured
 from backend.core.model_names import is_model_name
 
 KNOWN_NAMES = {
@@ -23,33 +40,58 @@ KNOWN_NAMES = {
     "LLM_BACKEND": ("engine", "backend"),
     "OLLAMA_URLS": ("engine", "ollama_urls"),
     "OLLAMA_MODEL": ("engine", "model"),
+    "OLLAMA_KEEP_ALIVE": ("engine", "ollama_keep_alive"),
     "OLLAMA_NUM_PARALLEL": ("engine", "slots"),
     "OLLAMA_MAX_LOADED_MODELS": ("engine", "models_at_once"),
+    "OPENAI_API_KEY": ("engine", "openai_api_key"),
     "REDIS_URL": ("redis", "url"),
 }
 
-_CREDENTIALS = re.compile("(?<=://)[^/@]+(?=@)")
+_SHOWN_CHARS = 100
+_ADDRESS = "address"
+_WHOLE_NUMBER = re.compile("[+-]?[0-9]{1,12}")
+_OLLAMA_PARALLEL, _OLLAMA_LOADED = 1, 3
+"""What Ollama takes for 0: since 0.9.7 one request at once, and three models for each GPU."""
 
 
 def _masked(urls: tuple[str, ...]) -> list[str]:
-    return [_CREDENTIALS.sub("**********", url) for url in urls]
+    return [masked(url) for url in urls]
 
 
-Urls = Annotated[tuple[str, ...], NoDecode, PlainSerializer(_masked, when_used="json")]
+Urls = Annotated[tuple[str, ...], PlainSerializer(_masked, when_used="json")]
 """Credentials in an address are for its server, not for who reads the settings."""
 
 
 def _split(value: Any) -> Any:
     if isinstance(value, str):
-        value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
-        return tuple(str(item).strip().rstrip("/") for item in value if str(item).strip())
+        value = environment.cleaned(value)
+        value = json.loads(value) if value.startswith("[") else value.split(",")
+        items = (environment.cleaned(str(item)).rstrip("/") for item in value)
+        return tuple(item for item in items if item)
     return value
+
+
+def _wrong_address(url: str, said: str) -> PydanticCustomError:
+    """An error that shows the address itself, for it may be one of a list."""
+    return PydanticCustomError(_ADDRESS, "{url} {said}", {"url": masked(url), "said": said})
 
 
 class Section(BaseModel):
     """A frozen group of settings; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """Text without what surrounds it in a file; an empty one is the default, of a list an empty list."""
+        if not isinstance(value, str):
+            return value
+        text = environment.cleaned(value)
+        if not text.isprintable():
+            raise ValueError("holds a line end or another control character: write it without")
+        default = cls.model_fields[info.field_name or ""].get_default()
+        return text if text or isinstance(default, tuple) else default
 
 
 class Server(Section):
@@ -80,7 +122,7 @@ class Data(Section):
 
     dir: Path = Field(Path("data"), description="Folder of the database, the indexes and the model files.")
     database_url: SecretStr = Field(
-        SecretStr(""), description="SQLAlchemy URL; empty: SQLite in the data folder."
+        SecretStr(""), description="Address of PostgreSQL or SQLite; empty: SQLite in the data folder."
     )
     models_dir: Path | None = Field(None, description="Folder of exported models; empty: in the data folder.")
 
@@ -166,17 +208,24 @@ class Engine(Section):
         description="What answers; `auto`: any configured server that has the model, else quotes.",
     )
     ollama_urls: Urls = Field(("http://localhost:11434",), description="Ollama instances.")
-    ollama_keep_alive: str = Field("30m", description="How long Ollama keeps a model loaded.")
+    ollama_keep_alive: int | str = Field(
+        "30m",
+        description="How long Ollama keeps a model loaded: `30m`, seconds, `-1` for good, `0` not at all.",
+    )
     openai_urls: Urls = Field(
         (), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`."
     )
     openai_dialect: Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"] = Field(
         "openai", description="What those servers are; `openai`: llama.cpp, vLLM and MLX in any mixture."
     )
-    openai_api_key: SecretStr = Field(SecretStr(""), description="Bearer key of those servers.")
+    openai_api_key: SecretStr = Field(
+        SecretStr(""), description="Bearer key of those servers, not for one whose address has credentials."
+    )
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
-    slots: int = Field(1, ge=1, description="Generations an instance serves at once.")
-    models_at_once: int = Field(1, ge=1, description="Models an Ollama instance holds in memory at once.")
+    slots: int = Field(1, ge=1, description="Generations an instance serves at once; 0: as Ollama's own, 1.")
+    models_at_once: int = Field(
+        1, ge=1, description="Models an Ollama instance holds in memory at once; 0: as Ollama's own, 3."
+    )
     load_s: float = Field(300.0, gt=0, description="Longest load of a model.")
     context_tokens: int | None = Field(
         None,
@@ -205,10 +254,22 @@ class Engine(Section):
     def _unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("openai_urls")
+    @field_validator("slots", "models_at_once", mode="before")
     @classmethod
-    def _without_version(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(url.removesuffix("/v1") for url in urls)
+    def _automatic(cls, value: Any, info: ValidationInfo) -> Any:
+        automatic = _OLLAMA_PARALLEL if info.field_name == "slots" else _OLLAMA_LOADED
+        return automatic if str(value).strip() == "0" else value
+
+    @field_validator("ollama_keep_alive")
+    @classmethod
+    def _duration(cls, value: int | str) -> int | str:
+        """Whole seconds as a number: Ollama refuses the text "-1"."""
+        text = str(value)
+        if _WHOLE_NUMBER.fullmatch(text) and int(text) <= LONGEST_S:
+            return max(int(text), -1)
+        if go_seconds(text) is None:
+            raise ValueError("is no duration: write 30m, 1h30m, whole seconds, 0 or -1")
+        return text
 
     @field_validator("model")
     @classmethod
@@ -218,11 +279,43 @@ class Engine(Section):
             raise ValueError("no model can be called so: write a name as `libriassist models list` shows it")
         return name
 
+    @field_validator("ollama_urls", "openai_urls")
+    @classmethod
+    def _bases(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for url in urls:
+            if said := complaint(url):
+                raise _wrong_address(url, said)
+        return tuple(base_url(url) for url in urls)
+
+
+def base_url(url: str) -> str:
+    """Where a model server's paths begin: `url` without the `/v1` or `/api` that clients are often given."""
+    url = url.rstrip("/")
+    for end in ("/v1", "/api"):
+        if url.endswith(end):
+            return url.removesuffix(end).rstrip("/")
+    return url
+
 
 class Redis(Section):
     """What processes share: slots, queue, health. Without it a process stands alone."""
 
     url: SecretStr = Field(SecretStr(""), description="Redis URL; empty: everything in this process.")
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: SecretStr) -> SecretStr:
+        given = url.get_secret_value()
+        if not given or given.startswith("unix:///"):
+            return url
+        if not set(given) & {":", "."} and given != "localhost":  # it might be a password
+            raise ValueError("is no address: write redis://HOST:PORT")
+        if said := complaint(given.partition("?")[0], ("redis", "rediss")):
+            raise _wrong_address(given, said)
+        if not re.fullmatch("(/[0-9]*)?", urlsplit(given).path):
+            raise ValueError("has no number for its database: write redis://HOST:PORT/0")
+        return url
+
     timeout_s: float = Field(
         1.0, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
     )
@@ -255,34 +348,10 @@ class Logging(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level.")
 
 
-class KnownNames(PydanticBaseSettingsSource):
-    """The variables operators know from before, put where they belong."""
+class Settings(BaseModel):
+    """All settings of one process; read once, in `wiring`. What is not given comes from the environment."""
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Unused: values are nested."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """The sections that known names set."""
-        import os  # noqa: PLC0415  the one reader of the environment besides pydantic-settings
-
-        sections: dict[str, Any] = {}
-        for name, (section, field) in KNOWN_NAMES.items():
-            if value := os.environ.get(name):  # noqa: TID251
-                sections.setdefault(section, {})[field] = value
-        return sections
-
-
-class Settings(BaseSettings):
-    """All settings of one process; read once, in `wiring`."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="LIBRI_",
-        env_nested_delimiter="__",
-        frozen=True,
-        extra="forbid",
-        nested_model_default_partial_update=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     server: Server = Server()
     data: Data = Data()
@@ -296,17 +365,15 @@ class Settings(BaseSettings):
     chat: Chat = Chat()
     logging: Logging = Logging()
 
+    @model_validator(mode="before")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then `LIBRI_…`, then the known names."""
-        return init_settings, env_settings, KnownNames(settings_cls)
+    def _with_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """A given section stands as it is; of given fields and variables, the given ones win."""
+        found: dict[str, Any] = dict(environment.sections(KNOWN_NAMES))
+        for name, value in given.items():
+            merges = isinstance(value, dict) and name in found
+            found[name] = found[name] | value if merges else value
+        return found
 
     @property
     def models_dir(self) -> Path:
@@ -314,10 +381,60 @@ class Settings(BaseSettings):
         return self.data.models_dir or self.data.dir / "models"
 
     @property
-    def database_url(self) -> str:
-        """SQLAlchemy async URL; a plain `postgresql://` gets its driver."""
-        given = self.data.database_url.get_secret_value()
-        scheme, _, rest = given.partition("://")
-        if scheme in ("postgresql", "postgres"):
-            return f"postgresql+asyncpg://{rest}"
-        return given or f"sqlite+aiosqlite:///{self.data.dir / 'libriassist.db'}"
+    def database(self) -> str | Path:
+        """The database's address, or the file of SQLite in the data folder."""
+        return self.data.database_url.get_secret_value() or self.data.dir / "libriassist.db"
+
+
+def load(needed: frozenset[str] | None = None) -> Settings:
+    """The settings of this process; wrong ones in sections that are not `needed` are left out.
+
+    Raises:
+        Misconfigured: Some are wrong; a line each, with the variable, its value and what to write.
+    """
+    try:
+        return Settings()
+    except ValidationError as exc:
+        errors = exc.errors(include_input=False, include_url=False)
+        wrong = {str(error["loc"][0]) for error in errors}
+        if needed is not None and not wrong & needed and wrong <= Settings.model_fields.keys():
+            return Settings(**{name: Settings.model_fields[name].get_default() for name in wrong})
+        lines = dict.fromkeys(_line(error["loc"], error["msg"], error["type"]) for error in errors)
+        raise Misconfigured("\n".join(lines)) from None
+
+
+def variable(section: str, field: str) -> str:
+    """The environment variable of a setting, as the operator spelt it if it is set."""
+    return environment.variable_of(section, field, KNOWN_NAMES)
+
+
+def _line(loc: tuple[int | str, ...], said: str, kind: str) -> str:
+    section, field = (*map(str, loc), "")[:2]
+    name = variable(section, field)
+    if kind in ("extra_forbidden", "model_type"):
+        near = get_close_matches(name.upper().replace("__", "_"), _variables(), n=1, cutoff=0.0)
+        return f"{name}: there is no such setting; the nearest is {_variables()[near[0]]}"
+    words = said.removeprefix("Value error, ")
+    words = words[:1].lower() + words[1:]
+    value = "" if kind == _ADDRESS else environment.value_of(name)
+    return f"{name}{_shown(section, field, value)}: {words}"
+
+
+def _shown(section: str, field: str, value: str) -> str:
+    """The value as it may be seen; nothing of a secret."""
+    annotation = Settings.model_fields[section].get_default().__class__.model_fields[field].annotation
+    if annotation is SecretStr or not value:
+        return ""
+    text = "".join(char if char.isprintable() else "?" for char in masked(value))
+    return f"={text[:_SHOWN_CHARS]}{'…' if len(text) > _SHOWN_CHARS else ''}"
+
+
+def _variables() -> Mapping[str, str]:
+    """Every variable by its name with single underscores: those are what is mistyped most."""
+    return {name.replace("__", "_"): name for name in _names()}
+
+
+def _names() -> Iterator[str]:
+    for section, field in Settings.model_fields.items():
+        for name in field.get_default().__class__.model_fields:
+            yield f"{environment.PREFIX}{section}{environment.DELIMITER}{name}".upper()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from backend.chat.runs import Runs
 from backend.config import Settings
 from backend.corpus.base import Catalogue
-from backend.engines.base import Endpoint
-from backend.engines.control import ModelControl
 from backend.history.base import History
 from backend.ingest.service import Ingestion
-from backend.pool.base import Instance, Operator, Pool
+from backend.pool.base import Operator, Pool
 from backend.security.base import KeyStore
 from backend.security.identity import Identity
 from backend.telemetry.metrics import Metrics
@@ -55,16 +54,7 @@ class Services:
     checks: Mapping[str, Check]
     drain: Callable[[float], Awaitable[None]]
 
-
-@dataclass(frozen=True, slots=True)
-class ModelServers:
-    """The model servers alone, to look at and to fill.
-
-    Attributes:
-        managed: Those whose models `control` manages.
-        others: Those that only tell what they have.
-    """
-
-    control: ModelControl
-    managed: tuple[Endpoint, ...]
-    others: tuple[Instance, ...]
+    async def checked(self) -> dict[str, Health]:
+        """Every check; each keeps to its own time."""
+        results = await asyncio.gather(*(check() for check in self.checks.values()))
+        return dict(zip(self.checks, results, strict=True))

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Response, UploadFile
 from pydantic import StringConstraints
 
 from backend.api.deps import PrincipalDep, ReaderDep, ServicesDep, WriterDep
-from backend.chat.runs import DEFAULT_CORPUS
 from backend.core.errors import Forbidden, InvalidRequest, TooLarge
+from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import CorpusRef, Document
 from backend.ingest.jobs import IngestionStatus
 

@@ -14,7 +14,6 @@ from backend.api.schemas import MarkdownText, ModelList, ModelShown, OptionDefau
 from backend.api.strict import JsonBody
 from backend.core.model_names import QUOTING
 from backend.pool.offered import named
-from backend.services import Health, Services
 
 router = APIRouter(tags=["operations"])
 
@@ -28,7 +27,7 @@ async def alive() -> dict[str, str]:
 @router.get("/health/ready")
 async def ready(services: ServicesDep, response: Response) -> dict[str, Any]:
     """Whether questions can be answered; 503 if not. Degraded is ready."""
-    found = await checked(services)
+    found = await services.checked()
     broken = [name for name, health in found.items() if not health.ok]
     status = "ok" if not broken else "degraded"
     if any(found[name].needed for name in broken):
@@ -39,7 +38,7 @@ async def ready(services: ServicesDep, response: Response) -> dict[str, Any]:
 @router.get("/health/deep")
 async def deep(services: ServicesDep, who: AdminDep, response: Response) -> dict[str, Any]:
     """Each thing we stand on, with its latency in seconds."""
-    found = await checked(services)
+    found = await services.checked()
     if any(health.needed and not health.ok for health in found.values()):
         response.status_code = 503
     return {"checks": {name: asdict(health) for name, health in found.items()}}
@@ -75,9 +74,3 @@ async def models(services: ServicesDep, who: ReaderDep) -> ModelList:
 async def markdown(who: ReaderDep, body: JsonBody[MarkdownText]) -> dict[str, str]:
     """Sanitised HTML of an answer's Markdown, for the page."""
     return {"html": await asyncio.to_thread(to_html, body.text)}
-
-
-async def checked(services: Services) -> dict[str, Health]:
-    """Every check; each keeps to its own time."""
-    results = await asyncio.gather(*(check() for check in services.checks.values()))
-    return dict(zip(services.checks, results, strict=True))

@@ -33,15 +33,13 @@ from backend.core.errors import (
 )
 from backend.core.events import Done, Started, Terminal
 from backend.core.model_names import QUOTING
-from backend.core.types import ANY_CORPUS, CacheState, Language, Principal, Sampling
+from backend.core.types import ANY_CORPUS, DEFAULT_CORPUS, CacheState, Language, Principal, Sampling
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.generations.base import START, EntryId, GenerationId, GenerationLog
 from backend.history.base import History, Owner, Rating, Turn
 from backend.pool.base import Pool
 from backend.pool.offered import named
 from backend.telemetry.metrics import Metrics
-
-DEFAULT_CORPUS = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

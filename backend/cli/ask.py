@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -10,10 +12,17 @@ from backend.chat.base import Question
 from backend.config import Settings
 from backend.core.events import Delta, Done, Failed, Sources
 from backend.core.types import ANY_CORPUS, Language, Principal, Role
-from backend.services import Services
-from backend.wiring.services import open_services
+from backend.wiring.lazily import open_services
+
+if TYPE_CHECKING:  # imported when they are opened
+    from backend.services import Services
 
 _OPERATOR = Principal("local", "operator", frozenset(Role), frozenset({ANY_CORPUS}))
+
+
+async def run(settings: Settings, options: Namespace) -> int:
+    """The one action."""
+    return await ask(settings, options.question, options.language)
 
 
 async def ask(settings: Settings, text: str, language: Language | None) -> int:

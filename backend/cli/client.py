@@ -11,9 +11,11 @@ from typing import Any
 import aiohttp
 import orjson
 
-from backend.cli.serve import ADDRESS_FILE
 from backend.config import Settings
 from backend.core.errors import LibriError, Unavailable, revived
+
+ADDRESS_FILE = "server.json"
+"""In the data folder, for its owner only: where the server that holds it listens, and a key to it."""
 
 
 class ServerClient:
@@ -75,7 +77,7 @@ async def running_server(settings: Settings) -> AsyncIterator[ServerClient]:
     url, token = _address(settings.data.dir / ADDRESS_FILE)
     headers = {"Authorization": f"Bearer {token}"}
     timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
-    async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
+    async with aiohttp.ClientSession(url, headers=headers, timeout=timeout, trust_env=False) as session:
         yield ServerClient(session)
 
 

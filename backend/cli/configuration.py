@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from backend.config import KNOWN_NAMES, Section, Settings
+
+
+def run(settings: Settings, options: Namespace) -> int:
+    """The settings, or their documentation."""
+    return document() if options.markdown else show(settings)
 
 
 def show(settings: Settings) -> int:

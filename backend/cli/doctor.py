@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -11,13 +12,13 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from backend.api.operations import checked
 from backend.chat.prompt import least_tokens
 from backend.cli.client import running_server
 from backend.cli.model_rows import plain
 from backend.config import Server, Settings
 from backend.core.errors import LibriError
-from backend.wiring.services import DataFolderBusy, open_services
+from backend.infra.folder_lock import FolderBusy, prepare
+from backend.wiring.lazily import open_services
 
 _LITTLE_DISK = 2 * 1024**3
 ADVICE = {
@@ -53,12 +54,17 @@ class Finding:
     advice: str = ""
 
 
+async def run(settings: Settings, options: Namespace) -> int:
+    """The one action."""
+    return await doctor(settings)
+
+
 async def doctor(settings: Settings) -> int:
     """Print the findings; the exit status is 1 if something needed is broken."""
     findings = [*of_settings(settings), *_disk(settings)]
     try:
         findings += await _services(settings)
-    except DataFolderBusy:
+    except FolderBusy:
         findings += await _running(settings)
     except (LibriError, OSError, ValueError) as exc:
         findings.append(
@@ -125,7 +131,7 @@ def _is_loopback(host: str) -> bool:
 
 def _disk(settings: Settings) -> Iterator[Finding]:
     folder = settings.data.dir
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder)
     free = shutil.disk_usage(folder).free
     detail = f"{folder}: {free / 1024**3:.1f} GiB free"
     if free < _LITTLE_DISK:
@@ -136,7 +142,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 async def _services(settings: Settings) -> list[Finding]:
     async with open_services(settings) as services:
-        found = await checked(services)
+        found = await services.checked()
         documents = await services.catalogue.corpora("local")
         instances = (await services.pool.state()).instances
     findings = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,10 +19,19 @@ from backend.cli.portions import portions
 from backend.config import Settings
 from backend.core.errors import InvalidRequest
 from backend.corpus.base import CorpusRef
+from backend.infra.folder_lock import FolderBusy
 from backend.ingest.jobs import IngestionStatus
-from backend.wiring.services import LOCAL_TENANT, DataFolderBusy, all_corpora, open_services
+from backend.wiring.corpora import LOCAL_TENANT, all_corpora
+from backend.wiring.lazily import open_services
 
 Show = Callable[[dict[str, Any]], None]
+
+
+async def run(settings: Settings, options: Namespace) -> int:
+    """Either action."""
+    if options.command == "reindex":
+        return await reindex(settings)
+    return await ingest(settings, options.paths, corpus=options.corpus, sample=options.sample)
 
 
 async def ingest(settings: Settings, paths: Sequence[Path], *, corpus: str, sample: bool) -> int:
@@ -37,7 +47,7 @@ async def ingest(settings: Settings, paths: Sequence[Path], *, corpus: str, samp
                 number = await services.ingestion.submit_path(ref, paths)
                 status = await services.ingestion.run_to_end(LOCAL_TENANT, number, _shown(show))
                 final = _plain(status)
-        except DataFolderBusy:
+        except FolderBusy:
             async with running_server(settings) as server:
                 final = await _through(server, settings, paths, corpus, show)
     return _report(final)

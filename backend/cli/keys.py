@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -10,7 +11,19 @@ from rich.table import Column, Table
 
 from backend.config import Settings
 from backend.core.types import ANY_CORPUS, Role
-from backend.wiring.services import open_keys
+from backend.wiring.keys import open_keys
+
+
+async def run(settings: Settings, options: Namespace) -> int:
+    """One action."""
+    match options.action:
+        case "create":
+            roles = [Role(role) for role in options.role or (Role.READER,)]
+            return await create(settings, options.name, options.tenant, roles, options.corpus)
+        case "revoke":
+            return await revoke(settings, options.id)
+        case _:
+            return await show(settings)
 
 
 async def create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,10 +17,14 @@ from backend.core.errors import EngineError, ModelMissing
 from backend.engines.base import Endpoint, ModelInfo
 from backend.engines.control import ModelControl, ModelDetails
 from backend.pool.base import Instance
-from backend.services import ModelServers
-from backend.wiring.services import open_model_servers
+from backend.wiring.model_servers import ModelServers, open_model_servers
 
 _AT_ONCE = 8
+
+
+async def run(settings: Settings, options: Namespace) -> int:
+    """One action."""
+    return await (show(settings, options.name) if options.action == "show" else table(settings))
 
 
 async def table(settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -11,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from backend.cli.client import ServerClient, running_server
+from backend.cli.client import ADDRESS_FILE, ServerClient, running_server
 from backend.cli.model_rows import plain
-from backend.cli.serve import ADDRESS_FILE
 from backend.config import Settings
 from backend.core.errors import Unavailable
 
@@ -27,6 +27,21 @@ _REASONS = {
     "engine_refused": "refuses our requests",
 }
 """By the error's code; docs/operations.md says what to do."""
+
+
+async def run(settings: Settings, options: Namespace) -> int:
+    """One action."""
+    match options.action:
+        case "drain":
+            return await drain(settings, options.id)
+        case "resume":
+            return await resume(settings, options.id)
+        case "add":
+            return await add(settings, options.id, options.url, engine=options.engine, slots=options.slots)
+        case "remove":
+            return await remove(settings, options.id)
+        case _:
+            return await status(settings)
 
 
 async def status(settings: Settings) -> int:

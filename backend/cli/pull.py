@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -24,7 +25,12 @@ from backend.config import Settings
 from backend.core.errors import EngineError, InvalidRequest, ModelMissing
 from backend.engines.base import Endpoint
 from backend.engines.control import ModelControl
-from backend.wiring.services import open_model_servers
+from backend.wiring.model_servers import open_model_servers
+
+
+async def run(settings: Settings, options: Namespace) -> int:
+    """The one action."""
+    return await pull(settings, options.name, options.instance)
 
 
 @dataclass(frozen=True, slots=True)

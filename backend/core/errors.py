@@ -19,6 +19,7 @@
     │   ├── EmbedderUnavailable
     │   ├── LogUnavailable        the generation log
     │   ├── SlotsUnavailable      the store that processes share
+    │   ├── Misconfigured         a setting, or what it names, stands in the way of the start
     │   ├── PoolFull              the queue holds its bound
     │   └── NoInstance            no model server left to try
     └── EngineError               a model server failed
@@ -161,6 +162,13 @@ class SlotsUnavailable(Unavailable):
     """The slots that all processes share do not answer."""
 
     code = "slots_unavailable"
+
+
+class Misconfigured(Unavailable):
+    """A setting, or what it names, cannot be used; the message is for the operator, a line each."""
+
+    code = "misconfigured"
+    retryable = False
 
 
 class PoolFull(Unavailable):

@@ -11,6 +11,7 @@ FinishReason = Literal["stop", "length", "stopped", "no_answer"]
 CacheState = Literal["miss", "exact", "semantic", "joined"]
 
 ANY_CORPUS = "*"
+DEFAULT_CORPUS = "default"
 
 
 class Role(StrEnum):

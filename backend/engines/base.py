@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
 
+from backend.core.addresses import credentials, without_credentials
 from backend.core.types import FinishReason, Language, Message, Sampling, Scored, Usage
 
 
@@ -26,8 +27,16 @@ class Endpoint:
     @property
     def address(self) -> str:
         """`url` without what would let one in; safe to show."""
-        parts = urlsplit(self.url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return without_credentials(self.url)
+
+    @property
+    def authorization(self) -> str:
+        """Value of the header that lets one in; "" where nothing is asked. Never both: see `wiring`."""
+        if self.api_key:
+            return f"Bearer {self.api_key}"
+        if pair := credentials(self.url):
+            return f"Basic {b64encode(':'.join(pair).encode()).decode()}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,11 @@ class Caller:
         `refused` stands in place of the caller's own.
         """
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if endpoint.api_key:
-            headers["Authorization"] = f"Bearer {endpoint.api_key}"
+        if endpoint.authorization:
+            headers["Authorization"] = endpoint.authorization
         request = self.session.request(
             method,
-            endpoint.url + path,
+            endpoint.address + path,
             data=body,
             headers=headers,
             allow_redirects=False,

@@ -37,7 +37,8 @@ class OllamaEngine:
     Args:
         session: Has no time limit of its own, as `infra.http.open_session` makes it.
         context_tokens: `num_ctx`; None: what the server has.
-        keep_alive: How long a model stays loaded, as Ollama writes it ("30m", "-1").
+        keep_alive: How long a model stays loaded, as Ollama takes it ("30m", seconds, -1 for good).
+        keeps_loaded: That is long enough to find it loaded; else every question loads it anew.
         control: Tells what is loaded.
     """
 
@@ -48,13 +49,15 @@ class OllamaEngine:
         session: aiohttp.ClientSession,
         *,
         context_tokens: int | None = None,
-        keep_alive: str = "30m",
+        keep_alive: int | str = "30m",
+        keeps_loaded: bool = True,
         control: OllamaControl | None = None,
     ) -> None:
         self._control = control or OllamaControl()
         self._caller = Caller(session, refused)
         self._context_tokens = context_tokens
         self._keep_alive = keep_alive
+        self._keeps_loaded = keeps_loaded
 
     def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Pieces as they come; those that came in one read are joined."""
@@ -80,7 +83,12 @@ class OllamaEngine:
         return of_tags(await self._caller.json("GET", endpoint, "/api/tags"))
 
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
-        """What `/api/ps` lists. Servers that do not tell the context are so old that theirs is 2,048."""
+        """What `/api/ps` lists; all of them where none stays, for a question is what loads one there.
+
+        Servers that do not tell the context are so old that theirs is 2,048.
+        """
+        if not self._keeps_loaded:
+            return tuple(LoadedModel(info.name, info.digest) for info in await self.models(endpoint))
         told = await self._control.ps(endpoint)
         old = self._context_tokens or _UNTOLD_TOKENS
         return tuple(replace(one, context_tokens=one.context_tokens or old) for one in told)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ollama import ListResponse, ProcessResponse, ProgressResponse, ShowResponse
-
 from backend.engines.base import LoadedModel, ModelInfo
 from backend.engines.control import ModelDetails, Progress
+from backend.engines.ollama_package import ListResponse, ProcessResponse, ProgressResponse, ShowResponse
 from backend.engines.overflow import tokens
 
 

@@ -1,22 +1,19 @@
 """Control of Ollama's models, through the `ollama` package. Tokens go another way: see `ollama.py`.
 
-The package waits forever by default, lends itself 100 connections, follows redirects, and takes a proxy and
-a credential from the environment: each is set otherwise here.
+The package waits forever by default, lends itself 100 connections, follows redirects, and takes a proxy, a
+certificate and a credential from the environment: each is set otherwise here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, cast
-from urllib.parse import unquote, urlsplit
 
 import httpx
-from ollama import AsyncClient, ProgressResponse, ResponseError
 
 from backend.core.errors import (
     EngineError,
@@ -30,6 +27,7 @@ from backend.engines.call import Patience
 from backend.engines.control import ModelDetails, Progress, Recipe
 from backend.engines.ollama_answers import Tally, details_of, info_of, loaded_of
 from backend.engines.ollama_messages import refused
+from backend.engines.ollama_package import AsyncClient, ProgressResponse, ResponseError
 from backend.engines.refusal import NOT_FOUND, Refusal
 
 T = TypeVar("T")
@@ -133,7 +131,7 @@ class OllamaControl:
         """A client of one endpoint. Silence is bounded by who uses it, as a whole and not read by read."""
         try:
             return AsyncClient(
-                endpoint.url,
+                endpoint.address,
                 timeout=httpx.Timeout(None, connect=self._bounds.connect_s),
                 limits=httpx.Limits(max_keepalive_connections=0),
                 follow_redirects=False,
@@ -147,16 +145,11 @@ class OllamaControl:
 
 def _authorised(endpoint: Endpoint) -> Callable[[httpx.Request], httpx.Request]:
     """Puts the endpoint's own credential on a request, or none: the package would send OLLAMA_API_KEY."""
-    parts = urlsplit(endpoint.url)
-    credential = f"Bearer {endpoint.api_key}" if endpoint.api_key else ""
-    if not credential and parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        credential = f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     def put(request: httpx.Request) -> httpx.Request:
         request.headers.pop("Authorization", None)
-        if credential:
-            request.headers["Authorization"] = credential
+        if endpoint.authorization:
+            request.headers["Authorization"] = endpoint.authorization
         return request
 
     return put

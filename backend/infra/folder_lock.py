@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backend.core.errors import Conflict
+from backend.core.errors import Conflict, Misconfigured
 
 
 class FolderBusy(Conflict):
@@ -21,10 +21,11 @@ def hold(folder: Path) -> Iterator[None]:
 
     Raises:
         FolderBusy: Another process holds it.
-        OSError: It cannot be made or written.
+        Misconfigured: It cannot be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    prepare(folder)
+    with _usable(folder):
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,3 +34,24 @@ def hold(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def prepare(folder: Path) -> None:
+    """Make `folder` if need be.
+
+    Raises:
+        Misconfigured: It cannot be made.
+    """
+    with _usable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as exc:
+        why = (exc.strerror if isinstance(exc, OSError) else None) or "no folder can have that name"
+        raise Misconfigured(
+            f"the data folder {folder} cannot be written ({why}): set LIBRI_DATA__DIR to one that can"
+        ) from exc

@@ -11,7 +11,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from backend.core.errors import Misconfigured
 
 
 class _Bounded(Redis):
@@ -48,18 +51,32 @@ class _Bounded(Redis):
 
 @asynccontextmanager
 async def open_redis(url: str, *, timeout_s: float) -> AsyncIterator[Redis]:
-    """A client; each command takes at most `timeout_s`, connecting included, and nothing is tried twice."""
-    client = _Bounded.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=None,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
-    assert isinstance(client, _Bounded)
-    client.limit_s = timeout_s
+    """A client; each command takes at most `timeout_s`, connecting included, and nothing is tried twice.
+
+    Raises:
+        Misconfigured: The library cannot make a connection of that address. Holds nothing of it.
+    """
+    client = _client(url, timeout_s)
     try:
         yield client
     finally:
         await client.aclose()
+
+
+def _client(url: str, timeout_s: float) -> _Bounded:
+    try:
+        client = _Bounded.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=None,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+        # This connects nowhere: it reads what follows the "?".
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, RedisError) as exc:
+        raise Misconfigured("has a query that cannot be read: write redis://HOST:PORT/NUMBER") from exc
+    assert isinstance(client, _Bounded)
+    client.limit_s = timeout_s
+    return client

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
-from sqlalchemy import MetaData, Table, event
+from sqlalchemy import URL, MetaData, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from backend.core.errors import StorageFull, StorageUnavailable
+from backend.infra.database_url import parse
+
+log = logging.getLogger(__name__)
 
 metadata = MetaData(
     naming_convention={
@@ -24,6 +29,7 @@ metadata = MetaData(
 )
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_CONNECT_S = 10.0
 _DISK_FULL = ("disk is full", "disk full", "no space left", "could not extend file")
 
 
@@ -46,20 +52,33 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
-def open_engine(url: str) -> AsyncEngine:
-    """An engine for `url`; SQLite gets WAL, foreign keys and a 5 s wait for its lock.
+def open_engine(database: str | Path) -> AsyncEngine:
+    """An engine for an address, or a file of SQLite: with WAL, foreign keys and a 5 s wait for its lock.
 
     Its errors do not quote parameters: those are what readers wrote.
+
+    Raises:
+        Misconfigured: No database of ours has that address.
     """
-    if not url.startswith("sqlite"):
+    if isinstance(database, Path):
+        return _sqlite(URL.create("sqlite+aiosqlite", database=str(database)))
+    found = parse(database)
+    for parameter in found.left_out:
+        log.warning("the database is asked without %s, which its driver does not know", parameter)
+    if not found.url.startswith("sqlite"):
         return create_async_engine(
-            url,
+            found.url,
+            connect_args={"timeout": _CONNECT_S, **found.connect},
             pool_pre_ping=True,
             pool_size=10,
             max_overflow=10,
             pool_timeout=5,
             hide_parameters=True,
         )
+    return _sqlite(make_url(found.url))
+
+
+def _sqlite(url: URL) -> AsyncEngine:
     connect_args = {"timeout": 5, "factory": _SqliteConnection}
     engine = create_async_engine(url, connect_args=connect_args, hide_parameters=True)
 
@@ -92,6 +111,13 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if any(mark in text for mark in _DISK_FULL):
             raise StorageFull("no space is left in the database") from exc
         raise StorageUnavailable("the database does not answer") from exc
+
+
+def reason(exc: BaseException | None) -> str:
+    """Why the database does not answer, in its driver's words: one line, without parameters."""
+    words = str(getattr(exc, "orig", None) or exc or "").strip().partition("\n")[0]
+    words = re.sub(r"^(\([\w.]+\)|<class '[\w.]+'>:)\s*", "", words)
+    return words[:300] or "it was silent for too long"
 
 
 def insert(engine: AsyncEngine, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backend.core.errors import Conflict, NotFound
+from backend.core.errors import Conflict, InvalidRequest, NotFound
 from backend.pool.base import Instance
 from backend.pool.board.base import Board, Note
+
+log = logging.getLogger(__name__)
 
 State = Literal["active", "draining", "removed"]
 KIND = "instances"
@@ -35,6 +38,7 @@ class Roster:
     make: Make
     instances: dict[str, Instance] = field(default_factory=dict)
     draining: frozenset[str] = frozenset()
+    _left_out: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self._take({})
@@ -86,15 +90,25 @@ class Roster:
 
     def _take(self, notes: Mapping[str, Note]) -> None:
         found = {one.id: one for one in self.configured}
+        left_out = set()
         for id, note in sorted(notes.items()):
-            if "url" in note:
-                found[id] = self._made(id, note)
+            if "url" in note and (made := self._made(id, note)):
+                found[id] = made
+            elif "url" in note:
+                left_out.add(id)
+        self._left_out = frozenset(left_out)
         states = {id: note.get("state", "active") for id, note in notes.items()}
         self.instances = {id: one for id, one in found.items() if states.get(id) != "removed"}
         self.draining = frozenset(id for id in self.instances if states.get(id) == "draining")
 
-    def _made(self, id: str, note: Note) -> Instance:
+    def _made(self, id: str, note: Note) -> Instance | None:
+        """None where none can be made of it: another release, or other settings, may have noted it."""
         known = self.instances.get(id)
-        if known and (known.endpoint.url, known.slots) == (note["url"], note["slots"]):
+        if known and (known.endpoint.url, known.slots) == (note["url"], note.get("slots")):
             return known
-        return self.make(id, note["engine"], note["url"], note["slots"])
+        try:
+            return self.make(id, note["engine"], note["url"], note["slots"])
+        except (InvalidRequest, KeyError) as exc:
+            if id not in self._left_out:
+                log.error("an added instance is left out: %s", exc, extra={"instance": id})
+            return None

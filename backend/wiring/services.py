@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.chat.answer import Answerer
 from backend.chat.memory import MemoryRuns
 from backend.chat.producer import BackgroundProducer
-from backend.chat.runs import DEFAULT_CORPUS, Runs
+from backend.chat.runs import Runs
 from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
 from backend.core.errors import LibriError
+from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Embedder, Encoder
@@ -28,16 +29,12 @@ from backend.embedding.fetch import from_hub
 from backend.embedding.local_onnx import OnnxEncoder
 from backend.embedding.models import Model, find, local_folder
 from backend.engines.extractive import ExtractiveEngine
-from backend.engines.ollama import OllamaEngine
 from backend.generations.memory import MemoryLog
 from backend.health import health_checks
 from backend.history.base import History
 from backend.history.sql import SqlHistory
 from backend.infra import language
-from backend.infra.folder_lock import FolderBusy, hold
-from backend.infra.http import open_session
-from backend.infra.migrate import migrate
-from backend.infra.sql import open_engine
+from backend.infra.folder_lock import hold
 from backend.ingest.chunk import chunk
 from backend.ingest.leases import SqlLeases
 from backend.ingest.parse.reader import SandboxReader
@@ -57,16 +54,16 @@ from backend.security.base import KeyStore
 from backend.security.cached import CachedKeys
 from backend.security.cookies import Cookies
 from backend.security.identity import Identity
-from backend.security.secret_file import read_or_create
 from backend.security.sql import SqlKeys
-from backend.services import ModelServers, Services
+from backend.services import Services
 from backend.telemetry.metrics import Metrics
-from backend.wiring.pool import configured, control, open_pool
+from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
+from backend.wiring.corpora import all_corpora
+from backend.wiring.pool import open_pool
+from backend.wiring.sql import open_sql, secret_of
 
-DataFolderBusy = FolderBusy
 PARSER_VERSION = "1"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
-LOCAL_TENANT = "local"
 _CHARS_PER_TOKEN = 4
 SPECIAL_TOKENS = 2
 """What the embedder adds around a text."""
@@ -96,8 +93,8 @@ async def open_services(
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         stack.enter_context(hold(settings.data.dir))
-        engine = await _open_sql(stack, settings)
-        secret = _secret(settings)
+        engine = await open_sql(stack, settings)
+        secret = secret_of(settings)
         keys = CachedKeys(SqlKeys(engine, clock, pepper=secret), clock)
         metrics = Metrics()
         model = _open_embedder(stack, settings, clock)
@@ -145,39 +142,6 @@ async def open_services(
             ),
             drain=producer.close,
         )
-
-
-@asynccontextmanager
-async def open_keys(settings: Settings) -> AsyncIterator[KeyStore]:
-    """The key store alone; works beside a running server."""
-    async with AsyncExitStack() as stack:
-        settings.data.dir.mkdir(parents=True, exist_ok=True)
-        engine = await _open_sql(stack, settings)
-        yield SqlKeys(engine, SystemClock(), pepper=_secret(settings))
-
-
-@asynccontextmanager
-async def open_model_servers(settings: Settings) -> AsyncIterator[ModelServers]:
-    """The model servers that the settings name; needs no data folder, so it works beside a running server."""
-    async with open_session() as session:
-        instances = configured(settings, session)
-        yield ModelServers(
-            control=control(settings),
-            managed=tuple(one.endpoint for one in instances if isinstance(one.engine, OllamaEngine)),
-            others=tuple(one for one in instances if not isinstance(one.engine, OllamaEngine)),
-        )
-
-
-async def _open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
-    engine = open_engine(settings.database_url)
-    stack.push_async_callback(engine.dispose)
-    await migrate(engine)
-    return engine
-
-
-def _secret(settings: Settings) -> bytes:
-    given = settings.auth.cookie_secret.get_secret_value().encode()
-    return given or read_or_create(settings.data.dir / "secret")
 
 
 def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, start_token: str) -> Identity:
@@ -326,16 +290,6 @@ async def _renew(keys: KeyStore, catalogue: Catalogue, ingestion: Ingestion) -> 
     """Queue documents that another parser, chunking or embedder made."""
     for corpus in await all_corpora(keys, catalogue):
         await ingestion.reingest(corpus)
-
-
-async def all_corpora(keys: KeyStore, catalogue: Catalogue) -> list[CorpusRef]:
-    """Corpora of every tenant that ever had a key, and of this machine.
-
-    Raises:
-        StorageUnavailable
-    """
-    tenants = sorted({LOCAL_TENANT, *(key.tenant for key in await keys.keys())})
-    return [corpus for tenant in tenants for corpus in await catalogue.corpora(tenant)]
 
 
 async def _warm(embedder: Embedder) -> None:

@@ -46,8 +46,8 @@ def _unprivileged() -> dict[str, object]:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """Yields an SQLAlchemy URL of an empty database."""
+def postgres_server(*, tls: bool = False) -> Iterator[str]:
+    """Yields an SQLAlchemy URL of an empty database; `tls`: with a certificate that it made."""
     initdb, server = _program("initdb"), _program("pg_ctl")
     if initdb is None or server is None:
         missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
@@ -63,6 +63,9 @@ def postgres_server() -> Iterator[str]:
         subprocess.run(
             [initdb, "-D", data, "-U", "libri", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], **run
         )
+        if tls:
+            _make_certificate(data, run)
+            options += " -c ssl=on"
         subprocess.run([server, "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], **run)
         try:
             yield f"postgresql+asyncpg://libri@127.0.0.1:{port}/postgres"
@@ -70,3 +73,9 @@ def postgres_server() -> Iterator[str]:
             subprocess.run([server, "-D", data, "-m", "immediate", "stop"], **run)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_certificate(data: Path, run: dict[str, object]) -> None:
+    names = ["-subj", "/CN=localhost", "-keyout", data / "server.key", "-out", data / "server.crt"]
+    subprocess.run(["openssl", "req", "-new", "-x509", "-nodes", "-days", "2", *names], **run)
+    (data / "server.key").chmod(0o600)

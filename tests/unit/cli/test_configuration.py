@@ -1,9 +1,11 @@
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from backend.__main__ import main
-from backend.config import KNOWN_NAMES, Engine, Section, Settings
+from backend.config import KNOWN_NAMES, Engine, Section, Settings, load
+from backend.core.errors import Misconfigured
 from backend.engines.dialects import DIALECTS
 
 
@@ -22,7 +24,9 @@ def test_names_that_operators_know_reach_their_setting(name: str, monkeypatch: p
         "LLM_BACKEND": "extractive",
         "OLLAMA_MAX_LOADED_MODELS": "3",
         "OLLAMA_NUM_PARALLEL": "7",
+        "OLLAMA_KEEP_ALIVE": "5m",
         "OLLAMA_URLS": "http://a:1,http://b:2/",
+        "REDIS_URL": "redis://cache",
     }
     monkeypatch.setenv(name, values.get(name, "given"))
     found = getattr(getattr(Settings(), section), field)
@@ -41,14 +45,140 @@ def test_the_prefixed_name_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().engine.ollama_urls == ("http://a:1", "http://b:2")
 
 
-def test_a_wrong_value_is_named_and_not_shown(
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LIBRI_SERVER__PORT", "abc", "LIBRI_SERVER__PORT=abc: input should be a valid integer"),
+        ("libri_server__port", "abc", "libri_server__port=abc: input should be a valid integer"),
+        ("LIBRI_CHAT__DEADLINE_S", "nan", "LIBRI_CHAT__DEADLINE_S=nan: input should be a finite number"),
+        ("OLLAMA_NUM_PARALLEL", "-1", "OLLAMA_NUM_PARALLEL=-1: input should be greater"),
+        ("OLLAMA_URLS", "gpu1:11434", "OLLAMA_URLS: gpu1:11434 has no scheme: write http://gpu1:11434"),
+        ("OLLAMA_URLS", "http://u:hunter2@", "OLLAMA_URLS: http://**********@ has no valid host"),
+        ("OLLAMA_URLS", "http://u:hun@ter2/x@gpu1", "OLLAMA_URLS: http://**********@gpu1 has no valid host"),
+        ("LIBRI_ENGINE__OPENAI_URLS", "[1", "LIBRI_ENGINE__OPENAI_URLS=[1: "),
+        ("LIBRI_ENGINE__OPENAI_URLS", "http://a?key=hunter2", "LIBRI_ENGINE__OPENAI_URLS: http://a?key=***"),
+        ("REDIS_URL", "hunter2", "REDIS_URL: is no address: write redis://HOST:PORT"),
+        ("REDIS_URL", "redis://:hunter2@x/zero", "REDIS_URL: has no number for its database"),
+        ("API_KEY", "hunter2\nx", "API_KEY: holds a line end or another control character"),
+        ("OPENAI_API_KEY", "hunter2\x7fx", "OPENAI_API_KEY: holds a line end or another control character"),
+        ("LIBRI_PORT", "8000", "LIBRI_PORT: there is no such setting; the nearest is LIBRI_"),
+        ("LIBRI_ENGINE", "{}", "LIBRI_ENGINE: there is no such setting"),
+        ("LIBRI_REDIS__URLS", "x", "LIBRI_REDIS__URLS: there is no such setting; the nearest is"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_as_it_was_written(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main(["config"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"libriassist: {said}"), line
+    assert "hunter2" not in line
+    assert "ter2" not in line
+
+
+def test_every_wrong_value_has_its_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("LIBRI_SERVER__PORT", "hunter2")
+    monkeypatch.setenv("LIBRI_SERVER__PORT", "x" * 5000)
+    monkeypatch.setenv("OLLAMA_URLS", "a")
     assert main(["config"]) == 1
-    said = capsys.readouterr().err
-    assert "server.port" in said
-    assert "hunter2" not in said
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(len(line) < 1024 for line in lines)
+
+
+def test_commands_bear_wrong_settings_that_they_do_not_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIBRI_DATA__DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("OLLAMA_KEEP_ALIVE", "forever")
+    monkeypatch.setenv("REDIS_URL", "localhost:6379")
+    assert main(["keys", "list"]) == 0
+    assert (tmp_path / "data" / "libriassist.db").exists(), "the other settings hold"
+    assert main(["models", "list"]) == 1
+    assert "OLLAMA_KEEP_ALIVE=forever" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "around", ["{}\r", "{}\n", "\ufeff{}", " {} ", '"{}"', "'{}' \r\n", "\u00a0{}\t", '\ufeff"{}"']
+)
+@pytest.mark.parametrize(("name", "value"), [
+    ("API_KEY", "hunter2"),
+    ("LIBRI_AUTH__COOKIE_SECRET", "hunter2"),
+    ("OPENAI_API_KEY", "hunter2"),
+    ("REDIS_URL", "redis://:hunter2@cache:6379/1"),
+    ("DATABASE_URL", "postgresql://u:hunter2@db/x"),
+    ("OLLAMA_URLS", "http://gpu1:11434,http://gpu2:11434"),
+    ("LIBRI_SERVER__PORT", "8001"),
+    ("LIBRI_SERVER__ALLOWED_HOSTS", "a.example,b.example"),
+    ("LLM_BACKEND", "openai"),
+    ("LIBRI_DATA__DIR", "/srv/data"),
+    ("OLLAMA_KEEP_ALIVE", "5m"),
+])  # fmt: skip
+def test_what_a_file_of_variables_leaves_around_a_value_is_no_part_of_it(
+    name: str, value: str, around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    plain = Settings()
+    monkeypatch.setenv(name, around.format(value))
+    assert Settings() == plain
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        ("0", 0), ("-1", -1), ("-300", -1), ("1800", 1800), ("+5", 5), ("30m", "30m"), ("1h30m", "1h30m"),
+        ("-1s", "-1s"), ("500ms", "500ms"), ("1.5h", "1.5h"), ('"-1"', -1), ("", "30m"), ("007", 7),
+    ],
+)  # fmt: skip
+def test_how_long_ollama_keeps_a_model_travels_as_ollama_takes_it(
+    given: str, means: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIBRI_ENGINE__OLLAMA_KEEP_ALIVE", given)
+    found = Settings().engine.ollama_keep_alive
+    assert (type(found), found) == (type(means), means)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["forever", "1d", "5 m", "1.5", "30M", "1h-5m", "99999999999", "9999999h", "٣", "1e3", "m", "inf"],
+)
+def test_a_duration_that_ollama_refuses_stops_the_start(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_KEEP_ALIVE", given)
+    with pytest.raises(Misconfigured, match=r"OLLAMA_KEEP_ALIVE=.*is no duration: write 30m"):
+        load()
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/", "/api", "/api/", "//"])
+@pytest.mark.parametrize("name", ["OLLAMA_URLS", "LIBRI_ENGINE__OPENAI_URLS"])
+def test_the_address_of_a_model_server_may_end_as_other_clients_want_it(
+    name: str, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, f"http://gpu1:11434{ending},https://x.example/ollama{ending}")
+    engine = Settings().engine
+    urls = engine.ollama_urls if name == "OLLAMA_URLS" else engine.openai_urls
+    assert urls == ("http://gpu1:11434", "https://x.example/ollama")
+
+
+def test_zero_is_what_ollama_takes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_NUM_PARALLEL", "0")
+    monkeypatch.setenv("OLLAMA_MAX_LOADED_MODELS", "0")
+    assert (Settings().engine.slots, Settings().engine.models_at_once) == (1, 3)
+
+
+def test_an_empty_variable_is_an_unset_one_but_for_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "LIBRI_SERVER__HOST",
+        "LIBRI_SERVER__PORT",
+        "LIBRI_DATA__MODELS_DIR",
+        "LIBRI_ENGINE__OLLAMA_URLS",
+    ):
+        monkeypatch.setenv(name, "")
+    settings = Settings()
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8000)
+    assert settings.data.models_dir is None
+    assert settings.engine.ollama_urls == ()
 
 
 def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,65 @@
+"""The database, opened and up to date, and what the process keeps beside it."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from importlib import import_module
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.config import Settings, variable
+from backend.core.errors import Misconfigured, StorageUnavailable
+from backend.infra.revision import HEAD, KNOWN, revision
+from backend.infra.sql import open_engine, reason
+from backend.security.secret_file import read_or_create
+
+
+async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
+    """The engine, closed with `stack`.
+
+    Raises:
+        Misconfigured: The address is no database of ours, or another release wrote to it.
+        StorageUnavailable: It does not answer; says why.
+        StorageFull: The disk has no room.
+    """
+    name = variable("data", "database_url")
+    try:
+        engine = open_engine(settings.database)
+    except Misconfigured as exc:
+        raise Misconfigured(f"{name} {exc.message}") from exc
+    stack.push_async_callback(engine.dispose)
+    try:
+        await _up_to_date(engine)
+    except StorageUnavailable as exc:
+        where = name if settings.data.database_url else str(settings.database)
+        raise StorageUnavailable(f"{where}: {exc.message}: {reason(exc.__cause__)}") from exc
+    return engine
+
+
+async def _up_to_date(engine: AsyncEngine) -> None:
+    """Alembic takes 0.2 s to import: only a database that needs it is worth that."""
+    found = await revision(engine)
+    if found is not None and found not in KNOWN:
+        raise Misconfigured(
+            f"the database was written by a newer release (revision {found[:40]!a}, this one knows {HEAD}): "
+            f"install that release, or set {variable('data', 'dir')} to another folder"
+        )
+    if found != HEAD:
+        await import_module("backend.infra.migrate").migrate(engine)
+
+
+def secret_of(settings: Settings) -> bytes:
+    """What signs cookies and digests keys.
+
+    Raises:
+        Misconfigured: The file that holds it is damaged, or can neither be read nor made.
+    """
+    if given := settings.auth.cookie_secret.get_secret_value().encode():
+        return given
+    path = settings.data.dir / "secret"
+    try:
+        return read_or_create(path)
+    except ValueError as exc:
+        raise Misconfigured(f"{path}: {exc}") from exc
+    except OSError as exc:
+        raise Misconfigured(f"{path} can neither be read nor made: {exc.strerror}") from exc

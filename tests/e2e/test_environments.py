@@ -1,0 +1,226 @@
+"""`libriassist serve` in the environments that operators have: it starts, or says why not in one line.
+
+`python -m tests.e2e.test_environments` prints the table.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support.console import environment_in, run
+
+STARTS = ""
+DEAD = "http://127.0.0.1:9"
+PROXIES: tuple[Mapping[str, str], ...] = (
+    {"HTTP_PROXY": DEAD, "HTTPS_PROXY": DEAD, "NO_PROXY": ""},
+    {"http_proxy": "not a proxy", "https_proxy": "http://[::1", "no_proxy": "*,,[::"},
+    {"ALL_PROXY": "socks5://127.0.0.1:1080"},
+    {"all_proxy": "socks4://127.0.0.1:1080", "HTTPS_PROXY": "ftp://x"},
+    {"ALL_PROXY": "127.0.0.1", "NO_PROXY": "localhost,127.0.0.1,::1"},
+)
+CERTIFICATES: tuple[Mapping[str, str], ...] = (
+    {"SSL_CERT_FILE": "/nowhere/ca.pem"},
+    {
+        "SSL_CERT_DIR": "/nowhere",
+        "REQUESTS_CA_BUNDLE": "/nowhere/ca.pem",
+        "CURL_CA_BUNDLE": "/nowhere/ca.pem",
+    },
+    {"SSL_CERT_FILE": "/etc/passwd"},
+    {"SSLKEYLOGFILE": "/nowhere/keys.log"},
+)
+OLLAMAS: tuple[Mapping[str, str], ...] = (
+    {"OLLAMA_HOST": "0.0.0.0"},
+    {"OLLAMA_HOST": "http://[::1"},
+    {"OLLAMA_HOST": ":99999", "OLLAMA_API_KEY": "k\r"},
+    {"OLLAMA_KEEP_ALIVE": "-1"},
+    {"OLLAMA_KEEP_ALIVE": "1h30m", "OLLAMA_NUM_PARALLEL": "0", "OLLAMA_MAX_LOADED_MODELS": "0"},
+    {"OLLAMA_NUM_PARALLEL": '"4"', "OLLAMA_URLS": f'"{DEAD}/api, {DEAD[:-1]}8/v1/ "\r'},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Variables, and what is said of them (a pattern); `STARTS`: it serves."""
+
+    variables: Mapping[str, str]
+    said: str = STARTS
+    secrets: tuple[str, ...] = field(default=("hunter2",))
+
+    @property
+    def name(self) -> str:
+        return " ".join(f"{name}={value!r}" for name, value in self.variables.items())
+
+
+def together(*several: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for one in several for name, value in one.items()}
+
+
+STARTING = [
+    Case({}),
+    *map(Case, PROXIES),
+    *map(Case, CERTIFICATES),
+    *map(Case, OLLAMAS),
+    Case(together(PROXIES[2], CERTIFICATES[0], OLLAMAS[1])),
+    Case(together(PROXIES[1], CERTIFICATES[3], OLLAMAS[4])),
+    Case({"API_KEY": "hunter2-hunter2\r\n", "LIBRI_AUTH__COOKIE_SECRET": " a secret of an operator "}),
+    Case({"LIBRI_ENGINE__OLLAMA_KEEP_ALIVE": "0"}),
+    Case({"OPENAI_API_KEY": "hunter2", "LIBRI_ENGINE__OPENAI_URLS": f"http://u:hunter2@{DEAD[7:]}/v1"}),
+    Case({"OPENAI_API_KEY": "sk-é", "LIBRI_ENGINE__OPENAI_URLS": f"{DEAD}/v1/"}),
+    Case({"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    Case({"PYTHONIOENCODING": "latin-1", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "x"}),
+    Case({"REDIS_URL": "redis://:hunter2@127.0.0.1:9/0"}),
+    Case(
+        {
+            "CHROMA_API_IMPL": "chromadb.api.fastapi.FastAPI",
+            "CHROMA_SERVER_HOST": "nowhere",
+            "IS_PERSISTENT": "x",
+        }
+    ),
+    Case({"LIBRI_SERVER__HOST": "", "LIBRI_ENGINE__MODEL": "", "HF_ENDPOINT": "nonsense"}),
+]
+REFUSED = [
+    Case(
+        {"OLLAMA_URLS": "localhost:11434"},
+        r"OLLAMA_URLS: localhost:11434 has no scheme: write http://localhost",
+    ),
+    Case({"OLLAMA_URLS": "http://gpu1:11434,gpu2"}, r"OLLAMA_URLS.*: gpu2 has no scheme: write http://gpu2"),
+    Case({"OLLAMA_URLS": "http://u:hunter2@gpu1:port"}, r"OLLAMA_URLS.*no valid host and port"),
+    Case({"OLLAMA_URLS": "ftp://gpu1"}, r"OLLAMA_URLS.*http"),
+    Case({"OLLAMA_URLS": "[oops"}, r"OLLAMA_URLS=\[oops: "),
+    Case({"LIBRI_ENGINE__OPENAI_URLS": "u:hunter2@host:8080"}, r"LIBRI_ENGINE__OPENAI_URLS.*write http://"),
+    Case(
+        {"REDIS_URL": "localhost:6379"},
+        r"REDIS_URL: localhost:6379 has no scheme: write redis://localhost:6379",
+    ),
+    Case({"REDIS_URL": "http://:hunter2@x:1"}, r"REDIS_URL.*redis"),
+    Case({"REDIS_URL": "redis://:hunter2@x:1?nonsense=1"}, r"REDIS_URL.*write redis://"),
+    Case({"DATABASE_URL": "mysql://u:hunter2@db/x"}, r"DATABASE_URL.*write postgresql://"),
+    Case(
+        {"DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:9/x?sslmode=require"},
+        r"DATABASE_URL: the database",
+    ),
+    Case({"DATABASE_URL": "postgresql://u:hunter2@db/x?sslmode=often"}, r"DATABASE_URL.*verify-full"),
+    Case({"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, r"DATABASE_URL: the database.*unable to open"),
+    Case({"LIBRI_SERVER__PORT": "abc"}, r"LIBRI_SERVER__PORT=abc: input should be a valid integer"),
+    Case({"LIBRI_SERVER__PORT": "70000"}, r"LIBRI_SERVER__PORT=70000: .*65535"),
+    Case(
+        {"LIBRI_SERVER__HOST": "203.0.113.7"}, r"LIBRI_SERVER__HOST=203.0.113.7 is no address of this machine"
+    ),
+    Case({"LIBRI_SERVER__HOST": "not a host"}, r"LIBRI_SERVER__HOST=not a host is no address"),
+    Case({"LIBRI_SERVER_PORT": "8000"}, r"LIBRI_SERVER_PORT: there is no such setting; .*LIBRI_SERVER__PORT"),
+    Case({"LIBRI_ENGIN__MODEL": "x"}, r"LIBRI_ENGIN__MODEL: there is no such .*LIBRI_ENGINE__MODEL"),
+    Case({"LIBRI_ENGINE__OLLAMA_URL": "x"}, r"LIBRI_ENGINE__OLLAMA_URL: there .*LIBRI_ENGINE__OLLAMA_URLS"),
+    Case({"OLLAMA_KEEP_ALIVE": "forever"}, r"OLLAMA_KEEP_ALIVE=forever: is no duration: write 30m"),
+    Case({"LIBRI_ENGINE__OLLAMA_KEEP_ALIVE": "1d"}, r"LIBRI_ENGINE__OLLAMA_KEEP_ALIVE=1d: is no duration"),
+    Case({"OLLAMA_NUM_PARALLEL": "many"}, r"OLLAMA_NUM_PARALLEL=many: .*integer"),
+    Case({"LLM_BACKEND": "gpt"}, r"LLM_BACKEND=gpt: .*'ollama'"),
+    Case({"API_KEY": "hunter2\nhunter2"}, r"API_KEY: holds a line end"),
+    Case({"EMBEDDING_MODEL": "nonsense"}, r"embedding model"),
+    Case(
+        {"LIBRI_DATA__DIR": "/dev/null/data"},
+        r"data folder /dev/null/data cannot be written.*LIBRI_DATA__DIR",
+    ),
+    Case({"LIBRI_CHAT__DEADLINE_S": "inf"}, r"LIBRI_CHAT__DEADLINE_S=inf: .*finite"),
+]
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def tried(case: Case, models: Path) -> tuple[int | None, str, str]:
+    """Exit status (None: it serves), and what it printed and said."""
+    with folder() as place, open(place / "out", "w+") as out, open(place / "err", "w+") as err:
+        given = {"LLM_BACKEND": "ollama", "OLLAMA_URLS": DEAD} | dict(case.variables)
+        command = [sys.executable, "-m", "backend", "serve"]
+        environment = environment_in(place / "data", models, **given)
+        with subprocess.Popen(command, env=environment, stdout=out, stderr=err) as process:
+            address = place / "data" / "server.json"
+            deadline = time.monotonic() + 300
+            while process.poll() is None and not address.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            status = process.poll()
+            process.kill()
+        return (
+            status,
+            (place / "out").read_text(errors="replace"),
+            (place / "err").read_text(errors="replace"),
+        )
+
+
+def lines_of(err: str) -> list[str]:
+    """What the operator reads, without the log."""
+    return [line for line in err.splitlines() if not line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def outcomes(models_dir: Path) -> dict[str, tuple[int | None, str, str]]:
+    """Every case, two at a time."""
+    run(
+        environment_in(models_dir / "first", models_dir), "ask", "anything", timeout_s=300
+    )  # exports the embedder
+    cases = [*STARTING, *REFUSED]
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda case: tried(case, models_dir), cases)
+        return dict(zip((case.name for case in cases), found, strict=True))
+
+
+@pytest.mark.parametrize("case", STARTING, ids=lambda case: case.name or "nothing")
+def test_a_usual_environment_does_not_keep_it_from_starting(
+    case: Case, outcomes: dict[str, tuple[int | None, str, str]]
+) -> None:
+    status, out, err = outcomes[case.name]
+    assert status is None, (status, err)
+    assert "Traceback" not in out + err
+    assert not any(secret in out + err for secret in case.secrets)
+    assert len(lines_of(err)) <= 1
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_a_setting_that_cannot_work_is_named_in_one_line(
+    case: Case, outcomes: dict[str, tuple[int | None, str, str]]
+) -> None:
+    status, out, err = outcomes[case.name]
+    assert status == 1, (status, err)
+    assert "Traceback" not in out + err
+    assert not any(secret in out + err for secret in case.secrets)
+    (line,) = lines_of(err)
+    assert re.search(case.said, line), line
+    assert len(line) < 1024
+
+
+def test_a_port_that_is_taken_is_named(models_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        status, _, err = tried(Case({"LIBRI_SERVER__PORT": port}), models_dir)
+    assert status == 1
+    assert lines_of(err) == [
+        f"libriassist: port {port} is not free (Address already in use): set LIBRI_SERVER__PORT to another"
+    ]
+
+
+def _table() -> None:
+    models = Path(os.environ["LIBRI_DATA__MODELS_DIR"])
+    for case in [*STARTING, *REFUSED]:
+        status, _, err = tried(case, models)
+        said = "; ".join(lines_of(err)) or "starts"
+        sys.stdout.write(f"| `{case.name}` | {'starts' if status is None else status} | {said} |\n")
+
+
+if __name__ == "__main__":
+    _table()
