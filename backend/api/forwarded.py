@@ -98,8 +98,8 @@ def schemes(headers: Headers) -> list[str]:
 
 def prefix(headers: Headers) -> str:
     """The path under which proxies serve us, such as `/assist`; "" if none says so, or says no path."""
-    parts = ["/" + one.strip("/") for one in _listed(headers, "x-forwarded-prefix") if one.strip("/")]
-    whole = "".join(parts)
+    said = (one.rstrip("/") for one in _listed(headers, "x-forwarded-prefix"))
+    whole = "".join(one if one.startswith("/") else f"/{one}" for one in said if one)
     return whole if len(whole) <= 256 and _PREFIX.fullmatch(whole) else ""
 
 
