@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
@@ -142,6 +143,49 @@ async def test_a_reader_uploads_and_signs_out(place: str, ports: dict[str, int],
         await page.wait_for_selector("#sign-in[open]")
         assert await page.context.cookies() == []
         assert page.url == addresses(ports)[place]
+
+
+@pytest.mark.parametrize("config", [HTTP, HTTPS, PREFIX])
+@pytest.mark.parametrize("host", ["$http_host", "$host"])
+async def test_without_word_from_the_browser_its_own_page_is_told_from_another(
+    config: str, host: str, app: LiveApp
+):
+    shared = documented()["libriassist.conf"].replace("$http_host", host)
+    with before(app.url, documented()[config], shared=shared) as port:
+        scheme = "https" if config == HTTPS else "http"
+        api = f"{scheme}://127.0.0.1:{port}{'/assist' if config == PREFIX else ''}/api/v1/session"
+        async with httpx.AsyncClient(verify=False) as client:
+            for page, status in (
+                (f"{scheme}://{NAME}:{port}", 204),
+                (f"{scheme}://evil.example:{port}", 403),
+                ("null", 403),
+            ):
+                headers = {"Host": f"{NAME}:{port}", "Origin": page}
+                answer = await client.post(api, json={"key": KEY}, headers=headers)
+                assert answer.status_code == status, page
+            signed_in = await client.get(api + "/", headers={"Host": f"{NAME}:{port}"})
+            assert signed_in.status_code == 200  # and no redirect
+            elsewhere = {"Host": f"{NAME}:{port}", "Origin": f"{scheme}://{NAME}:1"}
+            another_port = await client.post(api, json={"key": KEY}, headers=elsewhere)
+            assert another_port.status_code == (403 if host == "$http_host" else 204)
+
+
+async def test_a_proxy_that_leaves_the_prefix_on_is_understood(
+    tmp_path: Path, models_dir: Path, ports: dict[str, int], browser: Browser
+):
+    settings = settings_in(
+        tmp_path / "data",
+        models_dir,
+        auth={"api_key": KEY},
+        server={"allowed_hosts": (NAME,), "root_path": "/assist"},
+    )
+    server = documented()[HTTP].replace("location / {", "location /assist {")
+    async with live_app(settings) as app:
+        with before(app.url, server) as port:
+            for address in (f"http://{NAME}:{port}/assist", f"http://{NAME}:{port}/assist/"):
+                async with reading(browser, address) as reader:
+                    await signed_in(reader)
+                    assert (await reader.page.context.cookies())[0]["path"] == "/assist"
 
 
 async def signed_in(reader: Reader) -> None:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from backend.api.forwarded import Authority, authority, is_ours, origin, prefix, schemes
+from backend.api.guard_origin import Names
+from backend.config import Server
 
 NGINX = {"x-forwarded-for": "203.0.113.9"}
 
@@ -123,3 +125,24 @@ def test_no_header_makes_another_name_ours(text: str, name: str) -> None:
     raw = [(b"host", b"x"), (name.encode(), text.encode())]
     assert page is not None
     assert "evil.example" in text.lower() or not is_ours(page, Headers(raw=raw))
+
+
+@pytest.mark.parametrize("given", ["/assist", "/assist/", " /assist "])
+def test_a_root_path_is_kept_in_one_spelling(given: str) -> None:
+    assert Server(root_path=given).root_path == "/assist"
+    assert Server(root_path="/").root_path == ""
+
+
+@pytest.mark.parametrize("given", ["assist", "/api", "/assets/x", "//x", "/../x", "/a b", "https://x/assist"])
+def test_a_root_path_that_cannot_work_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="write a path such as `/assist`"):
+        Server(root_path=given)
+
+
+def test_a_name_is_allowed_however_an_operator_writes_it() -> None:
+    for written in ("X.example.org", "x.example.org:8443", "https://x.example.org", "x.example.org."):
+        assert "x.example.org" in Names([written])
+    assert "[::1]" in Names(["::1"])
+    assert "a.example.org" in Names(["*.Example.org:8080"])
+    assert "example.org" not in Names(["*.example.org"])
+    assert "evil.org" not in Names(["example.org", ""])
