@@ -52,6 +52,8 @@ _ADDRESS = "address"
 _WHOLE_NUMBER = re.compile("[+-]?[0-9]{1,12}")
 _OLLAMA_PARALLEL, _OLLAMA_LOADED = 1, 3
 """What Ollama takes for 0: since 0.9.7 one request at once, and three models for each GPU."""
+_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
+_OWN_PATHS = frozenset({"api", "assets", "config", "health", "metrics", "openapi.json"})
 
 
 def _masked(urls: tuple[str, ...]) -> list[str]:
@@ -105,6 +107,11 @@ class Server(Section):
         ("localhost", "127.0.0.1", "[::1]"), description="Host header names that are served; `*` serves all."
     )
     allowed_origins: Urls = Field((), description="Origins of other sites whose pages may call the API.")
+    root_path: str = Field(
+        "",
+        description="Path below which a proxy serves the assistant, such as `/assist`; empty: as "
+        "`X-Forwarded-Prefix` says.",
+    )
     max_body_bytes: int = Field(256 * 1024, gt=0, description="Largest JSON body.")
     max_upload_bytes: int = Field(64 * 1024**2, gt=0, description="Largest uploaded file.")
     body_timeout_s: float = Field(30.0, gt=0, description="Longest silence while a body arrives.")
@@ -115,6 +122,14 @@ class Server(Section):
     shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
 
     _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_path(cls, path: str) -> str:
+        path = path.strip().rstrip("/")
+        if path and (not _PATH.fullmatch(path) or path.split("/")[1] in _OWN_PATHS):
+            raise ValueError("write a path such as `/assist`, other than our own (`/api`, `/assets`, …)")
+        return path
 
 
 class Data(Section):

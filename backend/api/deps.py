@@ -7,13 +7,14 @@ from ipaddress import ip_address
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
+from starlette.requests import cookie_parser
 
+from backend.api.forwarded import is_forwarded
 from backend.core.errors import Forbidden, Unauthenticated
 from backend.core.types import ANY_CORPUS, Principal, Role
 from backend.services import Services
 
 COOKIE = "libri_session"
-_PROXY_HEADERS = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
 
 
 async def services(request: Request) -> Services:
@@ -39,7 +40,7 @@ async def principal(request: Request, services: ServicesDep) -> Principal:
     open_house = not await services.identity.is_required()
     if open_house and not on_loopback(request):
         raise Unauthenticated("without a key only this machine is served")
-    if cookie := request.cookies.get(COOKIE):
+    if cookie := shown_cookie(request):
         try:
             return await services.identity.of_cookie(cookie)
         except Unauthenticated:
@@ -50,9 +51,19 @@ async def principal(request: Request, services: ServicesDep) -> Principal:
     return Principal("local", "local", frozenset(Role), frozenset({ANY_CORPUS}))
 
 
+def shown_cookie(request: Request) -> str:
+    """The session cookie; "" without one.
+
+    A browser that knows two assistants on one host, one of them under a prefix, sends both cookies; the first
+    has the longest path (RFC 6265, section 5.4), so it is ours.
+    """
+    pairs = (one for line in request.headers.getlist("cookie") for one in line.split(";"))
+    return next((found[COOKIE] for one in pairs if COOKIE in (found := cookie_parser(one))), "")
+
+
 def on_loopback(request: Request) -> bool:
     """Whether the caller is on this machine and came straight to us."""
-    if request.client is None or not _PROXY_HEADERS.isdisjoint(request.headers.keys()):
+    if request.client is None or is_forwarded(request.headers):
         return False
     try:
         return ip_address(request.client.host).is_loopback

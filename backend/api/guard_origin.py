@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.api.forwarded import Origin, authority, is_ours, origin
 from backend.api.problems import problem
 
 # Probes of an orchestrator call by address, and these two paths tell nothing.
@@ -20,20 +19,36 @@ CORS_HEADERS = "authorization, content-type, idempotency-key, last-event-id, x-r
 CORS_EXPOSED = "x-request-id, retry-after"
 CORS_MAX_AGE_S = 600
 
-_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+
+class Names:
+    """The names under which we are served.
+
+    Args:
+        allowed: `*` allows all, `*.example.org` every name below it; scheme and port are ignored.
+    """
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        found = [authority(name) or origin(name) or authority(f"[{name}]") for name in allowed]
+        self._names = frozenset(one.name for one in found if one is not None)
+        self._suffixes = tuple(
+            name[1:].lower().partition(":")[0] for name in allowed if name.startswith("*.")
+        )
+        self._all = "*" in allowed
+
+    def __contains__(self, name: str) -> bool:
+        return self._all or name in self._names or name.endswith(self._suffixes)
 
 
 class HostCheck:
-    """Serves only requests for our own names.
+    """Serves only requests for our own names, whatever a proxy says besides.
 
     Args:
-        allowed: Names without port; `*` allows all, `*.example.org` every name below it.
+        allowed: As `Names` takes them.
     """
 
     def __init__(self, app: ASGIApp, *, allowed: Sequence[str]) -> None:
         self._app = app
-        self._names = frozenset(name.lower() for name in allowed)
-        self._suffixes = tuple(name.lower()[1:] for name in allowed if name.startswith("*."))
+        self._names = Names(allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -46,11 +61,10 @@ class HostCheck:
         if scope["path"] in OPEN_PATHS:
             return None
         given = Headers(scope=scope).getlist("host")
-        match = _HOST.fullmatch(given[0]) if len(given) == 1 else None
-        if match is None:
+        called = authority(given[0]) if len(given) == 1 else None
+        if called is None:
             return problem(400, "invalid_request", "one valid Host header is needed")
-        name = match["name"].lower().rstrip(".")
-        if "*" in self._names or name in self._names or name.endswith(self._suffixes):
+        if called.name in self._names:
             return None
         return problem(421, "misdirected_request", "this name is not served here (setting: allowed_hosts)")
 
@@ -62,11 +76,13 @@ class OriginCheck:
 
     Args:
         allowed: Origins as browsers send them, such as `https://intranet.example.org`.
+        hosts: Our own names, as `Names` takes them.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, *, allowed: Sequence[str], hosts: Sequence[str]) -> None:
         self._app = app
-        self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
+        self._allowed = frozenset(origin(one) or one.lower() for one in allowed)
+        self._names = Names(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -74,27 +90,40 @@ class OriginCheck:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        origin = headers.get("origin", "")
-        if origin.lower() in self._allowed and len(headers.getlist("origin")) == 1:
-            await self._shared(origin, scope, receive, send)
+        given = headers.get("origin", "")
+        if (origin(given) or given.lower()) in self._allowed and len(headers.getlist("origin")) == 1:
+            await self._shared(given, scope, receive, send)
         elif self._is_foreign(scope, headers):
-            refusal = problem(403, "forbidden", "calls from other sites are not allowed")
+            refusal = problem(
+                403,
+                "forbidden",
+                "calls from other sites are not allowed (settings: allowed_origins, allowed_hosts)",
+            )
             await refusal(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    @staticmethod
-    def _is_foreign(scope: Scope, headers: Headers) -> bool:
-        site = headers.get("sec-fetch-site", "none")
+    def _is_foreign(self, scope: Scope, headers: Headers) -> bool:
+        """Whether a browser sends this for another site's page.
+
+        Browsers say so themselves (`Sec-Fetch-Site`, which no page can set) on TLS and on loopback.
+        """
+        sites = headers.getlist("sec-fetch-site")
         origins = headers.getlist("origin")
+        if len(origins) > 1 or len(sites) > 1:
+            return True
+        is_elsewhere = sites[:1] in (["cross-site"], ["same-site"])
         if not origins:
             guarded = scope["method"] not in SAFE_METHODS or scope["path"].startswith("/api/")
-            return guarded and site in ("cross-site", "same-site")
-        if len(origins) > 1:
-            return True
+            return guarded and is_elsewhere
+        is_same = sites == ["same-origin"]
         if origins[0] == "null":
-            return site != "same-origin"
-        return not _same_origin(origins[0], headers.get("host", ""))
+            return not is_same
+        page = origin(origins[0])
+        return is_elsewhere or page is None or not self._is_own(page, headers, is_same=is_same)
+
+    def _is_own(self, page: Origin, headers: Headers, *, is_same: bool) -> bool:
+        return page.name in self._names and (is_same or is_ours(page, headers))
 
     async def _shared(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope):
@@ -110,15 +139,6 @@ class OriginCheck:
             await send(message)
 
         await self._app(scope, receive, with_cors)
-
-
-def _same_origin(origin: str, host: str) -> bool:
-    """Whether `origin` is this server as the caller names it; the scheme is the proxy's affair."""
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
 def _preflight(origin: str) -> Response:

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from backend.api.deps import COOKIE, PrincipalDep, ServicesDep
+from backend.api.forwarded import schemes
+from backend.api.guard_address import prefix_of
 from backend.api.schemas import SignIn
 from backend.api.strict import JsonBody
 from backend.core.types import Role
@@ -36,20 +38,20 @@ async def sign_in(
 
 
 @router.delete("", status_code=204)
-async def sign_out(response: Response) -> None:
+async def sign_out(request: Request, response: Response) -> None:
     """Forget the cookie."""
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=prefix_of(request) or "/", httponly=True, samesite="strict")
 
 
 def give_cookie(request: Request, response: Response, value: str, ttl_s: int) -> None:
     """Set the session cookie: out of scripts' reach, never sent from another site."""
     secure = "https" in (request.url.scheme, *_outer_schemes(request))
+    path = prefix_of(request) or "/"
     response.set_cookie(
-        COOKIE, value, max_age=ttl_s, path="/", httponly=True, samesite="strict", secure=secure
+        COOKIE, value, max_age=ttl_s, path=path, httponly=True, samesite="strict", secure=secure
     )
 
 
-def _outer_schemes(request: Request) -> tuple[str, str]:
-    """How the page came, by its own word and the proxy's: a lie only keeps the liar off plain HTTP."""
-    origin, forwarded = request.headers.get("origin", ""), request.headers.get("x-forwarded-proto", "")
-    return origin.partition(":")[0].lower(), forwarded.partition(",")[0].strip().lower()
+def _outer_schemes(request: Request) -> list[str]:
+    """How the page came, by its own word and the proxies': a lie only keeps the liar off plain HTTP."""
+    return [request.headers.get("origin", "").partition(":")[0].lower(), *schemes(request.headers)]

@@ -18,7 +18,8 @@ from backend.core.aio import Limit
 from backend.core.events import Delta, Event, Started, Thinking
 from backend.generations.base import Entry
 
-RETRY = b"retry: 1000\n\n"
+RETRY = b"retry: 1000\n"
+"""Within the first event: some clients stumble over a block without data."""
 HEARTBEAT = b": ping\n\n"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 

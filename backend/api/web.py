@@ -9,7 +9,8 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
 
-from backend.api.deps import COOKIE, ServicesDep, on_loopback
+from backend.api.deps import ServicesDep, on_loopback, shown_cookie
+from backend.api.guard_address import prefix_of
 from backend.api.session import give_cookie
 from backend.core.errors import NotFound
 
@@ -38,9 +39,12 @@ def _assets() -> Mapping[str, _Asset]:
     for file in (files("backend") / "api" / "page").iterdir():
         media_type = _TYPES.get(file.name.rpartition(".")[2])
         if media_type is not None:
-            body = file.read_bytes()
-            found[file.name] = _Asset(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+            found[file.name] = _asset(file.read_bytes(), media_type)
     return found
+
+
+def _asset(body: bytes, media_type: str) -> _Asset:
+    return _Asset(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
 
 
 _ASSETS = _assets()
@@ -49,9 +53,9 @@ _ASSETS = _assets()
 @router.get("/")
 async def page(request: Request, services: ServicesDep) -> Response:
     """The page; a new browser becomes a subject where no key is asked for."""
-    response = _served(request, "index.html")
+    response = _served(request, _page_below(prefix_of(request)))
     open_house = on_loopback(request) and not await services.identity.is_required()
-    shown = request.cookies.get(COOKIE, "")
+    shown = shown_cookie(request)
     if open_house and not await services.identity.is_good(shown):
         value: str | None = services.identity.visitor()
     else:
@@ -66,11 +70,18 @@ async def asset(request: Request, name: str) -> Response:
     """A file of the page."""
     if name == "index.html" or name not in _ASSETS:
         raise NotFound("no such file")
-    return _served(request, name)
+    return _served(request, _ASSETS[name])
 
 
-def _served(request: Request, name: str) -> Response:
-    found = _ASSETS[name]
+def _page_below(prefix: str) -> _Asset:
+    """The page; it names its files from its own address on, or from the top if that may lack a last slash."""
+    page = _ASSETS["index.html"]
+    if not prefix:
+        return page
+    return _asset(page.body.replace(b'="assets/', f'="{prefix}/assets/'.encode()), page.media_type)
+
+
+def _served(request: Request, found: _Asset) -> Response:
     headers = {"etag": found.etag, "cache-control": "no-cache", "content-security-policy": POLICY}
     if request.headers.get("if-none-match") == found.etag:
         return Response(status_code=304, headers=headers)

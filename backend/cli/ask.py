@@ -54,7 +54,7 @@ async def _ask(services: Services, question: Question) -> int:
 def _print_sources(console: Console, sources: Sources, done: Done) -> None:
     console.print()
     if "model" in done.degraded:
-        console.print("(quoted from the documents: no model server answered)", style="dim", markup=False)
+        console.print("(quoted from the documents: no model gave an answer)", style="dim", markup=False)
     for source in sources.sources:
         if source.n in done.citations:
             page = f", p. {source.page}" if source.page else ""

@@ -131,7 +131,14 @@ async def test_another_host_name_and_another_origin_are_refused(app: LiveApp) ->
 async def test_behind_a_proxy_loopback_counts_for_nothing(tmp_path: Path, models_dir: Path) -> None:
     async with live_app(settings_in(tmp_path / "data", models_dir)) as app:
         assert (await app.client.get("/api/v1/session")).status_code == 200
-        for header in ("X-Forwarded-For", "X-Real-IP", "Via", "Forwarded"):
+        for header in (
+            "X-Forwarded-For",
+            "X-Real-IP",
+            "Via",
+            "Forwarded",
+            "X-Forwarded-Host",
+            "X-Forwarded-Prefix",
+        ):
             response = await app.client.get("/api/v1/session", headers={header: "203.0.113.9"})
             assert response.status_code == 401, header
 
@@ -160,3 +167,39 @@ async def test_a_cookie_given_over_tls_stays_there(
     signed_in = await app.client.post("/api/v1/session", json={"key": KEY}, headers=sent)
     assert signed_in.status_code == 204
     assert ("Secure" in signed_in.headers["set-cookie"]) == secure
+
+
+async def test_below_a_prefix_the_cookie_is_for_that_path_and_goes_before_another(app: LiveApp) -> None:
+    below = {"X-Forwarded-Prefix": "/assist"}
+    signed_in = await app.client.post("/api/v1/session", json={"key": KEY}, headers=below)
+    cookie = signed_in.headers["set-cookie"]
+    assert "Path=/assist;" in cookie
+    app.client.cookies.clear()
+    both = {"Cookie": f"{cookie.partition(';')[0]}; libri_session=of-another-assistant-at-the-top"}
+    assert (await app.client.get("/api/v1/session", headers=both)).status_code == 200
+    signed_out = await app.client.delete("/api/v1/session", headers=both | below)
+    assert "Path=/assist;" in signed_out.headers["set-cookie"]
+
+
+async def test_the_page_names_its_files_below_the_prefix_it_is_told(app: LiveApp) -> None:
+    plain = await app.client.get("/")
+    assert 'src="assets/page.js"' in plain.text
+    below = await app.client.get("/", headers={"X-Forwarded-Prefix": "/assist"})
+    assert 'src="/assist/assets/page.js"' in below.text
+    assert below.headers["etag"] != plain.headers["etag"]
+    for lie in ("//evil.example", "https://evil.example", '/"><script>'):
+        assert (await app.client.get("/", headers={"X-Forwarded-Prefix": lie})).text == plain.text
+
+
+async def test_head_of_an_event_stream_has_its_head_and_ends(app: LiveApp) -> None:
+    asked = (await app.client.post("/api/v1/chat", json=QUESTION, headers=bearer(KEY))).json()
+    path = f"/api/v1/runs/{asked['run_id']}/events"
+    head = await app.client.head(path, headers=bearer(KEY))
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert (await app.client.head("/api/v1/runs/none/events", headers=bearer(KEY))).status_code == 404
+    async with app.client.stream("GET", path, headers=bearer(KEY)) as stream:
+        body = (await stream.aread()).decode()
+    first = body.partition("\n\n")[0].split("\n")
+    assert [line.partition(":")[0] for line in first] == ["retry", "event", "data"]
+    assert all("data: " in block or block.startswith(":") for block in body.split("\n\n") if block)

@@ -101,6 +101,49 @@ async def test_a_list_that_is_still_being_written_has_bullets(script: Script, ta
         await reader.page.wait_for_selector(".answer pre:has-text('- code')")
 
 
+async def test_reasoning_told_as_the_answer_moves_to_the_thoughts(script: Script, tab: Open):
+    misplaced = (
+        Step("replace", {"channel": "answer", "text": "", "reason": "this was reasoning"}, gate="moved"),
+        Step("thinking", {"text": "secret **plan**\n\nof two blocks"}),
+    )
+    said = [sources(source(1)), delta("secret **plan**\n\nof two"), delta(" blocks")]
+    script.answers["q"] = [*said, *misplaced, delta("**Nine** [1].", gate="rest"), delta(" More."), done()]
+    async with tab() as reader:
+        await reader.go()
+        await reader.ask("q")
+        await reader.page.wait_for_selector(".answer strong:has-text('plan')")
+        script.gates.add("moved")
+        await reader.page.wait_for_selector(".turn[data-phase=thinking] .thinking:not([hidden])")
+        assert await reader.answer() == ""
+        script.gates.add("rest")
+        await reader.ended()
+        await reader.page.wait_for_selector(".answer .cite")
+        assert (await reader.answer()).replace("\u202f", " ") == "Nine [1]. More."
+        thoughts = reader.page.locator(".turn .thinking > div")
+        assert await thoughts.text_content() == "secret **plan**\n\nof two blocks"
+
+
+async def test_reasoning_alone_leaves_thoughts_and_the_words_that_are_quoted(script: Script, tab: Open):
+    moved = Step("replace", {"channel": "answer", "text": "", "reason": "this was reasoning"})
+    gone = Step("replace", {"channel": "thinking", "text": "", "reason": "quoted from the documents instead"})
+    thoughts = [sources(source(1)), delta("secret plan"), moved, Step("thinking", {"text": "secret plan"})]
+    script.answers["q"] = [
+        *thoughts,
+        gone,
+        delta("The library opens at nine [1]."),
+        done(degraded=("model",)),
+    ]
+    async with tab() as reader:
+        await reader.go()
+        await reader.ask("q")
+        await reader.ended()
+        await reader.page.wait_for_selector(".answer .cite")
+        assert "secret" not in await reader.page.locator(".turn").inner_text()
+        assert not await reader.page.locator(".thinking").is_visible()
+        note = "Quoted straight from the documents: no language model gave an answer."
+        assert await reader.page.locator(".turn .note").inner_text() == note
+
+
 async def test_a_screen_reader_hears_each_block_once(script: Script, tab: Open):
     script.answers["q"] = [delta("One.\n\nTwo.\n\n"), delta("Three.", 0.6), done(citations=())]
     async with tab() as reader:

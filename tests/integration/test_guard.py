@@ -112,6 +112,89 @@ async def test_our_own_page_may_call(http):
         assert (await http.post(CHAT, headers=headers, json={"question": "q"})).status_code == 200
 
 
+PROXIED = {"host": "localhost", "x-forwarded-for": "203.0.113.9"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers"),
+    [
+        ("http://localhost:8080", {"host": "localhost:8080"}),
+        ("http://localhost:8080", PROXIED),
+        ("https://localhost", PROXIED),
+        ("https://localhost", {"host": "localhost:443"}),
+        ("https://LOCALHOST.:8443", {"host": "localhost:8443"}),
+        ("http://[::1]:8080", {"host": "127.0.0.1", "x-forwarded-host": "[::1]:8080"}),
+        ("http://localhost:8080", {"host": "127.0.0.1:8000", "sec-fetch-site": "same-origin"}),
+    ],
+)
+async def test_our_own_page_may_call_through_a_proxy(http, origin, headers):
+    answer = await http.post(CHAT, headers={"origin": origin, **headers}, json={"question": "q"})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers"),
+    [
+        ("https://evil.org", {"x-forwarded-host": "evil.org"}),
+        ("https://evil.org", {"forwarded": "host=evil.org"}),
+        ("https://evil.org", {"sec-fetch-site": "same-origin"}),
+        ("https://evil.org", {"x-forwarded-host": "localhost", "x-forwarded-proto": "https"}),
+        ("http://localhost:8080", {**PROXIED, "sec-fetch-site": "same-site"}),
+        ("http://localhost:8080", {**PROXIED, "x-forwarded-port": "8081"}),
+        ("http://localhost:8080", {"host": "localhost", "sec-fetch-site": "cross-site"}),
+    ],
+)
+async def test_another_sites_page_is_refused_whatever_a_proxy_says(http, origin, headers):
+    check(await http.post(CHAT, headers={"origin": origin, **headers}, json={"question": "q"}), 403)
+
+
+async def test_two_words_on_the_calling_site_are_refused(http):
+    twice = [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"), *JSON.items()]
+    check(await http.post(CHAT, headers=twice, content=b'{"question":"q"}'), 403)
+
+
+async def test_a_forwarded_name_does_not_stand_for_the_host(http):
+    check(await http.get("/api/v1/list", headers={"host": "evil.org", "x-forwarded-host": "localhost"}), 421)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/list", "/health", "/stream", "/page", "/nowhere", CHAT])
+async def test_head_says_what_get_says_without_a_body(http, path):
+    seen, head = await http.get(path), await http.head(path)
+    assert head.status_code == seen.status_code
+    assert head.content == b""
+    own = {"x-request-id", "date", "transfer-encoding"}
+    assert {k: v for k, v in head.headers.items() if k not in own} == {
+        k: v for k, v in seen.headers.items() if k not in own
+    }
+    assert (await http.get("/health")).status_code == 200
+
+
+async def test_head_is_offered_where_get_is(http):
+    assert (await http.put("/api/v1/list")).headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/list/", "//api/v1/list", "///api/v1/list//"])
+async def test_slashes_too_many_redirect_nowhere(http, path):
+    answer = await http.get(f"{http.base_url}".rstrip("/") + path, headers={"x-forwarded-proto": "https"})
+    assert answer.json() == {"limit": 5}
+
+
+async def test_an_upload_keeps_its_limits_under_any_spelling(http):
+    answer = await http.post("/api/v1/documents/", files={"file": ("a.txt", b"x" * 90_000)})
+    assert answer.json() == {"bytes": 90_000}
+
+
+async def test_below_a_prefix_each_route_is_found_and_guarded():
+    with serving(small_app(Server(root_path="/assist"))) as url:
+        async with httpx.AsyncClient(base_url=url, timeout=5) as http:
+            for path in ("/assist/api/v1/list", "/assist/api/v1/list/", "/api/v1/list"):
+                assert (await http.get(path)).json() == {"limit": 5}
+                check(await http.get(path, headers={"sec-fetch-site": "cross-site"}), 403)
+                check(await http.get(path, headers={"host": "evil.org"}), 421)
+            check(await http.get("/assistant/api/v1/list"), 404)
+            assert (await http.get("/assist/health", headers={"host": "10.0.0.1"})).status_code == 200
+
+
 async def test_an_allowed_sites_page_may_call_without_cookies(http):
     answer = await http.post(CHAT, headers={"origin": ALLOWED}, json={"question": "q"})
     assert answer.headers["access-control-allow-origin"] == ALLOWED

@@ -195,7 +195,7 @@ def frame(step_id: str, event: str, data: dict[str, Any]) -> str:
 
 async def stream(run: Run, after: str, overlap: int) -> AsyncIterator[str]:
     """The run's events after `after`; ends early where the script cuts the connection."""
-    yield "retry: 100\n\n: ping\n\n"
+    yield ": ping\n\nretry: 100\n"
     yield frame(
         "",
         "started",

@@ -1,6 +1,8 @@
 // The HTTP API: one function per call, one error class. A 401 asks the reader to sign in, then tries once more.
 
-const BASE = "/api/v1";
+import { BASE } from "./base.js";
+
+const API = `${BASE}api/v1`;
 
 /** An answer that is not a success. `code` is stable; "offline" and "protocol" are ours. */
 export class Problem extends Error {
@@ -35,7 +37,7 @@ export function onUnauthenticated(ask) {
 export async function request(path, init = {}, { maySignIn = true } = {}) {
   let response;
   try {
-    response = await fetch(BASE + path, { credentials: "same-origin", cache: "no-store", ...init });
+    response = await fetch(API + path, { credentials: "same-origin", cache: "no-store", ...init });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ code: "offline", retryable: true });

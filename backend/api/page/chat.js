@@ -1,6 +1,7 @@
 // The conversation in view: asking, following, stopping, opening another, taking up again after F5.
 
 import * as api from "./api.js";
+import { BASE } from "./base.js";
 import { byId, h } from "./dom.js";
 import { follow } from "./follow.js";
 import { t } from "./i18n.js";
@@ -242,4 +243,4 @@ export class Chat {
   }
 }
 
-const address = (id) => (id ? `/?c=${encodeURIComponent(id)}` : "/");
+const address = (id) => (id ? `${BASE}?c=${encodeURIComponent(id)}` : BASE);

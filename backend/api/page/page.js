@@ -1,6 +1,7 @@
 // The page: puts the parts together.
 
 import * as api from "./api.js";
+import { BASE } from "./base.js";
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { Documents } from "./documents.js";
@@ -64,7 +65,7 @@ async function start() {
   }
   for (const button of document.querySelectorAll(".open-settings")) button.addEventListener("click", () => (side.close(), settings.open()));
   byId("open-documents").addEventListener("click", () => (side.close(), documents.open({ writer: roles.includes("writer") })));
-  byId("sign-out").addEventListener("click", () => api.closeSession().finally(() => location.assign("/")));
+  byId("sign-out").addEventListener("click", () => api.closeSession().finally(() => location.assign(BASE)));
   addEventListener("popstate", () => (inAddress() ? chat.open(inAddress(), { push: false }) : chat.fresh({ push: false })));
   startKeys(chat, page.composer);
   startSignIn(readSession);

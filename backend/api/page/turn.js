@@ -78,6 +78,7 @@ export class Turn {
   restart() {
     if (this.answer.text) this.answer.reset("");
     this.#thinking.textContent = "";
+    this.#thoughts.hidden = true;
   }
 
   /** The state of the connection: "connecting", "open", "reconnecting" or "offline". */
@@ -143,8 +144,10 @@ export class Turn {
   }
 
   #replace({ channel, text }) {
-    if (channel === "thinking") this.#thinking.textContent = text;
-    else {
+    if (channel === "thinking") {
+      this.#thinking.textContent = text;
+      this.#thoughts.hidden = !text;
+    } else {
       this.answer.reset(text);
       say(t("state.replaced"));
     }

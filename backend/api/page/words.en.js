@@ -82,8 +82,8 @@ export const en = {
   "answer.reason.send": "Send",
   "answer.thanks": "Thank you, that is noted.",
   "answer.label": "Answer",
-  "degraded.model": "Quoted straight from the documents: no language model was available.",
-  "degraded.model.none": "No language model was available, so only passages that could be quoted were looked for.",
+  "degraded.model": "Quoted straight from the documents: no language model gave an answer.",
+  "degraded.model.none": "No language model gave an answer, so only passages that could be quoted were looked for.",
   "degraded.dense": "Searched by words only: search by meaning was unavailable, so something may be missing.",
   "degraded.lexical": "Searched by meaning only: search by words was unavailable, so something may be missing.",
 

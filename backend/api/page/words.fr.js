@@ -82,8 +82,8 @@ export const fr = {
   "answer.reason.send": "Envoyer",
   "answer.thanks": "Merci, c’est noté.",
   "answer.label": "Réponse",
-  "degraded.model": "Extraits cités tels quels\u00a0: aucun modèle de langue n’était disponible.",
-  "degraded.model.none": "Aucun modèle de langue n’était disponible\u00a0: seuls des passages à citer tels quels ont été cherchés.",
+  "degraded.model": "Extraits cités tels quels\u00a0: aucun modèle de langue n’a donné de réponse.",
+  "degraded.model.none": "Aucun modèle de langue n’a donné de réponse\u00a0: seuls des passages à citer tels quels ont été cherchés.",
   "degraded.dense": "Recherche par mots seulement\u00a0: la recherche par le sens était indisponible, il peut manquer quelque chose.",
   "degraded.lexical": "Recherche par le sens seulement\u00a0: la recherche par mots était indisponible, il peut manquer quelque chose.",
 

@@ -20,13 +20,13 @@ def words(language: str) -> set[str]:
 
 
 def test_every_file_that_is_named_exists():
-    named = re.findall(r'(?:href|src)="/assets/([^"]+)"', HTML)
+    named = re.findall(r'(?:href|src)="assets/([^"]+)"', HTML)
     named += [name for text in MODULES.values() for name in re.findall(r'from "\./([^"]+)"', text)]
     assert {name for name in named if not (PAGE / name).is_file()} == set()
 
 
 def test_every_module_is_fetched_at_once():
-    preloaded = set(re.findall(r'modulepreload" href="/assets/([^"]+)"', HTML))
+    preloaded = set(re.findall(r'modulepreload" href="assets/([^"]+)"', HTML))
     assert preloaded == set(MODULES) - {"early.js", "page.js"}
 
 

@@ -1,0 +1,195 @@
+"""The page in a real Chromium through a real NGINX, configured as docs/operations.md says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from backend.engines.base import Endpoint, GenerationRequest, Text
+from backend.engines.scripted import Hold, Script, ScriptedEngine, recite
+from tests.support.browser import ARGUMENTS, Reader, chromium, reading
+from tests.support.live_app import GARDEN, HOURS, LiveApp, live_app, scripted, settings_in
+from tests.support.proxy import NAME, before, documented
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KEY = "key-of-this-test"
+HTTP, HTTPS, PREFIX = (
+    "over HTTP; any other port will do",
+    "over HTTPS",
+    "below a path of a server that has other things as well",
+)
+WORDS = [f"w{n}" for n in range(40)]
+
+
+class Library:
+    """The model. Where the question is when, it stops in mid-answer until `go_on`."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    def answer(self, _: Endpoint, request: GenerationRequest) -> Script:
+        if "When does" in request.question:
+            return (Text(" ".join(WORDS[:10]) + " "), Hold(self.go_on), *recite(" ".join(WORDS[10:])))
+        return recite("**It** can be renewed twice [1].")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def library() -> Library:
+    return Library()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(
+    library: Library, tmp_path_factory: pytest.TempPathFactory, models_dir: Path
+) -> AsyncIterator[LiveApp]:
+    settings = settings_in(
+        tmp_path_factory.mktemp("proxied") / "data",
+        models_dir,
+        auth={"api_key": KEY},
+        server={"allowed_hosts": (NAME,)},
+    )
+    async with live_app(settings, scripted(ScriptedEngine(choose=library.answer))) as live:
+        await live.put(HOURS)
+        yield live
+
+
+@pytest.fixture(scope="module")
+def ports(app: LiveApp) -> Iterator[dict[str, int]]:
+    """Where NGINX listens, by the configuration's name."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(before(app.url, documented()[name])) for name in (HTTP, HTTPS, PREFIX)
+        }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(ports: dict[str, int]) -> AsyncIterator[Browser]:
+    """A browser that finds the name here, on any port; port 80 and 443 are those of NGINX."""
+    places = {f"{NAME}:80": ports[HTTP], f"{NAME}:443": ports[HTTPS]}
+    rules = [f"MAP {name} 127.0.0.1:{port}" for name, port in places.items()] + [f"MAP {NAME} 127.0.0.1"]
+    async with async_playwright() as playwright:
+        arguments = [*ARGUMENTS, f"--host-resolver-rules={','.join(rules)}"]
+        it = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        try:
+            yield it
+        finally:
+            await it.close()
+
+
+def addresses(ports: dict[str, int]) -> dict[str, str]:
+    return {
+        "a port": f"http://{NAME}:{ports[HTTP]}/",
+        "no port": f"http://{NAME}/",
+        "TLS": f"https://{NAME}/",
+        "TLS and a port": f"https://{NAME}:{ports[HTTPS]}/",
+        "a prefix": f"http://{NAME}:{ports[PREFIX]}/assist/",
+        "a prefix without its last slash": f"http://{NAME}:{ports[PREFIX]}/assist",
+    }
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["a port", "no port", "TLS", "TLS and a port", "a prefix", "a prefix without its last slash"],
+)
+async def test_a_reader_asks_reloads_goes_on_and_stops(
+    place: str, app: LiveApp, library: Library, ports: dict[str, int], browser: Browser
+):
+    library.go_on.clear()
+    address = addresses(ports)[place]
+    async with reading(browser, address, ignore_https_errors=True) as reader:
+        await signed_in(reader)
+        await reader.ask("When does the library open?")
+        await reader.page.wait_for_selector("text=w5 ")
+        assert reader.page.url.startswith(f"{address.rstrip('/')}/?c=")
+        await reader.page.reload()
+        await reader.page.wait_for_selector("text=w5 ")
+        library.go_on.set()
+        await reader.ended()
+        assert await reader.answer() == " ".join(WORDS)
+        await reader.ask("How often can a loan be renewed?")
+        await reader.ended()
+        await reader.page.click(".cite")
+        await reader.page.wait_for_selector("#source mark:has-text('A loan can be renewed twice')")
+        library.go_on.clear()
+        await reader.ask("When does it open, please?")
+        await reader.page.wait_for_selector(".turn:last-child .answer:has-text('w5')")
+        await reader.page.keyboard.press("Escape")
+        await reader.page.wait_for_selector("text=You stopped this answer.")
+
+
+@pytest.mark.parametrize("place", ["a port", "TLS", "a prefix"])
+async def test_a_reader_uploads_and_signs_out(place: str, ports: dict[str, int], browser: Browser):
+    name, content = GARDEN
+    async with reading(browser, addresses(ports)[place], ignore_https_errors=True) as reader:
+        page = reader.page
+        await signed_in(reader)
+        await page.click("#open-documents")
+        file = {"name": f"{place} {name}", "mimeType": "text/plain", "buffer": content}
+        await page.set_input_files("#files", [file])
+        await page.wait_for_selector("#ingestions:has-text('added'), #ingestions:has-text('unchanged')")
+        cookie = (await page.context.cookies())[0]
+        assert cookie["path"] == ("/assist" if place == "a prefix" else "/")
+        assert cookie["secure"] == (place == "TLS")
+        await page.keyboard.press("Escape")
+        await page.click("#sign-out")
+        await page.wait_for_selector("#sign-in[open]")
+        assert await page.context.cookies() == []
+        assert page.url == addresses(ports)[place]
+
+
+@pytest.mark.parametrize("config", [HTTP, HTTPS, PREFIX])
+@pytest.mark.parametrize("host", ["$http_host", "$host"])
+async def test_without_word_from_the_browser_its_own_page_is_told_from_another(
+    config: str, host: str, app: LiveApp
+):
+    shared = documented()["libriassist.conf"].replace("$http_host", host)
+    with before(app.url, documented()[config], shared=shared) as port:
+        scheme = "https" if config == HTTPS else "http"
+        api = f"{scheme}://127.0.0.1:{port}{'/assist' if config == PREFIX else ''}/api/v1/session"
+        async with httpx.AsyncClient(verify=False) as client:
+            for page, status in (
+                (f"{scheme}://{NAME}:{port}", 204),
+                (f"{scheme}://evil.example:{port}", 403),
+                ("null", 403),
+            ):
+                headers = {"Host": f"{NAME}:{port}", "Origin": page}
+                answer = await client.post(api, json={"key": KEY}, headers=headers)
+                assert answer.status_code == status, page
+            signed_in = await client.get(api + "/", headers={"Host": f"{NAME}:{port}"})
+            assert signed_in.status_code == 200  # and no redirect
+            elsewhere = {"Host": f"{NAME}:{port}", "Origin": f"{scheme}://{NAME}:1"}
+            another_port = await client.post(api, json={"key": KEY}, headers=elsewhere)
+            assert another_port.status_code == (403 if host == "$http_host" else 204)
+
+
+async def test_a_proxy_that_leaves_the_prefix_on_is_understood(
+    tmp_path: Path, models_dir: Path, ports: dict[str, int], browser: Browser
+):
+    settings = settings_in(
+        tmp_path / "data",
+        models_dir,
+        auth={"api_key": KEY},
+        server={"allowed_hosts": (NAME,), "root_path": "/assist"},
+    )
+    server = documented()[HTTP].replace("location / {", "location /assist {")
+    async with live_app(settings) as app:
+        with before(app.url, server) as port:
+            for address in (f"http://{NAME}:{port}/assist", f"http://{NAME}:{port}/assist/"):
+                async with reading(browser, address) as reader:
+                    await signed_in(reader)
+                    assert (await reader.page.context.cookies())[0]["path"] == "/assist"
+
+
+async def signed_in(reader: Reader) -> None:
+    await reader.go("")
+    await reader.page.fill("#key", KEY)
+    await reader.page.press("#key", "Enter")
+    await reader.page.wait_for_selector("#sign-out:visible")
