@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from backend.core.events import Started
+from backend.core.text import is_visible
 from backend.core.types import Language, Message, Sampling
 from backend.corpus.base import CorpusRef
 from backend.generations.base import GenerationId
@@ -109,10 +111,24 @@ class Producer(Protocol):
 
 
 def earlier(turns: Sequence[tuple[str, str]]) -> tuple[Message, ...]:
-    """Prompt messages of (question, answer) pairs, oldest first."""
-    return tuple(
-        message
-        for question, answer in turns
-        for message in (Message("user", question), Message("assistant", answer))
-        if message.content
+    """Prompt messages of (question, answer) pairs, oldest first, without turns that were never answered."""
+    return alternating(
+        [
+            message
+            for question, answer in turns
+            for message in (Message("user", question), Message("assistant", answer))
+        ]
     )
+
+
+def alternating(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The questions that were answered, each with its answer: strict chat templates refuse all else.
+
+    A question that is blank or has no answer goes, and so does an answer that is blank or has no question.
+    """
+    kept: list[Message] = []
+    for asked, said in pairwise(messages):
+        answered = (asked.role, said.role) == ("user", "assistant")
+        if answered and is_visible(asked.content) and is_visible(said.content):
+            kept += (asked, said)
+    return tuple(kept)

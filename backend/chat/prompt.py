@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from backend.chat.base import alternating
 from backend.chat.budget import MESSAGE_TOKENS, CountTokens, fitting_history, shortened
 from backend.core.errors import ContextOverflow
 from backend.core.types import Language, Message, Scored
@@ -97,7 +98,8 @@ def build(
         raise ContextOverflow("the question does not fit the model's context")
     extracts = [_extract(number, scored) for number, scored in enumerate(kept, 1)]
     turns = fitting_history(
-        [Message(m.role, neutralise(m.content)) for m in history],
+        # Neutralised first: of a text that nobody can see, nothing is left.
+        alternating([Message(m.role, neutralise(m.content)) for m in history]),
         int(min(history_tokens, max(left, 0))),
         count,
     )
