@@ -1,4 +1,4 @@
-"""Whatever a conversation went through, the prompt's roles alternate: strict chat templates refuse all else."""
+"""Whatever a conversation went through, roles alternate: strict chat templates refuse all else."""
 
 from __future__ import annotations
 
