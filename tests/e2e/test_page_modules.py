@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from backend.api.page_markdown import to_html
 from tests.support.browser import Reader, launched, reading
+from tests.support.citation_cases import CITED, NOT_CITED
 from tests.support.page_server import Script, Stage, create, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -95,6 +96,27 @@ async def test_offsets_count_characters_as_the_server_does(reader: Reader):
         return ns.map((n) => text.slice(indexOfCharacter(text, n))); }"""
     places = list(range(7))
     assert await reader.page.evaluate(code, [text, places]) == [text[n:] for n in places]
+
+
+async def linked(reader: Reader, text: str) -> list[int]:
+    """Numbers of the sources, of three, that the page links in an answer."""
+    code = """async ([html]) => { const { linkCitations } = await import("/assets/cite.js");
+        const root = document.createElement("div");
+        root.append(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+        const sources = new Map([1, 2, 3].map((n) => [n, { n, title: `t${n}` }]));
+        linkCitations(root, sources, { anchor: (n) => `s${n}`, open: () => {} });
+        return [...root.querySelectorAll(".cite")].map((a) => Number(a.textContent.slice(1, -1))); }"""
+    return await reader.page.evaluate(code, [to_html(text)])
+
+
+@pytest.mark.parametrize("text", [text for text in NOT_CITED if "\\[" not in text])
+async def test_the_page_links_nothing_that_is_no_citation(reader: Reader, text: str):
+    assert await linked(reader, text) == []
+
+
+@pytest.mark.parametrize(("text", "shown", "cited"), CITED)
+async def test_the_page_links_what_is_a_citation(reader: Reader, text: str, shown: str, cited: set[int]):
+    assert set(await linked(reader, shown)) == cited
 
 
 async def finished_parts(reader: Reader, text: str, size: int) -> list[str]:

@@ -4,7 +4,32 @@ import { h } from "./dom.js";
 import { t } from "./i18n.js";
 
 const THIN = "\u202f"; // so that a mark does not begin a line
-const MARKS = /\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]/g;
+const CHAIN = /(?:\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\])+/g;
+const MARK = /\[([^\]]+)\]/g;
+
+// What is no citation, as backend/chat/citations.py has it. Without lookbehind, which not every browser knows.
+const CALL = "(?:\\([^()\\n]{0,40}\\)|\\[[^\\[\\]\\n]{0,40}\\])*$";
+const KNOWN = "arg|argc|args|argv|arr|buf|cfg|ctx|dict|elem|env|idx|kwargs|mat|num|obj|params|ptr|str|tmp|tuple|vec";
+const VARIABLE = new RegExp(
+  `(?:(?:^|[^\\p{L}\\p{N}_'’\\s]|(?:^|\\P{N})\\s)[a-zα-ω]|[\\p{L}\\p{N}]_+[\\p{L}\\p{N}]\\w*` +
+    `|(?:^|[^\\p{L}\\p{N}_])(?:[a-z]{2,}[A-Z]\\w*|${KNOWN})|[$\\\\][\\p{L}\\p{N}_]+|\\w\\(\\))${CALL}`,
+  "u",
+);
+const AS_CODE = /^(?:[ \t]?(?:[-+*/%&|^!<>:=]?=|\+\+)|[[(]|\.[a-z_])/;
+const DEFINES = /^:[ \t]{0,2}<?(?:https?:|mailto:|www\.|[/#.])/i;
+const LINKS = /^\(<?(?:https?:|mailto:|www\.|[/#.])/i;
+const GLUE = /[\p{L}\p{N}_)[\]}`"']$/u;
+const SHIELD = /(?:[\\{^]|(?:^|\D)\$)$/;
+const SEEN = 64;
+
+/** Whether marks between `before` and `after` are code, a formula or a list of figures. */
+function isOther(before, after, numbers) {
+  if (SHIELD.test(before) || /^[$}]/.test(after) || /=[ \t]?$/.test(before)) return true;
+  if ((numbers.length > 1 && numbers.includes(0)) || LINKS.test(after)) return true;
+  if (/(?:^|\n)[ \t]{0,3}$/.test(before) && DEFINES.test(after)) return true;
+  if (!GLUE.test(before) && after[0] !== "]") return false;
+  return VARIABLE.test(before.trimEnd()) || AS_CODE.test(after);
+}
 
 /** Replaces the citation marks of known sources below `root`; code and links are left alone. */
 export function linkCitations(root, sources, { anchor, open }) {
@@ -20,11 +45,16 @@ export function linkCitations(root, sources, { anchor, open }) {
 function replaceIn(node, sources, links) {
   const parts = [];
   let from = 0;
-  for (const mark of node.data.matchAll(MARKS)) {
-    const numbers = mark[1].split(/[,;]/).map(Number);
-    if (!numbers.every((n) => sources.has(n))) continue;
-    parts.push(node.data.slice(from, mark.index).replace(/ $/, THIN), ...numbers.map((n) => link(sources.get(n), links)));
-    from = mark.index + mark[0].length;
+  for (const { 0: chain, index } of node.data.matchAll(CHAIN)) {
+    const numbers = chain.match(/\d+/g).map(Number);
+    const after = node.data.slice(index + chain.length);
+    if (isOther(node.data.slice(Math.max(0, index - SEEN), index), after, numbers)) continue;
+    for (const mark of chain.matchAll(MARK)) {
+      const named = mark[1].split(/[,;]/).map((n) => sources.get(Number(n)));
+      if (!named.every(Boolean)) continue;
+      parts.push(node.data.slice(from, index + mark.index).replace(/ $/, THIN), ...named.map((source) => link(source, links)));
+      from = index + mark.index + mark[0].length;
+    }
   }
   if (parts.length) node.replaceWith(...parts, node.data.slice(from));
 }
