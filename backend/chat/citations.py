@@ -142,7 +142,7 @@ class CitationFilter:
 
 
 def _is_other(before: str, lead: str, numbers: list[int], after: str) -> bool:
-    """Whether marks are no citation, not even a wrong one: escaped, in a formula, a link, a list of figures."""
+    """Whether marks are no citation, not even a wrong one: escaped, in a formula, a link, a list."""
     if (not lead and _SHIELD.search(before)) or after[:1] in ("$", "}"):
         return True
     if before.endswith("=") or _LINK.match(after) or (len(numbers) > 1 and 0 in numbers):
