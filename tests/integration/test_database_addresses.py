@@ -54,7 +54,7 @@ TLS = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
         ("?sslmode=disable", TLS, "False"),
         ("?ssl=true", TLS, "True"),
         ("?sslmode=require&channel_binding=require", TLS, "True"),
-        ("?sslmode=no-verify&connect_timeout=7&keepalives=1&application_name=a", "SHOW application_name", "a"),
+        ("?sslmode=no-verify&connect_timeout=7&application_name=a", "SHOW application_name", "a"),
         ("?options=-c%20search_path%3Dshelf", "SHOW search_path", "shelf"),
         ("?schema=shelf&connection_limit=5&pgbouncer=true", "SHOW search_path", "shelf"),
         ("?target_session_attrs=read-write&prepared_statement_cache_size=0", "SELECT 1", "1"),
