@@ -91,8 +91,12 @@ def find(name: str, precision: Precision) -> Model:
         raise EmbedderUnavailable(
             f"the embedding model is neither one of {names} nor a folder with {', '.join(NEEDED)}"
         )
-    digest = hashlib.sha256((folder / NEEDED[2]).read_bytes()).hexdigest()[:12]
-    return _model(f"{folder.name}@{digest}", _described(folder), folder, precision)
+    try:
+        digest = hashlib.sha256((folder / NEEDED[2]).read_bytes()).hexdigest()[:12]
+        described = _described(folder)
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise EmbedderUnavailable("the embedding model's folder holds files that cannot be read") from exc
+    return _model(f"{folder.name}@{digest}", described, folder, precision)
 
 
 def _model(name: str, known: Known, folder: Path | None, precision: Precision) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.core.errors import Unauthenticated
 from backend.core.types import ANY_CORPUS, Principal, Role
+from backend.environment import cleaned
 from backend.security.base import KeyStore
 from backend.security.cookies import Cookies
 from backend.security.keys import mac, same
@@ -87,11 +88,12 @@ class Identity:
         return True
 
     async def sign_in(self, secret: str) -> str:
-        """A cookie's value for a browser whose reader knows a key.
+        """A cookie's value for a browser whose reader knows a key; what was pasted around it does not matter.
 
         Raises:
             Unauthenticated, StorageUnavailable
         """
+        secret = cleaned(secret)
         if self._is_operator(secret):
             return self._cookies.issue(credential=self._operator_mark())
         return self._cookies.issue(credential=(await self._keys.authenticate(secret)).id)

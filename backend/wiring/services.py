@@ -15,10 +15,10 @@ from backend.chat.answer import Answerer
 from backend.chat.memory import MemoryRuns
 from backend.chat.producer import BackgroundProducer
 from backend.chat.runs import Runs
-from backend.config import Settings
+from backend.config import Settings, variable
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
-from backend.core.errors import LibriError
+from backend.core.errors import EmbedderUnavailable, LibriError
 from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
@@ -154,7 +154,10 @@ def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, s
 
 def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> BatchingEmbedder:
     section = settings.embedding
-    model = find(section.model, section.precision)
+    try:
+        model = find(section.model, section.precision)
+    except EmbedderUnavailable as exc:
+        raise EmbedderUnavailable(f"{variable('embedding', 'model')}: {exc.message}") from exc
     load = partial(_load_encoder, settings, model)
     embedder = BatchingEmbedder(
         model, load, clock=clock, batch_size=section.batch_size, queue_limit=section.queue_limit

@@ -128,7 +128,7 @@ REFUSED = [
     Case({"OLLAMA_NUM_PARALLEL": "many"}, r"OLLAMA_NUM_PARALLEL=many: .*integer"),
     Case({"LLM_BACKEND": "gpt"}, r"LLM_BACKEND=gpt: .*'ollama'"),
     Case({"API_KEY": "hunter2\nhunter2"}, r"API_KEY: holds a line end"),
-    Case({"EMBEDDING_MODEL": "nonsense"}, r"embedding model"),
+    Case({"EMBEDDING_MODEL": "nonsense"}, r"EMBEDDING_MODEL: the embedding model is neither"),
     Case(
         {"LIBRI_DATA__DIR": "/dev/null/data"},
         r"data folder /dev/null/data cannot be written.*LIBRI_DATA__DIR",

@@ -1,4 +1,4 @@
-"""Credentials in the addresses of model servers, over real sockets: they arrive, or are refused at once."""
+"""Credentials in the addresses of model servers, over real sockets: they arrive, or are refused first."""
 
 from __future__ import annotations
 
