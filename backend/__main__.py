@@ -47,7 +47,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(given)
     if dropped := environment.drop_unusable():
         _complain(f"{dropped} names a file that cannot be written: it is not used")
-    settings = import_module("backend.config").load(options.needs)
+    needs = frozenset[str]() if "markdown" in options and options.markdown else options.needs
+    settings = import_module("backend.config").load(needs)
     work = import_module(f"backend.cli.{options.module}").run(settings, options)
     return int(import_module("asyncio").run(work) if isinstance(work, Coroutine) else work)
 

@@ -101,3 +101,14 @@ async def test_an_ageing_cookie_is_renewed_for_the_same_subject(make, clock):
     with pytest.raises(Unauthenticated):
         await identity.of_cookie(cookie)
     await identity.of_cookie(renewed)
+
+
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}\t", "\ufeff{}", "\u00a0{} "])
+async def test_what_is_pasted_around_a_key_does_not_keep_one_out(make, keys, around):
+    identity = make("sesame")
+    new = await keys.create(**GRANT)
+    assert (await identity.of_cookie(await identity.sign_in(around.format("sesame")))).roles == frozenset(
+        Role
+    )
+    granted = await identity.of_cookie(await identity.sign_in(around.format(new.secret)))
+    assert granted.tenant == "shop"

@@ -1,0 +1,98 @@
+"""Commands need little before they do their work, and nothing of the environment that they do not ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_environments import CERTIFICATES, OLLAMAS, PROXIES
+from tests.support.console import environment_in, run
+from tests.support.emulator import emulator
+from tests.support.slow_server import slow_server
+
+HEAVY = {
+    "torch", "transformers", "chromadb", "sentence_transformers", "onnx", "onnxruntime", "huggingface_hub",
+    "fastapi", "lingua", "tantivy", "prometheus_client", "tokenizers", "numpy", "uvicorn",
+}  # fmt: skip
+OTHERS = {
+    "--version": HEAVY | {"pydantic", "asyncio", "sqlalchemy", "aiohttp", "httpx", "ollama", "rich", "redis"},
+    "--help": HEAVY | {"pydantic", "asyncio", "sqlalchemy", "aiohttp", "httpx", "ollama", "rich", "redis"},
+    "config": HEAVY | {"asyncio", "sqlalchemy", "aiohttp", "httpx", "ollama", "redis"},
+    "config --markdown": HEAVY | {"asyncio", "sqlalchemy", "aiohttp", "httpx", "ollama", "redis"},
+    "keys list": HEAVY | {"alembic", "aiohttp", "httpx", "ollama", "redis"},
+    "models list": HEAVY | {"sqlalchemy", "alembic", "redis"},
+    "models show x": HEAVY | {"sqlalchemy", "alembic", "redis"},
+    "pool status": HEAVY | {"sqlalchemy", "alembic", "httpx", "ollama", "redis"},
+}
+"""What each has not imported when it ends."""
+ENVIRONMENTS = [
+    *PROXIES,
+    *CERTIFICATES,
+    *OLLAMAS,
+    {"OLLAMA_NUM_PARALLEL": "x", "OLLAMA_KEEP_ALIVE": "forever"},
+]
+
+
+@pytest.fixture
+def environment(tmp_path: Path, models_dir: Path) -> dict[str, str]:
+    return environment_in(tmp_path / "data", models_dir)
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_a_command_imports_what_it_needs(command: str, environment: dict[str, str]) -> None:
+    run(environment, "keys", "list")  # the tables are made by what a later start does not need
+    script = (
+        "import sys\nfrom backend.__main__ import main\n"
+        f"try: main({command.split()!r})\nexcept SystemExit: pass\n"
+        "sys.stderr.write('|'.join({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    imported = set(done.stderr.splitlines()[-1].split("|"))
+    assert not imported & OTHERS[command]
+
+
+@pytest.mark.parametrize("command", ["doctor", "ask anything", "ingest --sample", "reindex", "serve"])
+def test_a_data_folder_in_use_is_known_before_anything_heavy(
+    command: str, environment: dict[str, str]
+) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom backend.infra.folder_lock import hold\n"
+        f"from backend.__main__ import main\n"
+        f"with hold(Path({environment['LIBRI_DATA__DIR']!r})): main({command.split()!r})\n"
+        "sys.stderr.write('|'.join({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    imported = set(done.stderr.splitlines()[-1].split("|"))
+    heavy = {"torch", "transformers", "sentence_transformers", "onnx"}
+    assert not imported & (heavy if command == "serve" else HEAVY - {"numpy", "prometheus_client"})
+
+
+@pytest.mark.parametrize("odd", ENVIRONMENTS, ids=str)
+def test_what_a_command_does_not_need_does_not_stop_it(
+    odd: dict[str, str], environment: dict[str, str]
+) -> None:
+    for command in ("--version", "--help", "config --markdown", "keys list"):
+        done = run(environment | odd, *command.split())
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+    status = run(environment | odd, "pool", "status")
+    assert "no server runs with this data folder" in status.stderr or "OLLAMA_" in status.stderr
+
+
+@pytest.mark.parametrize("odd", [*PROXIES, *CERTIFICATES, *OLLAMAS], ids=str)
+async def test_model_servers_are_reached_directly(odd: dict[str, str], environment: dict[str, str]) -> None:
+    with slow_server() as openai:
+        async with emulator(time_scale=0) as ollama:
+            servers = {"OLLAMA_URLS": ollama.url, "LIBRI_ENGINE__OPENAI_URLS": openai, "LLM_BACKEND": "auto"}
+            done = await asyncio.to_thread(run, environment | odd | servers, "models", "list")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "slow" in done.stdout
+    assert "llama3.1:8b" in done.stdout
