@@ -6,6 +6,8 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
+_PATTERNS = ["*.json", "model.safetensors", "1_Pooling/*"]
+
 
 def from_hub(repository: str) -> Path:
     """Folder with the model's files: from the operator's cache, else the network (unless HF_HUB_OFFLINE).
@@ -13,4 +15,9 @@ def from_hub(repository: str) -> Path:
     Raises:
         OSError: Neither has them.
     """
-    return Path(snapshot_download(repository, allow_patterns=["*.json", "model.safetensors", "1_Pooling/*"]))
+    try:
+        return Path(snapshot_download(repository, allow_patterns=_PATTERNS))
+    except OSError:
+        raise
+    except Exception as exc:  # of a proxy or an endpoint that its HTTP client cannot read
+        raise OSError("the hub cannot be asked") from exc
