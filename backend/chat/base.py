@@ -14,8 +14,11 @@ from backend.corpus.base import CorpusRef
 from backend.generations.base import GenerationId
 from backend.history.base import Owner
 
-HISTORY_TIMEOUT_S = 5.0
-"""Longest an answer waits for its turn to be kept; then it goes on without."""
+CLOSING_S = 1.5
+"""Longest the end of an answer waits for its turn to be kept; then its writing goes on behind."""
+
+UNKEPT = "history"
+"""In `degraded`: the turn, or those before it, may be missing from the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,17 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One reader's request, and the generation it follows."""
+    """One reader's request, and the generation it follows.
+
+    Attributes:
+        unsure: Whether the history was away, or slow, when the run began.
+    """
 
     id: str
     owner: Owner
     generation: GenerationId
     started: Started
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +90,10 @@ class RunStore(Protocol):
     async def claim(self, owner: Owner, run: str, idempotency: Idempotency | None) -> Run | None:
         """Reserve a key for `run`; the earlier run with this owner and key, if there is one.
 
+        Waits for one that is just being started.
+
         Raises:
-            Conflict: The key came with another body, or its first request is still starting.
+            Conflict: The key came with another body, or its first request does not get started.
         """
 
     async def put(self, run: Run) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backend.chat.answer import Answerer
-from backend.chat.base import HISTORY_TIMEOUT_S, RequestRecord
+from backend.chat.base import CLOSING_S, UNKEPT, RequestRecord
 from backend.chat.draft import Draft
 from backend.chat.transcript import state_of
 from backend.core.aio import Background, to_the_end
@@ -32,6 +32,7 @@ class BackgroundProducer:
     metrics: Metrics
     clock: Clock
     _work: Background = field(default_factory=Background)
+    _writes: Background = field(default_factory=Background)
     _tasks: dict[GenerationId, asyncio.Task[None]] = field(default_factory=dict)
     _stopped: set[GenerationId] = field(default_factory=set)
 
@@ -59,6 +60,7 @@ class BackgroundProducer:
     async def close(self, grace_s: float) -> None:
         """Let running answers end for up to `grace_s`, then fail the rest."""
         await self._work.drain(grace_s)
+        await self._writes.drain(CLOSING_S)
 
     def _forget(self, generation: GenerationId) -> None:
         self._tasks.pop(generation, None)
@@ -95,19 +97,29 @@ class BackgroundProducer:
         try:
             # First: a run that joined after its turn could be kept would never see it ended.
             await self.generations.close_to_others(generation)
-            async with asyncio.timeout(HISTORY_TIMEOUT_S):
-                await self.history.finish(
-                    await self.generations.runs(generation),
-                    answer="".join(draft.text),
-                    state=state_of(terminal),
-                    sources=draft.sources,
-                    citations=draft.cited(),
-                    degraded=draft.degraded,
-                )
-        except (LibriError, TimeoutError) as exc:
-            log.warning("the turn could not be kept", extra={"error": type(exc).__name__})
+            kept: list[bool] = []
+            keeping = self._writes.start(self._keep(draft, terminal, kept), name=f"turn {generation}")
+            await asyncio.wait({keeping}, timeout=CLOSING_S)
+            if isinstance(terminal, Done) and kept != [True]:
+                terminal = replace(terminal, degraded=(*terminal.degraded, UNKEPT))
         finally:
             await self.generations.append(generation, [terminal])
+
+    async def _keep(self, draft: Draft, terminal: Done | Failed, kept: list[bool]) -> None:
+        try:
+            await self.history.finish(
+                await self.generations.runs(draft.record.generation),
+                answer="".join(draft.text),
+                state=state_of(terminal),
+                sources=draft.sources,
+                citations=draft.cited(),
+                degraded=draft.degraded,
+            )
+        except LibriError as exc:
+            log.warning("the turn could not be kept", extra={"error": type(exc).__name__})
+            kept.append(False)
+        else:
+            kept.append(True)
 
     def _count(self, draft: Draft, terminal: Done | Failed) -> None:
         result = terminal.finish_reason if isinstance(terminal, Done) else terminal.code

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from backend.cache.keys import AnswerKey, variant_id
 from backend.chat.base import (
-    HISTORY_TIMEOUT_S,
+    CLOSING_S,
+    UNKEPT,
     Idempotency,
     Producer,
     Question,
@@ -19,24 +20,19 @@ from backend.chat.base import (
     RunStore,
     earlier,
 )
+from backend.chat.openings import Openings
 from backend.chat.prompt import PROMPT_VERSION
 from backend.chat.standalone import standalone
 from backend.chat.transcript import Followed, Transcript, state_of
 from backend.config import Chat
 from backend.core.clock import Clock
-from backend.core.errors import (
-    Forbidden,
-    ModelNotOffered,
-    StorageFull,
-    StorageUnavailable,
-    TooLarge,
-)
+from backend.core.errors import Forbidden, ModelNotOffered, StorageFull, StorageUnavailable, TooLarge
 from backend.core.events import Done, Started, Terminal
 from backend.core.model_names import QUOTING
 from backend.core.types import ANY_CORPUS, DEFAULT_CORPUS, CacheState, Language, Principal, Sampling
 from backend.corpus.base import Catalogue, CorpusRef
-from backend.generations.base import START, EntryId, GenerationId, GenerationLog
-from backend.history.base import History, Owner, Rating, Turn
+from backend.generations.base import START, Entry, EntryId, GenerationId, GenerationLog
+from backend.history.base import History, Owner, Rating
 from backend.pool.base import Pool
 from backend.pool.offered import named
 from backend.telemetry.metrics import Metrics
@@ -55,6 +51,7 @@ class Runs:
     producer: Producer
     generations: GenerationLog
     history: History
+    openings: Openings
     catalogue: Catalogue
     pool: Pool
     metrics: Metrics
@@ -96,7 +93,8 @@ class Runs:
     async def _open(
         self, run_id: str, owner: Owner, corpora: tuple[CorpusRef, ...], question: Question
     ) -> Run:
-        turns = await self._turns(owner, question.conversation)
+        before, all_read = await self.openings.earlier(owner, question.conversation)
+        turns = [turn for turn in before if turn.state in ("done", "stopped")]
         model = await self._model(question.model)
         language = question.language or self.detect(question.text)
         sampling = self._sampling(question)
@@ -129,8 +127,9 @@ class Runs:
         else:
             self.metrics.joined()
         cache: CacheState = "miss" if joined.began else "joined"
-        conversation = await self._opened_turn(owner, question, run_id, joined.generation)
-        return Run(run_id, owner, joined.generation, Started(run_id, conversation, model, variant, cache))
+        conversation, kept = await self._opened_turn(owner, question, run_id, joined.generation)
+        started = Started(run_id, conversation, model, variant, cache)
+        return Run(run_id, owner, joined.generation, started, unsure=not (all_read and kept))
 
     async def get(self, principal: Principal, run_id: str) -> Run:
         """The run.
@@ -163,7 +162,7 @@ class Runs:
         async with aclosing(log) as batches:
             async for batch in batches:
                 terminal = bool(batch) and isinstance(batch[-1].event, Terminal)
-                yield Followed(batch)
+                yield Followed(await self._honest(run, batch) if terminal and run.unsure else batch)
         if not terminal:
             yield Followed((), Done("stopped"))
 
@@ -191,18 +190,28 @@ class Runs:
 
     async def _opened_turn(
         self, owner: Owner, question: Question, run_id: str, generation: GenerationId
-    ) -> str:
-        """Open the turn while the answer is already being made; the conversation's id."""
+    ) -> tuple[str, bool]:
+        """Open the turn while the answer is being made; the conversation's id, and whether it is kept."""
         try:
-            conversation = await self._begin_turn(owner, question, run_id)
+            conversation, kept = await self.openings.open(owner, question.conversation, run_id, question.text)
         except BaseException:
             if not await self.generations.leave(generation, run_id):
                 self.producer.stop(generation)
             raise
-        if not await self.generations.is_open(generation):
+        if kept and not await self.generations.is_open(generation):
             # It ends just now, perhaps too early for its producer to see this turn.
             await self._close_turn(run_id, generation)
-        return conversation
+        return conversation, kept
+
+    async def _honest(self, run: Run, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """The batch, whose last event says whether the turn is missing from the conversation."""
+        last = batch[-1]
+        if not isinstance(last.event, Done) or UNKEPT in last.event.degraded:
+            return batch
+        if await self.openings.is_kept(run.owner, run.started.conversation_id, run.id):
+            return batch
+        told = replace(last.event, degraded=(*last.event.degraded, UNKEPT))
+        return [*batch[:-1], Entry(last.id, told)]
 
     async def _close_turn(self, run_id: str, generation: GenerationId) -> None:
         """Keep what the run has been shown, once it has ended; a turn closed already stays as it is."""
@@ -210,14 +219,16 @@ class Runs:
         async with aclosing(self.generations.follow(generation, run=run_id)) as batches:
             async for batch in batches:
                 shown.add(Followed(batch))
-        await self.history.finish(
-            [run_id],
-            answer=shown.answer,
-            state=state_of(shown.terminal or Done("stopped")),
-            sources=shown.sources,
-            citations=shown.terminal.citations if isinstance(shown.terminal, Done) else (),
-            degraded=shown.degraded,
-        )
+        with suppress(StorageUnavailable, StorageFull, TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self.history.finish(
+                    [run_id],
+                    answer=shown.answer,
+                    state=state_of(shown.terminal or Done("stopped")),
+                    sources=shown.sources,
+                    citations=shown.terminal.citations if isinstance(shown.terminal, Done) else (),
+                    degraded=shown.degraded,
+                )
 
     def _corpora(self, principal: Principal, question: Question) -> tuple[CorpusRef, ...]:
         names = question.corpora
@@ -227,20 +238,6 @@ class Runs:
         if not names or not all(principal.may_read(name) for name in names):
             raise Forbidden("a corpus is not granted")
         return tuple(CorpusRef(principal.tenant, name) for name in sorted(set(names)))
-
-    async def _turns(self, owner: Owner, conversation: str | None) -> Sequence[Turn]:
-        if conversation is None:
-            return ()
-        turns = await self.history.turns(owner, conversation, last=20)
-        return [turn for turn in turns if turn.state in ("done", "stopped")]
-
-    async def _begin_turn(self, owner: Owner, question: Question, run_id: str) -> str:
-        """The conversation's id; a question is answered without being kept rather than refused."""
-        try:
-            async with asyncio.timeout(HISTORY_TIMEOUT_S):
-                return await self.history.begin(owner, question.conversation, run_id, question.text)
-        except (StorageUnavailable, StorageFull, TimeoutError):
-            return question.conversation or uuid4().hex
 
     async def _model(self, wanted: str | None) -> str:
         """The model that is asked for, by its name in the pool."""

@@ -113,7 +113,8 @@ class Done:
     Attributes:
         finish_reason: stop, length, stopped (by the reader) or no_answer.
         citations: Numbers of the sources that the answer cites, ascending.
-        degraded: What was missing: "model" (answered by quoting), "dense", "lexical".
+        degraded: What was missing: "model" (answered by quoting), "dense", "lexical",
+            "history" (the turn, or those before it, may be missing from the conversation).
     """
 
     name: ClassVar[str] = "done"

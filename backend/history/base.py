@@ -52,12 +52,16 @@ class Turn:
 class History(Protocol):
     """Conversations in SQL."""
 
-    async def begin(self, owner: Owner, conversation: str | None, run: str, question: str) -> str:
+    async def begin(
+        self, owner: Owner, conversation: str | None, run: str, question: str, *, named: str = ""
+    ) -> str:
         """Open a turn in a conversation, new if None; returns the conversation's id.
+
+        A new one is called `named`, if an id was given out already.
 
         Raises:
             NotFound: No such conversation of this owner.
-            Conflict: The run has a turn already.
+            Conflict: The run has a turn already, or the new conversation is there already.
             StorageUnavailable
         """
 

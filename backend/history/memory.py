@@ -39,13 +39,17 @@ class MemoryHistory:
             raise NotFound("no such conversation")
         return kept
 
-    async def begin(self, owner: Owner, conversation: str | None, run: str, question: str) -> str:
+    async def begin(
+        self, owner: Owner, conversation: str | None, run: str, question: str, *, named: str = ""
+    ) -> str:
         """Open a turn, in a new conversation if `conversation` is None."""
         now = self._clock.now()
         if run in self._turns:
             raise Conflict("this run has a turn already")
         if conversation is None:
-            conversation = secrets.token_urlsafe(16)
+            if named in self._kept:
+                raise Conflict("this conversation is there already")
+            conversation = named or secrets.token_urlsafe(16)
             self._kept[conversation] = _Kept(owner, Conversation(conversation, title_of(question), now, now))
         kept = self._mine(owner, conversation)
         kept.entry = replace(kept.entry, updated=now)

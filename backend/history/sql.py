@@ -40,21 +40,23 @@ class SqlHistory:
         """Give up writes that are under way."""
         await self._turns.close()
 
-    async def begin(self, owner: Owner, conversation: str | None, run: str, question: str) -> str:
+    async def begin(
+        self, owner: Owner, conversation: str | None, run: str, question: str, *, named: str = ""
+    ) -> str:
         """Open a turn, in a new conversation if `conversation` is None.
 
         Raises:
             NotFound: No such conversation of this owner.
-            Conflict: The run has a turn already.
+            Conflict: The run has a turn already, or the new conversation is there already.
             StorageUnavailable
         """
         question = storable(question)
-        here = secrets.token_urlsafe(16) if conversation is None else storable(conversation)
+        here = storable(conversation or named) or secrets.token_urlsafe(16)
         title = title_of(question) if conversation is None else None
         try:
             await self._turns.make(Opening(owner, here, title, run, question, self._clock.now()))
         except IntegrityError as exc:
-            raise Conflict("this run has a turn already") from exc
+            raise Conflict("this run or conversation is there already") from exc
         return here
 
     async def finish(

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.chat.answer import Answerer
 from backend.chat.memory import MemoryRuns
+from backend.chat.openings import Openings
 from backend.chat.producer import BackgroundProducer
 from backend.chat.runs import Runs
 from backend.config import Settings, variable
@@ -118,6 +119,7 @@ async def open_services(
         )
         runs, producer = _read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
         stack.push_async_callback(background.close)
+        stack.push_async_callback(runs.openings.close)
         stack.push_async_callback(producer.close, 0)
         await _warm(embedder)
         if serving:
@@ -265,6 +267,7 @@ def _read_path(
         producer=producer,
         generations=generations,
         history=history,
+        openings=Openings(history),
         catalogue=catalogue,
         pool=pool,
         metrics=metrics,

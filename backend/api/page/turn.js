@@ -217,7 +217,7 @@ export class Turn {
   }
 
   *#notes() {
-    const missing = ["model", "dense", "lexical"].filter((what) => this.#end.degraded.has(what));
+    const missing = ["model", "dense", "lexical", "history"].filter((what) => this.#end.degraded.has(what));
     if (missing.length) yield h("div", { class: "note" }, ...missing.map((what) => h("p", {}, this.#missing(what))));
     const { reason } = this.#end;
     if (reason === "no_answer") yield noAnswer(!this.answer.text);

@@ -86,6 +86,7 @@ export const en = {
   "degraded.model.none": "No language model gave an answer, so only passages that could be quoted were looked for.",
   "degraded.dense": "Searched by words only: search by meaning was unavailable, so something may be missing.",
   "degraded.lexical": "Searched by meaning only: search by words was unavailable, so something may be missing.",
+  "degraded.history": "The store of conversations was unavailable: this answer may be missing there, or may not know what was said before.",
 
   "sources.title": "Sources",
   "sources.more": { one: "One other passage was read", other: "{n} other passages were read" },
