@@ -13,7 +13,7 @@ from backend import __version__
 from backend.api import admin_pool, chat, conversations, documents, operations, session, web
 from backend.api.guard import guarded
 from backend.api.problems import install_problems
-from backend.config import Settings
+from backend.config import Settings, load
 from backend.services import Services
 from backend.wiring.services import open_services
 
@@ -32,7 +32,7 @@ SERVING: Open = partial(open_services, serving=True)
 
 def create_app(settings: Settings | None = None, opener: Open = SERVING) -> FastAPI:
     """An ASGI application; its services open when the server starts and close when it stops."""
-    settings = settings or Settings()
+    settings = settings or load()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:

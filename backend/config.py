@@ -423,6 +423,12 @@ def variable(section: str, field: str) -> str:
     return environment.variable_of(section, field, KNOWN_NAMES)
 
 
+def named(section: str, field: str, url: SecretStr) -> str:
+    """The variable of an address and, if it looks like one, what may be seen of it."""
+    given = url.get_secret_value()
+    return f"{variable(section, field)}{f'={masked(given)[:_SHOWN_CHARS]}' if '://' in given else ''}"
+
+
 def _line(loc: tuple[int | str, ...], said: str, kind: str) -> str:
     section, field = (*map(str, loc), "")[:2]
     name = variable(section, field)

@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 MASK = "**********"
-_CREDENTIALS = re.compile(r"(?<=://)[^\s,]*(?=@)")
-_PASSWORDS = re.compile(r"(?i)((?:password|passwd|pwd|secret|token|key)=)[^&\s,]+")
-_BARE = re.compile(r"(?s)^([^@/\s]*)@")
+_CREDENTIALS = re.compile(r"(?s)(?<=://)(?:(?!,\s*\w+://).)*(?=@)")
+"""Up to the last `@` of each address: what is special may stand in a password as it is."""
+_PASSWORDS = re.compile(r"(?i)((?:password|passwd|pwd|secret|token|key)=)[^&]+")
+_BARE = re.compile(r"(?s)^(?!\w+://).*@")
 _DOTTED = re.compile(r"[\d.]+")
 """Names made of digits and dots are taken for IPv4 addresses by every HTTP client."""
 _HOST = re.compile(r"(?!-)[^\s,/?#\\@\[\]<>^`{|}\"%]{1,253}")

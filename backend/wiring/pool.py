@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from uuid import uuid4
 
-from backend.config import Settings, variable
+from backend.config import Settings, named
 from backend.core.aio import Background
 from backend.core.clock import Clock
 from backend.core.errors import Misconfigured
@@ -77,7 +77,7 @@ async def _open_slots(
         redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
         listener = await stack.enter_async_context(open_redis(url, timeout_s=LISTEN_S))
     except Misconfigured as exc:
-        raise Misconfigured(f"{variable('redis', 'url')} {exc.message}") from exc
+        raise Misconfigured(f"{named('redis', 'url', section.url)} {exc.message}") from exc
     shared = RedisSlots(
         redis, listener, clock,
         process=process, queue_limit=settings.engine.queue_limit, hold_s=section.hold_s,

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.config import Settings, variable
+from backend.config import Settings, named, variable
 from backend.core.errors import Misconfigured, StorageUnavailable
 from backend.infra.revision import HEAD, KNOWN, revision
 from backend.infra.sql import open_engine, reason
@@ -22,7 +22,7 @@ async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
         StorageUnavailable: It does not answer; says why.
         StorageFull: The disk has no room.
     """
-    name = variable("data", "database_url")
+    name = named("data", "database_url", settings.data.database_url)
     try:
         engine = open_engine(settings.database)
     except Misconfigured as exc:

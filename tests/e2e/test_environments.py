@@ -110,10 +110,13 @@ REFUSED = [
     Case({"DATABASE_URL": "mysql://u:hunter2@db/x"}, r"DATABASE_URL.*write postgresql://"),
     Case(
         {"DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:9/x?sslmode=require"},
-        r"DATABASE_URL: the database",
+        r"DATABASE_URL=postgresql://\*{10}@127.0.0.1:9/x.*: the database",
     ),
     Case({"DATABASE_URL": "postgresql://u:hunter2@db/x?sslmode=often"}, r"DATABASE_URL.*verify-full"),
-    Case({"DATABASE_URL": "sqlite:////nowhere/at/all.db"}, r"DATABASE_URL: the database.*unable to open"),
+    Case(
+        {"DATABASE_URL": "sqlite:////nowhere/at/all.db"},
+        r"DATABASE_URL=sqlite:////nowhere/at/all.db: the database.*unable to open",
+    ),
     Case({"LIBRI_SERVER__PORT": "abc"}, r"LIBRI_SERVER__PORT=abc: input should be a valid integer"),
     Case({"LIBRI_SERVER__PORT": "70000"}, r"LIBRI_SERVER__PORT=70000: .*65535"),
     Case(

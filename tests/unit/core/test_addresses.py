@@ -51,8 +51,10 @@ def test_one_that_cannot_is_told_what_to_write(url: str, said: str) -> None:
 def test_a_mask_hides_all_that_lets_one_in() -> None:
     assert masked("http://u:hun@ter2@gpu1:1/x") == "http://**********@gpu1:1/x"
     assert masked("http://u:hun/ter2@gpu1") == "http://**********@gpu1"
+    assert masked("http://u:hun ter,2@gpu1") == "http://**********@gpu1"
+    assert masked("u:hun/ter 2@gpu1") == "**********@gpu1"
     assert masked("u:hunter2@gpu1") == "**********@gpu1"
-    assert masked("postgresql://h/x?user=u&password=hunter2&sslmode=a") == (
+    assert masked("postgresql://h/x?user=u&password=hun,t er2&sslmode=a") == (
         "postgresql://h/x?user=u&password=**********&sslmode=a"
     )
     assert masked("http://a:hunter2@x, http://b:hunter2@y") == "http://**********@x, http://**********@y"
