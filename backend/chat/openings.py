@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from backend.core.aio import Background
 from backend.core.errors import LibriError, NotFound, StorageFull, StorageUnavailable
 from backend.history.base import History, Owner, Turn
+
+log = logging.getLogger(__name__)
 
 OPENING_S = 0.6
 """Longest that the headers of an answer wait for its turn."""
@@ -19,6 +24,15 @@ READING_S = 0.6
 
 _REMEMBERED = 10_000
 _TURNS = 20
+
+
+Then = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Outcome:
+    kept: bool = False
+    refusal: LibriError | None = None
 
 
 @dataclass(slots=True)
@@ -50,8 +64,12 @@ class Openings:
         except (StorageUnavailable, TimeoutError):
             return [], False
 
-    async def open(self, owner: Owner, conversation: str | None, run: str, question: str) -> tuple[str, bool]:
+    async def open(
+        self, owner: Owner, conversation: str | None, run: str, question: str, then: Then
+    ) -> tuple[str, bool]:
         """The conversation's id, and whether the turn is kept by now; if not, its writing goes on behind.
+
+        `then` is done once the turn is kept, however late.
 
         Raises:
             NotFound: No such conversation of this owner.
@@ -60,16 +78,17 @@ class Openings:
         is_new = conversation is None or (owner, here) in self._unkept
         if is_new:
             self._remember(owner, here)
-        refusals: list[LibriError] = []
-        writing = self._late.start(self._write(owner, here, is_new, run, question, refusals), name="a turn")
+        begin = partial(self.history.begin, owner, None if is_new else here, run, question, here)
+        outcome = _Outcome()
+        writing = self._late.start(self._write((owner, here), begin, then, outcome), name=f"turn {run}")
         try:
-            done, _ = await asyncio.wait({writing}, timeout=OPENING_S)
+            await asyncio.wait({writing}, timeout=OPENING_S)
         except asyncio.CancelledError:
             writing.cancel()
             raise
-        if refusals and not isinstance(refusals[0], (StorageUnavailable, StorageFull)):
-            raise refusals[0]
-        return here, bool(done) and not refusals
+        if outcome.refusal is not None:
+            raise outcome.refusal
+        return here, outcome.kept
 
     async def is_kept(self, owner: Owner, conversation: str, run: str) -> bool:
         """Whether a turn that was slow to be opened is kept after all."""
@@ -81,17 +100,19 @@ class Openings:
         await self._late.close()
 
     async def _write(
-        self, owner: Owner, here: str, is_new: bool, run: str, question: str, refusals: list[LibriError]
+        self, key: tuple[Owner, str], begin: Callable[[], Awaitable[str]], then: Then, outcome: _Outcome
     ) -> None:
         try:
-            if is_new:
-                await self.history.begin(owner, None, run, question, named=here)
-            else:
-                await self.history.begin(owner, here, run, question)
+            await begin()
+        except (StorageUnavailable, StorageFull) as exc:
+            log.warning("a turn could not be kept", extra={"error": type(exc).__name__})
+            return
         except LibriError as exc:
-            refusals.append(exc)
-        else:
-            self._unkept.pop((owner, here), None)
+            outcome.refusal = exc
+            return
+        outcome.kept = True
+        self._unkept.pop(key, None)
+        await then()
 
     def _remember(self, owner: Owner, conversation: str) -> None:
         self._unkept[owner, conversation] = None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from backend.cache.keys import AnswerKey, variant_id
@@ -193,15 +194,18 @@ class Runs:
     ) -> tuple[str, bool]:
         """Open the turn while the answer is being made; the conversation's id, and whether it is kept."""
         try:
-            conversation, kept = await self.openings.open(owner, question.conversation, run_id, question.text)
+            return await self.openings.open(
+                owner, question.conversation, run_id, question.text, partial(self._closed, run_id, generation)
+            )
         except BaseException:
             if not await self.generations.leave(generation, run_id):
                 self.producer.stop(generation)
             raise
-        if kept and not await self.generations.is_open(generation):
-            # It ends just now, perhaps too early for its producer to see this turn.
+
+    async def _closed(self, run_id: str, generation: GenerationId) -> None:
+        """Close a turn that was opened while its answer ended, perhaps too late for its producer to see."""
+        if not await self.generations.is_open(generation):
             await self._close_turn(run_id, generation)
-        return conversation, kept
 
     async def _honest(self, run: Run, batch: Sequence[Entry]) -> Sequence[Entry]:
         """The batch, whose last event says whether the turn is missing from the conversation."""

@@ -53,7 +53,7 @@ class History(Protocol):
     """Conversations in SQL."""
 
     async def begin(
-        self, owner: Owner, conversation: str | None, run: str, question: str, *, named: str = ""
+        self, owner: Owner, conversation: str | None, run: str, question: str, named: str = ""
     ) -> str:
         """Open a turn in a conversation, new if None; returns the conversation's id.
 

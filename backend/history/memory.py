@@ -40,7 +40,7 @@ class MemoryHistory:
         return kept
 
     async def begin(
-        self, owner: Owner, conversation: str | None, run: str, question: str, *, named: str = ""
+        self, owner: Owner, conversation: str | None, run: str, question: str, named: str = ""
     ) -> str:
         """Open a turn, in a new conversation if `conversation` is None."""
         now = self._clock.now()

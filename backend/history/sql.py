@@ -41,7 +41,7 @@ class SqlHistory:
         await self._turns.close()
 
     async def begin(
-        self, owner: Owner, conversation: str | None, run: str, question: str, *, named: str = ""
+        self, owner: Owner, conversation: str | None, run: str, question: str, named: str = ""
     ) -> str:
         """Open a turn, in a new conversation if `conversation` is None.
 

@@ -50,6 +50,13 @@ async def test_a_new_turn_runs_until_it_is_finished(history):
     assert (turn.sources, turn.citations, turn.degraded) == ((SOURCE,), (1,), ("dense",))
 
 
+async def test_a_new_conversation_may_be_named_beforehand_and_only_once(history: History) -> None:
+    assert await history.begin(ANN, None, "run1", "q", named="named") == "named"
+    with pytest.raises(Conflict):
+        await history.begin(BOB, None, "run2", "q", named="named")
+    assert [turn.run for turn in await history.turns(ANN, "named")] == ["run1"]
+
+
 async def test_turns_come_oldest_first_and_only_the_newest(history):
     talk = await history.begin(ANN, None, "run0", "q0")
     for n in range(1, 5):

@@ -371,3 +371,36 @@ async def test_who_waits_for_json_and_goes_away_is_no_follower(app: LiveApp, eng
     with pytest.raises(httpx.ReadTimeout):
         await app.client.post("/api/v1/chat", json={"question": QUESTION}, timeout=0.5)
     await until(lambda: engine.cancelled == 1)
+
+
+async def test_head_of_a_stream_answers_its_headers_and_ends(app: LiveApp, engine: ScriptedEngine) -> None:
+    release = held(engine, Text("It "))
+    async with app.stream("POST", "/api/v1/chat/stream", json={"question": QUESTION}) as (_, incoming):
+        run = (await anext(incoming)).data["run_id"]
+        async with asyncio.timeout(30):
+            head = await app.client.head(f"/api/v1/runs/{run}/events")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"].startswith("text/event-stream")
+        release.set()
+        assert [event.name async for event in incoming][-1] == "done"
+
+
+async def test_the_delay_before_reconnecting_travels_in_the_first_event(app: LiveApp) -> None:
+    text = (await app.client.post("/api/v1/chat/stream", json={"question": QUESTION})).text
+    blocks = [block for block in text.split("\n\n") if block]
+    assert blocks[0].startswith("retry: 1000\nevent: started\ndata: ")
+    assert all("data: " in block or block.startswith(":") for block in blocks)
+
+
+async def test_a_question_after_one_stopped_before_its_first_word_keeps_the_roles_alternating(
+    app: LiveApp, engine: ScriptedEngine
+) -> None:
+    held(engine)
+    async with app.stream("POST", "/api/v1/chat/stream", json={"question": QUESTION}) as (_, incoming):
+        started = (await anext(incoming)).data
+        await app.client.delete(f"/api/v1/runs/{started['run_id']}")
+        assert [event async for event in incoming][-1].data["finish_reason"] == "stopped"
+    engine._scripts = (recite(ANSWER),)
+    again = await app.ask(QUESTION, conversation_id=started["conversation_id"])
+    assert text_of(again) == ANSWER
+    assert [message.role for message in engine.requests[-1][1].messages] == ["system", "user"]
