@@ -25,7 +25,7 @@ MODEL = "llama3.1:8b"
 async def pair() -> AsyncIterator[tuple[Emulator, Emulator]]:
     fast: dict[str, Any] = {"time_scale": 1.0, "num_parallel": 2, "reply": ANSWER, "preset": "7b-3090"}
     async with emulator(**fast) as one, emulator(**fast) as two, httpx.AsyncClient(timeout=60) as client:
-        load = {"model": MODEL, "keep_alive": -1, "shift": False, "options": {"num_ctx": 4096}}
+        load = {"model": MODEL, "keep_alive": -1}
         urls = [f"{server.url}/api/generate" for server in (one, two)]
         await asyncio.gather(*(client.post(url, json=load) for url in urls))
         yield one, two
@@ -39,7 +39,7 @@ def serve(tmp_path: Path, models_dir: Path) -> Callable[..., Any]:
     async def serving(*servers: Emulator, **more: Any) -> AsyncIterator[LiveApp]:
         engine = {
             "backend": "ollama", "ollama_urls": [server.url for server in servers], "model": MODEL,
-            "slots": 2, "quarantine_s": 0.5, **more.pop("engine", {}),
+            "slots": 2, "ollama_keep_alive": "24h", "quarantine_s": 0.5, **more.pop("engine", {}),
         }  # fmt: skip
         settings = settings_in(tmp_path / "data", models_dir, engine=engine, **more)
         async with live_app(settings, instances=None) as app:
