@@ -77,11 +77,11 @@ async def test_going_on_is_asked_for_by_an_open_last_message_without_thinking(di
     request = a_request(
         partial="It opens at", sampling=Sampling(temperature=0.0, max_tokens=9, thinking=True), bounds=QUICK
     )
-    said = (OK, chunk(" at"), chunk(" nine", finish="stop"), DONE)
+    said = (OK, chunk(" opens at"), chunk(" nine", finish="stop"), DONE)
     pieces, server = await answer(*said, request=request, dialect=dialect)
     assert pieces[:-1] == [Resumed(True), Text(" nine")]
     (body,) = server.requests
-    assert body["messages"][-1] == {"role": "assistant", "content": "It opens"}
+    assert body["messages"][-1] == {"role": "assistant", "content": "It"}
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
     assert {key: body[key] for key in asks} == asks
 

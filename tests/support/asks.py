@@ -34,4 +34,7 @@ def an_ask(
 
 
 def an_instance(engine, name: str = "one", *, slots: int = 1, url: str = "", models=()) -> Instance:
-    return Instance(id=name, endpoint=Endpoint(url), engine=engine, slots=slots, models=frozenset(models))
+    return Instance(
+        id=name, endpoint=Endpoint(url), engine=engine, slots=slots, models=frozenset(models),
+        loose_names=engine.name == "ollama",
+    )  # fmt: skip
