@@ -17,7 +17,8 @@ from tests.support.emulator import emulator
 from tests.support.pool import a_pool
 from tests.support.texts import TEXTS
 
-BEHAVIOURS = get_args(Prefill)
+BEHAVIOURS = [behaviour for behaviour in get_args(Prefill) if behaviour != "user_turn"]
+"""What a model says in a user's turn is not its answer: tests/unit/pool/test_failover.py holds that one."""
 KINDS = ("prose", "German nouns", "a table", "code", "Chinese", "emoji")
 
 
