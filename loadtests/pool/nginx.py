@@ -39,6 +39,7 @@ http {{
         location / {{
             proxy_pass http://instances;
             proxy_http_version 1.1;
+            proxy_set_header Host localhost;  # Ollama on loopback refuses the upstream's name
             proxy_set_header Connection "";
             proxy_buffering off;
             proxy_read_timeout 600s;

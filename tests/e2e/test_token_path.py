@@ -18,7 +18,7 @@ from backend.pool.base import Instance
 from tests.support.live_app import HOURS, live_app, settings_in
 from tests.support.wire import DONE, OK, chunk, wire_server
 
-# Tokens that are said together: where a citation may begin, what follows decides.
+# Tokens that are said together: where a citation or a mark of reasoning may begin, what follows decides.
 STEPS = (
     (" The",),
     (" door",),
@@ -26,10 +26,8 @@ STEPS = (
     ("\n",),
     ("In",),
     (" [19", "90"),
-    (" [", "1", "]"),
-    (" a ",),
-    ("b<",),
-    (">",),
+    (" [", "1", "]", " a "),
+    ("b<", ">"),
 )
 
 
