@@ -756,26 +756,12 @@ async def test_a_reader_only_sees_the_documents(script: Script, tab: Open):
         assert await reader.page.locator("#document-list .remove").count() == 0
 
 
-async def test_an_answer_that_was_reasoning_moves_to_where_reasoning_is_shown(
-    script: Script, open_page: Open
-):
-    moved = [Step("replace", {"channel": "answer", "text": "", "reason": "this was reasoning"})]
-    moved += [Step("thinking", {"text": "secret plan"}), delta("Three weeks [1]."), done()]
-    script.answers["q"] = [sources(source(1)), delta("secret plan\n\n", gate=""), *moved]
-    async with open_page() as reader:
-        await reader.go()
-        await reader.ask("q")
-        await reader.ended()
-        assert (await reader.answer()).split() == ["Three", "weeks", "[1]."]
-        assert await reader.page.locator(".turn:last-child .thinking > div").text_content() == "secret plan"
-
-
-async def test_both_channels_can_be_withdrawn_late(script: Script, open_page: Open):
+async def test_both_channels_can_be_withdrawn_late(script: Script, tab: Open):
     gone = [Step("replace", {"channel": one, "text": "", "reason": "r"}) for one in ("thinking", "answer")]
     said = [Step("thinking", {"text": "first plan"}), delta("First.\n\nMore of the first.\n\n")]
     again = [Step("thinking", {"text": "second plan"}), delta("Second [1]."), done()]
     script.answers["q"] = [sources(source(1)), *said, *gone, *again]
-    async with open_page() as reader:
+    async with tab() as reader:
         await reader.go()
         await reader.ask("q")
         await reader.ended()
