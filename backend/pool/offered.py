@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
-from backend.engines.base import LoadedModel, ModelInfo
 from backend.pool.base import OfferedModel
 from backend.pool.names import folded
-
-
-def offered(
-    declared: Collection[str], listed: Iterable[ModelInfo], loaded: Iterable[LoadedModel] | None
-) -> tuple[OfferedModel, ...]:
-    """What one instance offers: the names declared for it, in place of those that it lists.
-
-    Args:
-        declared: As in `Instance.models`; empty means all that are listed.
-        listed: What the server said that it has.
-        loaded: What it said is in memory; None if it did not say.
-    """
-    known = {info.name: info for info in listed}
-    infos = [known.get(name, ModelInfo(name)) for name in sorted(declared)] or list(known.values())
-    names = None if loaded is None else {model.name for model in loaded}
-    return tuple(OfferedModel(info, None if names is None else info.name in names) for info in infos)
 
 
 def merged(answers: Iterable[Iterable[OfferedModel]]) -> tuple[OfferedModel, ...]:

@@ -50,7 +50,7 @@ http {{
 
 
 def is_installed() -> bool:
-    return _binary() is not None
+    return binary() is not None
 
 
 @contextmanager
@@ -62,34 +62,41 @@ def nginx(urls: Sequence[str]) -> Iterator[str]:
     Raises:
         RuntimeError: It is not installed, or did not start.
     """
-    binary = _binary()
-    if binary is None:
+    program = binary()
+    if program is None:
         raise RuntimeError("nginx is not installed")
-    port = _free_port()
+    port = free_port()
     servers = "\n        ".join(f"server {urlsplit(url).netloc} max_fails=0;" for url in urls)
     user = "user root;" if os.geteuid() == 0 else ""
     with tempfile.TemporaryDirectory(prefix="libri-nginx-") as folder:
         config = Path(folder) / "nginx.conf"
         config.write_text(_CONFIG.format(user=user, servers=servers, port=port), "utf-8")
-        with subprocess.Popen([binary, "-p", folder, "-e", "stderr", "-c", config.name]) as child:
+        with subprocess.Popen([program, "-p", folder, "-e", "stderr", "-c", config.name]) as child:
             try:
-                _listens(port, child)
+                listens(port, child)
                 yield f"http://127.0.0.1:{port}"
             finally:
                 child.terminate()
 
 
-def _binary() -> str | None:
+def binary() -> str | None:
+    """Where it is; None: not installed."""
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
-def _listens(port: int, child: subprocess.Popen[bytes], within_s: float = 10.0) -> None:
+def listens(port: int, child: subprocess.Popen[bytes], within_s: float = 10.0) -> None:
+    """Wait until it does.
+
+    Raises:
+        RuntimeError: It ended, or did not within that time.
+    """
     until = time.monotonic() + within_s
     while time.monotonic() < until and child.poll() is None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,16 +11,10 @@ import pytest
 
 from tests.support.emulator import Emulator, emulator
 from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in, text_of
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer
 
 ANSWER = "The library opens at nine [1] and closes at six in the evening [1]. " * 3
 SLOTS = 2
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,17 +11,11 @@ import pytest
 
 from tests.support.emulator import Emulator, emulator
 from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in, text_of
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer
 
 ANSWER = " ".join(f"In the year {year} the library opened at nine [1]." for year in range(1900, 1960))
 SOON_S = 40.0
 """Far less than the 120 s that a first token may take, and enough for a busy machine."""
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    with redis_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from loadtests.pool import nginx
 
 NAME = "library.example.org"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -45,18 +44,12 @@ def documented() -> dict[str, str]:
 
 def binary() -> str:
     """Path of NGINX; without it the test is skipped, or fails in CI."""
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    found = nginx.binary()
     if found is None and os.environ.get("CI"):
         pytest.fail("no NGINX: CI must have one")
     if found is None:
         pytest.skip("no NGINX: the tests of proxies need one")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -68,7 +61,7 @@ def before(app_url: str, server: str, *, shared: str | None = None) -> Iterator[
     Args:
         shared: Takes the place of the document's `libriassist.conf`.
     """
-    port = free_port()
+    port = nginx.free_port()
     with tempfile.TemporaryDirectory(prefix="libri-proxy-") as name:
         folder = Path(name)
         (folder / "libriassist.conf").write_text(shared or documented()["libriassist.conf"], "utf-8")
@@ -78,7 +71,7 @@ def before(app_url: str, server: str, *, shared: str | None = None) -> Iterator[
         (folder / "nginx.conf").write_text(_FRAME.format(user=user, server=placed), "utf-8")
         with subprocess.Popen([binary(), "-p", name, "-e", "stderr", "-c", "nginx.conf"]) as child:
             try:
-                _listens(port, child)
+                nginx.listens(port, child)
                 yield port
             finally:
                 child.terminate()
@@ -97,15 +90,3 @@ def _certificate(folder: Path) -> Path:
     command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {made}"
     subprocess.run(command.split(), check=True, capture_output=True)
     return where
-
-
-def _listens(port: int, child: subprocess.Popen[bytes], within_s: float = 10.0) -> None:
-    until = time.monotonic() + within_s
-    while time.monotonic() < until and child.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError("NGINX did not start")
