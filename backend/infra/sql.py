@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from sqlalchemy import URL, MetaData, Table, event, make_url
@@ -90,6 +91,28 @@ def _sqlite(url: URL) -> AsyncEngine:
         cursor.close()
 
     return engine
+
+
+async def check(engine: AsyncEngine) -> None:
+    """Open an SQLite file once, by the standard library.
+
+    The driver answers a failed open once more, from its thread: into a loop that a command which gives up has
+    closed by then, with a traceback on the terminal.
+
+    Raises:
+        StorageUnavailable: It cannot be opened, or is no database.
+    """
+    if engine.dialect.name != "sqlite" or engine.url.query:  # what a query changes, only the driver knows
+        return
+    try:
+        await asyncio.to_thread(_open_once, engine.url.database or ":memory:")
+    except sqlite3.Error as exc:
+        raise StorageUnavailable("the database does not answer") from exc
+
+
+def _open_once(database: str) -> None:
+    with closing(sqlite3.connect(database, timeout=5)) as connection:
+        connection.execute("PRAGMA schema_version").fetchall()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.config import Settings, named, variable
 from backend.core.errors import Misconfigured, StorageUnavailable
 from backend.infra.revision import HEAD, KNOWN, revision
-from backend.infra.sql import open_engine, reason
+from backend.infra.sql import check, open_engine, reason
 from backend.security.secret_file import read_or_create
 
 
@@ -29,6 +29,7 @@ async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
         raise Misconfigured(f"{name} {exc.message}") from exc
     stack.push_async_callback(engine.dispose)
     try:
+        await check(engine)
         await _up_to_date(engine)
     except StorageUnavailable as exc:
         where = name if settings.data.database_url else str(settings.database)
