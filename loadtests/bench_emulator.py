@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from loadtests.bench import Report, arguments, percentile
-from loadtests.emulator.presets import PRESETS
+from ollama_emulator.presets import PRESETS
 
 MODEL = "llama3.1:8b"
 
@@ -50,7 +50,7 @@ class Fleet:
 @contextmanager
 def emulators(count: int, **knobs: Any) -> Iterator[Fleet]:
     """So many instances, ended at the end."""
-    command = [sys.executable, "-m", "loadtests.emulator", "--port", "0", "--knobs", json.dumps(knobs)]
+    command = [sys.executable, "-m", "ollama_emulator", "--port", "0", "--knobs", json.dumps(knobs)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(count)]
     try:
         ready = [json.loads(child.stdout.readline()) for child in children if child.stdout]

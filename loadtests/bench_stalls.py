@@ -18,15 +18,15 @@ from itertools import count
 
 from backend.pool.streams import Stream, Streams
 from loadtests.bench import Report, arguments, percentile
-from loadtests.emulator.clock import VirtualClock
-from loadtests.emulator.faults import FaultBook
-from loadtests.emulator.generation import Generation
-from loadtests.emulator.models import model
-from loadtests.emulator.options import RunnerOptions
-from loadtests.emulator.presets import PRESETS
-from loadtests.emulator.replies import Reply
-from loadtests.emulator.runner import Place, Runner
-from loadtests.emulator.truth import Truth
+from ollama_emulator.clock import VirtualClock
+from ollama_emulator.faults import FaultBook
+from ollama_emulator.generation import Generation
+from ollama_emulator.models import model
+from ollama_emulator.options import RunnerOptions
+from ollama_emulator.presets import PRESETS
+from ollama_emulator.replies import Reply
+from ollama_emulator.runner import Place, Runner
+from ollama_emulator.truth import Truth
 
 MOST_S, LEAST_S, WATCH_S = 30.0, 5.0, 0.25
 """As by default: `LIBRI_ENGINE__GAP_S`, `LIBRI_ENGINE__LEAST_GAP_S`, and how often the pool looks."""

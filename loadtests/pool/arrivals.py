@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loadtests.emulator.tokens import TEMPLATE_TOKENS, tokenise
+from ollama_emulator.tokens import TEMPLATE_TOKENS, tokenise
 
 TRACE = "azure_conv_2023"
 

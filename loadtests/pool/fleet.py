@@ -82,7 +82,7 @@ def fleet(machines: Sequence[Machine]) -> Iterator[list[Running]]:
 @contextmanager
 def _emulator(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
     knobs = json.dumps(machine.knobs())
-    command = [sys.executable, "-m", "loadtests.emulator", "--port", "0", "--knobs", knobs]
+    command = [sys.executable, "-m", "ollama_emulator", "--port", "0", "--knobs", knobs]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         try:
             yield child

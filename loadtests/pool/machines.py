@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from loadtests.emulator.presets import PRESETS
-from loadtests.emulator.speeds import Speeds
 from loadtests.pool.flow import most_served
+from ollama_emulator.presets import PRESETS
+from ollama_emulator.speeds import Speeds
 
 MODEL = "llama3.1:8b"
 
@@ -50,7 +50,7 @@ class Machine:
         return prompt_tokens / speeds.prefill_tps + output_tokens / speeds.decode_tps(self.slots)
 
     def knobs(self) -> dict[str, Any]:
-        """For `loadtests.emulator --knobs`: replies count, models stay, memory is no limit."""
+        """For `ollama_emulator --knobs`: replies count, models stay, memory is no limit."""
         table = [
             {"name": name, "speeds": asdict(self.speeds), "kv_bytes_per_token": 1} for name in self.models
         ]

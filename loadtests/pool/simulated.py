@@ -10,19 +10,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from loadtests.emulator.clock import VirtualClock
-from loadtests.emulator.faults import FaultBook
-from loadtests.emulator.generation import Generation
-from loadtests.emulator.models import model
-from loadtests.emulator.options import RunnerOptions
-from loadtests.emulator.replies import Reply
-from loadtests.emulator.runner import Place, Runner
-from loadtests.emulator.truth import Truth
 from loadtests.pool.arrivals import Arrival
 from loadtests.pool.attempts import Attempt
 from loadtests.pool.choices import Choice
 from loadtests.pool.machines import Machine
 from loadtests.pool.records import DONE, Record
+from ollama_emulator.clock import VirtualClock
+from ollama_emulator.faults import FaultBook
+from ollama_emulator.generation import Generation
+from ollama_emulator.models import model
+from ollama_emulator.options import RunnerOptions
+from ollama_emulator.replies import Reply
+from ollama_emulator.runner import Place, Runner
+from ollama_emulator.truth import Truth
 
 _STEP_S = 1.0
 """How far time is moved at once; nothing depends on it."""

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from backend.pool.eta import Waits
 from backend.pool.slots.base import Granted, Row, Ticket, View
 from backend.pool.slots.table import Entry, SlotTable
-from loadtests.emulator.clock import VirtualClock
-from loadtests.emulator.runner import Runner
 from loadtests.pool.arrivals import Arrival
 from loadtests.pool.machines import Machine
 from loadtests.pool.records import Record, Told
 from loadtests.pool.simulated import Played, Stage, run
+from ollama_emulator.clock import VirtualClock
+from ollama_emulator.runner import Runner
 
 VIEW_S = 0.5
 """How old what a process knows of slots and queue may be, as in the application."""

@@ -11,7 +11,7 @@ from backend.engines.ollama import OllamaEngine
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.engines.scripted import ScriptedEngine, recite
 from backend.infra.http import open_session
-from loadtests.emulator.models import model
+from ollama_emulator.models import model
 from tests.support.asks import a_request
 from tests.support.emulator import emulator
 from tests.support.wire import DONE, OK, chunk, refusal, wire_server

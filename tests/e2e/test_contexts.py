@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backend.cli.doctor import of_contexts
-from loadtests.emulator.models import Model, model
+from ollama_emulator.models import Model, model
 from tests.support.emulator import Emulator, emulator
 from tests.support.live_app import Event, LiveApp, live_app, settings_in, text_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.emulator.models import model
+from ollama_emulator.models import model
 from tests.support.emulator import Emulator, emulator
 from tests.support.live_app import HOURS, LiveApp, live_app, settings_in, text_of
 

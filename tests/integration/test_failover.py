@@ -10,8 +10,8 @@ from backend.engines.base import End, Endpoint, Text
 from backend.engines.ollama import OllamaEngine
 from backend.infra.http import open_session
 from backend.pool.base import Assigned, Restarted
-from loadtests.emulator.models import Prefill, model
-from loadtests.emulator.tokens import tokenise
+from ollama_emulator.models import Prefill, model
+from ollama_emulator.tokens import tokenise
 from tests.support.asks import a_request, an_ask, an_instance
 from tests.support.emulator import emulator
 from tests.support.pool import a_pool

@@ -20,7 +20,7 @@ from backend.core.types import Message, Sampling, Usage
 from backend.engines.base import Bounds, End, Endpoint, Resumed, Text, Thought
 from backend.engines.ollama import OllamaEngine
 from backend.infra.http import open_session
-from loadtests.emulator.models import model
+from ollama_emulator.models import model
 from tests.support.asks import a_request
 from tests.support.emulator import emulator
 from tests.support.wire import OK, wire_server

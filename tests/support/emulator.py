@@ -20,9 +20,9 @@ from typing import Any
 
 import aiohttp
 
-from loadtests.emulator.instance import Instance
-from loadtests.emulator.knobs import Knobs
-from loadtests.emulator.models import Model
+from ollama_emulator.instance import Instance
+from ollama_emulator.knobs import Knobs
+from ollama_emulator.models import Model
 
 
 @dataclass
@@ -98,7 +98,7 @@ async def emulator(
     Args:
         process: In a process of its own (for synchronous clients, or when its CPU must not be ours).
         models: Its table; only within this process.
-        knobs: As in `loadtests.emulator.knobs`; `reply` may be a text to say.
+        knobs: As in `ollama_emulator.knobs`; `reply` may be a text to say.
     """
     async with aiohttp.ClientSession() as session:
         if process:
@@ -116,7 +116,7 @@ async def emulator(
 @asynccontextmanager
 async def _in_own_process(port: int, knobs: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loadtests.emulator", "--port", str(port), "--control-port", "0"),
+        *(sys.executable, "-m", "ollama_emulator", "--port", str(port), "--control-port", "0"),
         *("--knobs", json.dumps(knobs)),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},

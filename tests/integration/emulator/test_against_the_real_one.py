@@ -2,7 +2,7 @@
 
 Set REAL_OLLAMA_URL and REAL_OLLAMA_MODEL (a small model without thinking) to learn where the emulator errs.
 Without them the real half is skipped, one line each (`pytest -rs`), and beside it every point of the list in
-docs/emulator.md of what rests on reading alone: no check here can settle those.
+the emulator's README of what rests on reading alone: no check here can settle those.
 """
 
 import json
@@ -19,7 +19,7 @@ REAL, MODEL = os.environ.get("REAL_OLLAMA_URL", ""), os.environ.get("REAL_OLLAMA
 needs_the_real_one = pytest.mark.skipif(
     not (REAL and MODEL), reason="not verified: REAL_OLLAMA_URL and REAL_OLLAMA_MODEL name no real Ollama"
 )
-PAGE = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "ollama_emulator" / "README.md").read_text("utf-8")
 POINTS = re.findall(r"^\* (.+?)[;.]$", PAGE.split("**Not verified")[1], re.DOTALL | re.MULTILINE)
 
 

@@ -34,7 +34,7 @@ async def test_recite_cites_the_passages_of_the_prompt():
 
 async def test_an_unknown_knob_ends_the_command_with_a_sentence():
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "loadtests.emulator", "--set", "slots=3"), stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "ollama_emulator", "--set", "slots=3"), stderr=asyncio.subprocess.PIPE
     )
     _, said = await child.communicate()
     assert child.returncode == 1

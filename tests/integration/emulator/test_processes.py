@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from loadtests.emulator.models import model
+from ollama_emulator.models import model
 from tests.support.emulator import emulator
 from tests.support.raw_http import answer, chat, raw
 

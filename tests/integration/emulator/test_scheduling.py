@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from loadtests.emulator.models import model
-from loadtests.emulator.speeds import Speeds
+from ollama_emulator.models import model
+from ollama_emulator.speeds import Speeds
 from tests.support.emulator import emulator
 from tests.support.raw_http import answer, chat, raw
 

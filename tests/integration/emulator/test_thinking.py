@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from loadtests.emulator.models import model
+from ollama_emulator.models import model
 from tests.support.emulator import emulator
 from tests.support.raw_http import answer, chat, raw
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.emulator.tokens import message_tokens
 from loadtests.pool.arrivals import (
     Arrival,
     Row,
@@ -22,6 +21,7 @@ from loadtests.pool.arrivals import (
 from loadtests.pool.fairness import Job, fair_waits_s, fifo_waits_s, jain
 from loadtests.pool.flow import most_served
 from loadtests.pool.machines import Machine, most_per_s, seconds_of
+from ollama_emulator.tokens import message_tokens
 
 ROWS = [Row(float(n * n), 100 + n, 10 + n) for n in range(200)]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.emulator.gojson import GoError, Shape, checked, decode
-from loadtests.emulator.requests import CHAT
+from ollama_emulator.gojson import GoError, Shape, checked, decode
+from ollama_emulator.requests import CHAT
 
 VALUES = st.recursive(
     st.none()

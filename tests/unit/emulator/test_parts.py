@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.emulator.clock import Stamps, VirtualClock, sleep
-from loadtests.emulator.dialogue import Chat, Text, TooLong, cut
-from loadtests.emulator.durations import FOR_EVER_S, keep_alive
-from loadtests.emulator.faults import KINDS, FaultBook
-from loadtests.emulator.generation import Generation
-from loadtests.emulator.knobs import Knobs, from_environment
-from loadtests.emulator.models import full_name, model
-from loadtests.emulator.options import BadOption, checked
-from loadtests.emulator.prefix import HostStore, Slots
-from loadtests.emulator.presets import PRESETS, models_of
-from loadtests.emulator.replies import Prompted, Reply, ReplySource
-from loadtests.emulator.speeds import Speeds
-from loadtests.emulator.templates import AFTER_ASSISTANT
-from loadtests.emulator.tokens import common_prefix, message_tokens, tokenise
-from loadtests.emulator.truth import Record
-from loadtests.emulator.wire import Metrics, go_json
+from ollama_emulator.clock import Stamps, VirtualClock, sleep
+from ollama_emulator.dialogue import Chat, Text, TooLong, cut
+from ollama_emulator.durations import FOR_EVER_S, keep_alive
+from ollama_emulator.faults import KINDS, FaultBook
+from ollama_emulator.generation import Generation
+from ollama_emulator.knobs import Knobs, from_environment
+from ollama_emulator.models import full_name, model
+from ollama_emulator.options import BadOption, checked
+from ollama_emulator.prefix import HostStore, Slots
+from ollama_emulator.presets import PRESETS, models_of
+from ollama_emulator.replies import Prompted, Reply, ReplySource
+from ollama_emulator.speeds import Speeds
+from ollama_emulator.templates import AFTER_ASSISTANT
+from ollama_emulator.tokens import common_prefix, message_tokens, tokenise
+from ollama_emulator.truth import Record
+from ollama_emulator.wire import Metrics, go_json
 
 
 @given(st.text())
@@ -297,7 +297,7 @@ async def test_stamps_cut_trailing_noughts():
 
 
 def test_every_fault_is_named_in_the_modules_list():
-    import loadtests.emulator.faults as module  # noqa: PLC0415
+    import ollama_emulator.faults as module  # noqa: PLC0415
 
     assert all(kind in (module.__doc__ or "") for kind in KINDS)
 

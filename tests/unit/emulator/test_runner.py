@@ -5,15 +5,15 @@ from itertools import pairwise
 
 import pytest
 
-from loadtests.emulator.clock import VirtualClock
-from loadtests.emulator.faults import FaultBook
-from loadtests.emulator.generation import Generation
-from loadtests.emulator.models import model
-from loadtests.emulator.options import RunnerOptions
-from loadtests.emulator.replies import Reply
-from loadtests.emulator.runner import Place, Runner
-from loadtests.emulator.speeds import Speeds
-from loadtests.emulator.truth import Truth
+from ollama_emulator.clock import VirtualClock
+from ollama_emulator.faults import FaultBook
+from ollama_emulator.generation import Generation
+from ollama_emulator.models import model
+from ollama_emulator.options import RunnerOptions
+from ollama_emulator.replies import Reply
+from ollama_emulator.runner import Place, Runner
+from ollama_emulator.speeds import Speeds
+from ollama_emulator.truth import Truth
 
 MODEL = model("m", speeds=Speeds(prefill_tps=1000, n_batch=100, decode={1: 10, 2: 16, 4: 20}))
 

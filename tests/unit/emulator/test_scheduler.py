@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from loadtests.emulator.clock import VirtualClock
-from loadtests.emulator.faults import FaultBook
-from loadtests.emulator.knobs import Knobs
-from loadtests.emulator.models import model
-from loadtests.emulator.options import RunnerOptions, runner_options
-from loadtests.emulator.scheduler import Ask, Busy, LoadFailed, Scheduler
-from loadtests.emulator.speeds import Speeds
-from loadtests.emulator.truth import Truth
+from ollama_emulator.clock import VirtualClock
+from ollama_emulator.faults import FaultBook
+from ollama_emulator.knobs import Knobs
+from ollama_emulator.models import model
+from ollama_emulator.options import RunnerOptions, runner_options
+from ollama_emulator.scheduler import Ask, Busy, LoadFailed, Scheduler
+from ollama_emulator.speeds import Speeds
+from ollama_emulator.truth import Truth
 
 SPEEDS = Speeds(load_s=3.0)
 A, B, C, D = (model(name, speeds=SPEEDS, size=100, kv_bytes_per_token=0) for name in "abcd")

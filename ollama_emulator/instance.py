@@ -10,21 +10,21 @@ from typing import Any
 
 import orjson
 
-from loadtests.emulator import embed, library, native, openai
-from loadtests.emulator.call import Call, Refused
-from loadtests.emulator.clock import Stamps, make_clock, sleep
-from loadtests.emulator.control import Control
-from loadtests.emulator.faults import AT_ONCE, Fault, FaultBook
-from loadtests.emulator.hosts import is_served
-from loadtests.emulator.http import Exchange, HttpServer
-from loadtests.emulator.knobs import Knobs
-from loadtests.emulator.models import Model, ModelTable
-from loadtests.emulator.orphans import Orphans
-from loadtests.emulator.presets import PRESETS, models_of
-from loadtests.emulator.scheduler import Scheduler
-from loadtests.emulator.truth import Record, Truth
-from loadtests.emulator.vocabulary import Vocabulary
-from loadtests.emulator.wire import BARE_JSON, JSON, error_body
+from ollama_emulator import embed, library, native, openai
+from ollama_emulator.call import Call, Refused
+from ollama_emulator.clock import Stamps, make_clock, sleep
+from ollama_emulator.control import Control
+from ollama_emulator.faults import AT_ONCE, Fault, FaultBook
+from ollama_emulator.hosts import is_served
+from ollama_emulator.http import Exchange, HttpServer
+from ollama_emulator.knobs import Knobs
+from ollama_emulator.models import Model, ModelTable
+from ollama_emulator.orphans import Orphans
+from ollama_emulator.presets import PRESETS, models_of
+from ollama_emulator.scheduler import Scheduler
+from ollama_emulator.truth import Record, Truth
+from ollama_emulator.vocabulary import Vocabulary
+from ollama_emulator.wire import BARE_JSON, JSON, error_body
 
 logger = logging.getLogger(__name__)
 

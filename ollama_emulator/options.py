@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.emulator.models import Model
+from ollama_emulator.models import Model
 
 _INTEGERS = frozenset(
     [

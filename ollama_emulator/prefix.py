@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from loadtests.emulator.tokens import common_prefix
+from ollama_emulator.tokens import common_prefix
 
 SIMILAR = 0.10
 """A slot is preferred for its memory when at least this share of the prompt is there already."""

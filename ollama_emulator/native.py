@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadtests.emulator.call import Call, Refused
-from loadtests.emulator.dialogue import Chat, Text
-from loadtests.emulator.durations import keep_alive
-from loadtests.emulator.encoders import ChatEncoder, Encoder, GenerateEncoder
-from loadtests.emulator.generate import Job, run
-from loadtests.emulator.gojson import quoted
-from loadtests.emulator.models import Model, qualified
-from loadtests.emulator.options import BadOption, checked, runner_options
-from loadtests.emulator.replies import Prompted, Reasoning
-from loadtests.emulator.requests import CHAT, GENERATE
-from loadtests.emulator.tokens import message_tokens, tokenise
-from loadtests.emulator.truth import QUESTION_KEPT
-from loadtests.emulator.wire import JSON, Outcome
+from ollama_emulator.call import Call, Refused
+from ollama_emulator.dialogue import Chat, Text
+from ollama_emulator.durations import keep_alive
+from ollama_emulator.encoders import ChatEncoder, Encoder, GenerateEncoder
+from ollama_emulator.generate import Job, run
+from ollama_emulator.gojson import quoted
+from ollama_emulator.models import Model, qualified
+from ollama_emulator.options import BadOption, checked, runner_options
+from ollama_emulator.replies import Prompted, Reasoning
+from ollama_emulator.requests import CHAT, GENERATE
+from ollama_emulator.tokens import message_tokens, tokenise
+from ollama_emulator.truth import QUESTION_KEPT
+from ollama_emulator.wire import JSON, Outcome
 
 NO_SHIFT_FAMILIES = ("deepseek2",)
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
-from loadtests.emulator.speeds import Speeds
-from loadtests.emulator.templates import AFTER_ASSISTANT, CHECKS_LAST, Prefill
-from loadtests.emulator.tokens import LONGEST_WORD
+from ollama_emulator.speeds import Speeds
+from ollama_emulator.templates import AFTER_ASSISTANT, CHECKS_LAST, Prefill
+from ollama_emulator.tokens import LONGEST_WORD
 
 GIB = 1024**3
 REGISTRY = "registry.ollama.ai"

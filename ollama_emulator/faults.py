@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.emulator.models import full_name
+from ollama_emulator.models import full_name
 
 AT_ONCE = ("evict_now", "restart", "kill_runner", "end_orphans")
 """Done once, the moment they are ordered."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from loadtests.emulator.clock import Stamps
-from loadtests.emulator.wire import JSON, NDJSON, Outcome, error_body, go_json, token_json
+from ollama_emulator.clock import Stamps
+from ollama_emulator.wire import JSON, NDJSON, Outcome, error_body, go_json, token_json
 
 
 class Encoder(Protocol):

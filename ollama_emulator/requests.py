@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.emulator.durations import keep_alive
-from loadtests.emulator.gojson import Shape, quoted
+from ollama_emulator.durations import keep_alive
+from ollama_emulator.gojson import Shape, quoted
 
 LEVELS = ("low", "medium", "high", "max")
 _LEVELS = '"high", "medium", "low", "max", true, or false'

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import orjson
 
-from loadtests.emulator.templates import Prefill
-from loadtests.emulator.tokens import LONGEST_WORD, tokenise
+from ollama_emulator.templates import Prefill
+from ollama_emulator.tokens import LONGEST_WORD, tokenise
 
 Reasoning = Literal["none", "apart", "inside"]
 """Where reasoning is told: nowhere, in a field of its own, or within the answer, between its tags."""

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from loadtests.emulator.call import INVALID_NAME, Call, Refused
-from loadtests.emulator.clock import sleep
-from loadtests.emulator.gojson import quoted
-from loadtests.emulator.models import Model, digest, is_valid_name, model, tagged
-from loadtests.emulator.requests import COPY, CREATE, DELETE, PULL, SHOW
-from loadtests.emulator.templates import CHECKS_LAST, IMPORTED
-from loadtests.emulator.wire import NDJSON, go_json
+from ollama_emulator.call import INVALID_NAME, Call, Refused
+from ollama_emulator.clock import sleep
+from ollama_emulator.gojson import quoted
+from ollama_emulator.models import Model, digest, is_valid_name, model, tagged
+from ollama_emulator.requests import COPY, CREATE, DELETE, PULL, SHOW
+from ollama_emulator.templates import CHECKS_LAST, IMPORTED
+from ollama_emulator.wire import NDJSON, go_json
 
 Status = dict[str, Any]
 

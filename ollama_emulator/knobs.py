@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
-from loadtests.emulator.durations import from_text
-from loadtests.emulator.hosts import bound_address
-from loadtests.emulator.models import Model, read_models
-from loadtests.emulator.replies import ReplySource
+from ollama_emulator.durations import from_text
+from ollama_emulator.hosts import bound_address
+from ollama_emulator.models import Model, read_models
+from ollama_emulator.replies import ReplySource
 
 
 @dataclass(frozen=True, slots=True)

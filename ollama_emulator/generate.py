@@ -10,18 +10,18 @@ from typing import Any
 
 import orjson
 
-from loadtests.emulator.call import Call, Refused
-from loadtests.emulator.dialogue import Chat, Text, TooLong
-from loadtests.emulator.encoders import Encoder
-from loadtests.emulator.generation import Generation
-from loadtests.emulator.gojson import quoted
-from loadtests.emulator.models import Model
-from loadtests.emulator.options import RunnerOptions
-from loadtests.emulator.replies import Prompted
-from loadtests.emulator.runner import Runner
-from loadtests.emulator.scheduler import Ask, Busy, LoadFailed, Scheduler
-from loadtests.emulator.sending import RUNNER_ERROR, Sender
-from loadtests.emulator.wire import LEAST_S, Metrics, Outcome
+from ollama_emulator.call import Call, Refused
+from ollama_emulator.dialogue import Chat, Text, TooLong
+from ollama_emulator.encoders import Encoder
+from ollama_emulator.generation import Generation
+from ollama_emulator.gojson import quoted
+from ollama_emulator.models import Model
+from ollama_emulator.options import RunnerOptions
+from ollama_emulator.replies import Prompted
+from ollama_emulator.runner import Runner
+from ollama_emulator.scheduler import Ask, Busy, LoadFailed, Scheduler
+from ollama_emulator.sending import RUNNER_ERROR, Sender
+from ollama_emulator.wire import LEAST_S, Metrics, Outcome
 
 RUNTIME_OOM = "an error was encountered while running the model: CUDA error: out of memory"
 RUNNER_GONE = (

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from loadtests.emulator.prefix import Slot
-from loadtests.emulator.replies import Reply
-from loadtests.emulator.truth import Record
+from ollama_emulator.prefix import Slot
+from ollama_emulator.replies import Reply
+from ollama_emulator.truth import Record
 
 End = Literal["stop", "length", "loop", "oom", "runner_gone", "embedded", "cancelled"]
 Emit = Callable[[bool, str], None]

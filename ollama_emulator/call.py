@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loadtests.emulator.gojson import Shape, checked, decode
-from loadtests.emulator.http import Exchange
-from loadtests.emulator.models import Model, is_valid_name
-from loadtests.emulator.truth import Record
-from loadtests.emulator.wire import JSON, go_json
+from ollama_emulator.gojson import Shape, checked, decode
+from ollama_emulator.http import Exchange
+from ollama_emulator.models import Model, is_valid_name
+from ollama_emulator.truth import Record
+from ollama_emulator.wire import JSON, go_json
 
 if TYPE_CHECKING:
-    from loadtests.emulator.instance import Instance
+    from ollama_emulator.instance import Instance
 
 
 INVALID_NAME = "invalid model name"

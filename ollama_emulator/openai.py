@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from loadtests.emulator.call import Call, Refused
-from loadtests.emulator.clock import Stamps
-from loadtests.emulator.embed import embedded
-from loadtests.emulator.generate import hash_of, run
-from loadtests.emulator.models import Model
-from loadtests.emulator.native import chat_job, generate_job
-from loadtests.emulator.requests import OPENAI_CHAT, OPENAI_COMPLETION, OPENAI_EMBED
-from loadtests.emulator.wire import BARE_JSON, SSE, Outcome, go_json
+from ollama_emulator.call import Call, Refused
+from ollama_emulator.clock import Stamps
+from ollama_emulator.embed import embedded
+from ollama_emulator.generate import hash_of, run
+from ollama_emulator.models import Model
+from ollama_emulator.native import chat_job, generate_job
+from ollama_emulator.requests import OPENAI_CHAT, OPENAI_COMPLETION, OPENAI_EMBED
+from ollama_emulator.wire import BARE_JSON, SSE, Outcome, go_json
 
 FINGERPRINT = "fp_ollama"
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}

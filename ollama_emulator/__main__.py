@@ -1,4 +1,4 @@
-"""Start one emulated Ollama, or many: `python -m loadtests.emulator --preset 7b-4090 --instances 3`."""
+"""Start one emulated Ollama, or many: `python -m ollama_emulator --preset 7b-4090 --instances 3`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 
 import uvloop
 
-from loadtests.emulator.instance import Instance
-from loadtests.emulator.knobs import Knobs, from_environment
-from loadtests.emulator.presets import PRESETS
+from ollama_emulator.instance import Instance
+from ollama_emulator.knobs import Knobs, from_environment
+from ollama_emulator.presets import PRESETS
 
 CONTROL_OFFSET = 1000
 
@@ -54,7 +54,7 @@ async def _serve(knobs: Knobs, args: argparse.Namespace) -> None:
 def _fleet(args: argparse.Namespace, argv: list[str]) -> int:
     """A process for each instance, on ports one after the other; ends them when it ends."""
     base = args.base_port or args.port
-    own = [sys.executable, "-m", "loadtests.emulator", *argv, "--instances", "1"]
+    own = [sys.executable, "-m", "ollama_emulator", *argv, "--instances", "1"]
     children = [
         subprocess.Popen([*own, "--port", str(base + i), "--control-port", str(base + i + CONTROL_OFFSET)])
         for i in range(args.instances)
@@ -83,7 +83,7 @@ def _knobs(args: argparse.Namespace) -> Knobs:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.emulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ollama_emulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=11434, help="0: any free one")
     parser.add_argument("--control-port", type=int, default=None, help=f"default: port + {CONTROL_OFFSET}")

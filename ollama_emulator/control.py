@@ -9,13 +9,13 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from loadtests.emulator.clock import VirtualClock
-from loadtests.emulator.http import Exchange, HttpServer
-from loadtests.emulator.runner import Runner
-from loadtests.emulator.wire import JSON, go_json
+from ollama_emulator.clock import VirtualClock
+from ollama_emulator.http import Exchange, HttpServer
+from ollama_emulator.runner import Runner
+from ollama_emulator.wire import JSON, go_json
 
 if TYPE_CHECKING:
-    from loadtests.emulator.instance import Instance
+    from ollama_emulator.instance import Instance
 
 
 class Control:

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.emulator.call import INVALID_NAME, Call, Refused
-from loadtests.emulator.durations import keep_alive
-from loadtests.emulator.generate import Hold, hold_runner
-from loadtests.emulator.generation import Generation
-from loadtests.emulator.gojson import quoted
-from loadtests.emulator.models import Model, is_valid_name
-from loadtests.emulator.options import BadOption, checked, runner_options
-from loadtests.emulator.replies import Reply
-from loadtests.emulator.requests import EMBED, EMBEDDINGS
-from loadtests.emulator.tokens import tokenise
-from loadtests.emulator.wire import LEAST_S, Metrics
+from ollama_emulator.call import INVALID_NAME, Call, Refused
+from ollama_emulator.durations import keep_alive
+from ollama_emulator.generate import Hold, hold_runner
+from ollama_emulator.generation import Generation
+from ollama_emulator.gojson import quoted
+from ollama_emulator.models import Model, is_valid_name
+from ollama_emulator.options import BadOption, checked, runner_options
+from ollama_emulator.replies import Reply
+from ollama_emulator.requests import EMBED, EMBEDDINGS
+from ollama_emulator.tokens import tokenise
+from ollama_emulator.wire import LEAST_S, Metrics
 
 NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 RUNNER_DIED = 'do embedding request: Post "http://127.0.0.1:40000/embedding": EOF'

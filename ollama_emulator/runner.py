@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadtests.emulator.clock import Clock
-from loadtests.emulator.faults import FaultBook
-from loadtests.emulator.generation import End, Generation
-from loadtests.emulator.models import Model
-from loadtests.emulator.options import RunnerOptions
-from loadtests.emulator.prefix import Slots
-from loadtests.emulator.truth import Truth
+from ollama_emulator.clock import Clock
+from ollama_emulator.faults import FaultBook
+from ollama_emulator.generation import End, Generation
+from ollama_emulator.models import Model
+from ollama_emulator.options import RunnerOptions
+from ollama_emulator.prefix import Slots
+from ollama_emulator.truth import Truth
 
 FOREVER = float("inf")
 

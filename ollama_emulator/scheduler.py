@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from loadtests.emulator.clock import Clock, Timer, sleep
-from loadtests.emulator.durations import FOR_EVER_S
-from loadtests.emulator.faults import FaultBook
-from loadtests.emulator.knobs import Knobs
-from loadtests.emulator.models import Model
-from loadtests.emulator.options import RunnerOptions
-from loadtests.emulator.runner import Place, Runner
-from loadtests.emulator.truth import Truth
+from ollama_emulator.clock import Clock, Timer, sleep
+from ollama_emulator.durations import FOR_EVER_S
+from ollama_emulator.faults import FaultBook
+from ollama_emulator.knobs import Knobs
+from ollama_emulator.models import Model
+from ollama_emulator.options import RunnerOptions
+from ollama_emulator.runner import Place, Runner
+from ollama_emulator.truth import Truth
 
 _KILLED = "llama-server process has terminated: signal: killed"
 _OOM = "cudaMalloc failed: out of memory"

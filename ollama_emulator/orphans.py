@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.emulator.runner import Runner
+from ollama_emulator.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from loadtests.emulator.encoders import Encoder
-from loadtests.emulator.faults import Fault, FaultBook
-from loadtests.emulator.http import Exchange
-from loadtests.emulator.truth import Record
-from loadtests.emulator.wire import BARE_JSON, Outcome
+from ollama_emulator.encoders import Encoder
+from ollama_emulator.faults import Fault, FaultBook
+from ollama_emulator.http import Exchange
+from ollama_emulator.truth import Record
+from ollama_emulator.wire import BARE_JSON, Outcome
 
 FATAL = ("error_mid", "eof_mid", "reset_mid", "truncate_line")
 HARMLESS = ("garbage_line", "blank_line")

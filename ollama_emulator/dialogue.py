@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from loadtests.emulator.tokens import LONGEST_WORD, message_tokens, tokenise
+from ollama_emulator.tokens import LONGEST_WORD, message_tokens, tokenise
 
 NO_ROOM = (
     "the prompt is longer than the context length currently available to the model; shorten the prompt, "

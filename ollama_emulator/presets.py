@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loadtests.emulator.models import GIB, Model, digest, model
-from loadtests.emulator.speeds import Speeds
+from ollama_emulator.models import GIB, Model, digest, model
+from ollama_emulator.speeds import Speeds
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from loadtests.emulator.clock import NANO
+from ollama_emulator.clock import NANO
 
 JSON = "application/json; charset=utf-8"
 BARE_JSON = "application/json"
