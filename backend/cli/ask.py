@@ -35,9 +35,9 @@ async def _ask(services: Services, question: Question) -> int:
     console = Console(highlight=False)
     run = await services.runs.start(_OPERATOR, question)
     sources = Sources(())
-    async with aclosing(services.runs.follow(run)) as stretches:
-        async for stretch in stretches:
-            for entry in stretch.entries:
+    async with aclosing(services.runs.follow(run)) as batches:
+        async for batch in batches:
+            for entry in batch:
                 match entry.event:
                     case Delta(text):
                         console.print(text, end="", markup=False)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.chat.answer import Answerer
+from backend.chat.grounding import Grounding
 from backend.chat.memory import MemoryRuns
 from backend.chat.openings import Openings
 from backend.chat.producer import BackgroundProducer
 from backend.chat.runs import Runs
+from backend.chat.turns import Turns
 from backend.config import Settings, variable
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
@@ -126,7 +128,7 @@ async def open_services(
             language.load()
             await history.abandon(clock.now())
             background.start(ingestion.run_worker(), name="ingest worker")
-            background.start(producer.sweep(), name="abandoned generations")
+            background.start(producer.run(), name="generations")
             background.start(_renew(keys, catalogue, ingestion), name="outdated documents")
         yield Services(
             settings=settings,
@@ -243,22 +245,28 @@ def _read_path(
         retention_s=settings.chat.retention_s,
         max_live=settings.chat.max_live,
         max_log_bytes=settings.chat.max_log_bytes,
+        max_bytes=settings.chat.max_logs_bytes,
     )
+    grounding = Grounding(
+        retriever=retriever,
+        pool=pool,
+        metrics=metrics,
+        clock=clock,
+        count=partial(_prompt_tokens, embedder),
+        passage_tokens=settings.retrieval.budget_tokens,
+        history_tokens=settings.chat.history_tokens,
+    )
+    turns = Turns(history=history, generations=generations)
     producer = BackgroundProducer(
         answerer=Answerer(
-            retriever=retriever,
+            grounding=grounding,
             pool=pool,
             fallback=ExtractiveEngine(partial(_nearness, embedder)),
-            generations=generations,
-            metrics=metrics,
             clock=clock,
-            count=partial(_prompt_tokens, embedder),
-            chat=settings.chat,
             engine=settings.engine,
-            passage_tokens=settings.retrieval.budget_tokens,
         ),
+        turns=turns,
         generations=generations,
-        history=history,
         metrics=metrics,
         clock=clock,
     )
@@ -268,6 +276,7 @@ def _read_path(
         generations=generations,
         history=history,
         openings=Openings(history),
+        turns=turns,
         catalogue=catalogue,
         pool=pool,
         metrics=metrics,
@@ -275,7 +284,8 @@ def _read_path(
         detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
-        settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
+        retrieval="\n".join((embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend)),
+        context_tokens=settings.engine.context_tokens,
     )
     return runs, producer
 
