@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from backend.chat.runs import Runs
 from backend.config import Settings, variable
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
-from backend.core.errors import EmbedderUnavailable, LibriError
+from backend.core.errors import EmbedderUnavailable, LibriError, Misconfigured
 from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
@@ -156,6 +158,9 @@ def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, s
 
 def _open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> BatchingEmbedder:
     section = settings.embedding
+    if section.runtime == "torch" and find_spec("sentence_transformers") is None:
+        name = variable("embedding", "runtime")
+        raise Misconfigured(f"{name}=torch needs torch: install libriassist[torch], or write onnx")
     try:
         model = find(section.model, section.precision)
     except EmbedderUnavailable as exc:
@@ -172,9 +177,9 @@ def _load_encoder(settings: Settings, model: Model) -> Encoder:
     models_dir = settings.models_dir
     folder = local_folder(model, from_hub)
     if settings.embedding.runtime == "torch":
-        from backend.embedding.local_torch import TorchEncoder  # noqa: PLC0415  three seconds and 500 MB
-
-        return TorchEncoder(model, folder, threads=settings.embedding.threads)
+        torch = import_module("backend.embedding.local_torch")  # three seconds and 500 MB
+        encoder: Encoder = torch.TorchEncoder(model, folder, threads=settings.embedding.threads)
+        return encoder
     return OnnxEncoder(model, folder, models_dir, threads=settings.embedding.threads)
 
 
