@@ -59,6 +59,8 @@ class Answerer:
             LibriError: Nothing could answer, or the answer broke off; what was said stays in the log.
         """
         await voice.comes_from("miss")
+        if voice.record.passages is None and voice.record.variant.model != QUOTING:
+            await self.pool.admit(self._ask(voice), voice.record.variant.model)
         fit, prompt = await self.grounding.ground(voice)
         if not prompt.passages:
             return await self._knows_nothing(voice)

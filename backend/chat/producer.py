@@ -80,7 +80,7 @@ class BackgroundProducer:
         """See `Producer`."""
         self._start(writer, record, Transcript())
 
-    async def run(self, every_s: float = RENEW_S) -> None:
+    async def sweep(self, every_s: float = RENEW_S) -> None:
         """Renew what this process writes, stop what nobody wants, go on with what another left; for ever."""
         while True:
             await asyncio.sleep(every_s)

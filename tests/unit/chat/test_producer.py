@@ -114,7 +114,7 @@ async def test_nobody_joins_once_the_turn_is_being_kept(bench: Bench) -> None:
 
 async def test_a_stop_while_the_turn_is_being_kept_does_not_lose_it(bench: Bench) -> None:
     generation = await bench.start()
-    sweeping = asyncio.ensure_future(bench.producer.run(every_s=0.001))
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
     bench.answer.go.set()
     await bench.history.reached.wait()
     await bench.log.leave(generation, "r1")
@@ -128,7 +128,7 @@ async def test_a_stop_while_the_turn_is_being_kept_does_not_lose_it(bench: Bench
 async def test_the_last_reader_who_stops_ends_the_answer_soon(bench: Bench) -> None:
     bench.history.let.set()
     generation = await bench.start()
-    sweeping = asyncio.ensure_future(bench.producer.run(every_s=0.001))
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
     await bench.log.leave(generation, "r1")
     async with asyncio.timeout(10):
         (end,) = await bench.ended(generation)
@@ -141,7 +141,7 @@ async def test_the_last_reader_who_stops_ends_the_answer_soon(bench: Bench) -> N
 async def test_what_nobody_follows_is_stopped(bench: Bench) -> None:
     bench.history.let.set()
     generation = await bench.start()
-    sweeping = asyncio.ensure_future(bench.producer.run(every_s=0.001))
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
     bench.clock.advance(bench.log.abandon_after_s + 1)
     async with asyncio.timeout(10):
         while not await bench.log.has_ended(generation):
@@ -175,7 +175,7 @@ async def test_an_answer_that_nobody_began_to_say_is_said_by_who_finds_it(bench:
     bench.history.let.set()
     bench.answer.go.set()
     joined = await bench.begin()  # and whoever had the writer is gone
-    sweeping = asyncio.ensure_future(bench.producer.run(every_s=0.001))
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
     await asyncio.sleep(0.02)
     assert not await bench.log.has_ended(joined.generation), "its writer may yet begin"
     bench.clock.advance(bench.log.lease_s + 1)
@@ -192,9 +192,9 @@ async def test_a_process_that_stood_still_leaves_its_answer_to_who_took_it_over(
     await asyncio.sleep(0)
     bench.clock.advance(bench.log.lease_s + 1)
     other = bench.another()
-    taking = asyncio.ensure_future(other.run(every_s=0.001))
+    taking = asyncio.ensure_future(other.sweep(every_s=0.001))
     await asyncio.sleep(0.02)
-    waking = asyncio.ensure_future(bench.producer.run(every_s=0.001))
+    waking = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
     await asyncio.sleep(0.02)
     bench.answer.go.set()
     async with asyncio.timeout(10):
@@ -214,7 +214,7 @@ async def test_who_finds_an_end_prepared_repeats_only_the_rest(bench: Bench) -> 
     await writer.append([Origin("miss", "m", "v"), Delta("Said by the first.")])
     await writer.prepare_end(Done("stop", citations=(1,)))
     bench.clock.advance(bench.log.lease_s + 1)
-    sweeping = asyncio.ensure_future(bench.producer.run(every_s=0.001))
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
     async with asyncio.timeout(10):
         (end,) = await bench.ended(joined.generation)
     assert end == Done("stop", citations=(1,))

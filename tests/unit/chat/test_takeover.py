@@ -30,7 +30,7 @@ def engine(*scripts) -> ScriptedEngine:
 async def another_goes_on(desk: Desk) -> AsyncIterator[None]:
     """The first writer is silent for its lease; another process looks after the log."""
     desk.clock.advance(desk.log.lease_s + 1)
-    sweeping = asyncio.ensure_future(desk.producer.run(every_s=0.001))
+    sweeping = asyncio.ensure_future(desk.producer.sweep(every_s=0.001))
     yield
     sweeping.cancel()
 
