@@ -99,7 +99,6 @@ class BackgroundProducer:
         for production in self._live:
             production.stop(_Cut.INTERRUPTED)
         await self._work.drain(CLOSING_S + 1)
-        await self.turns.close()
 
     def _start(
         self, writer: Writer, record: RequestRecord, said: Transcript, prepared: Terminal | None = None

@@ -13,16 +13,15 @@ others go on, or have its turn opened when all is over; each closes its own.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
+from backend.chat.outbox import Outbox
 from backend.chat.transcript import Transcript
-from backend.core.aio import Background
-from backend.core.errors import LibriError
-from backend.core.events import Done, Terminal
+from backend.core.errors import LibriError, NotFound
+from backend.core.events import Done, Failed, Terminal
 from backend.generations.base import GenerationId, GenerationLog, Writer
 from backend.history.base import History
 
@@ -41,7 +40,7 @@ class Turns:
 
     history: History
     generations: GenerationLog
-    _writes: Background = field(default_factory=Background)
+    outbox: Outbox
 
     async def end(self, writer: Writer, said: Transcript, terminal: Terminal) -> Terminal:
         """End a generation of which so much was said; returns the end that its readers see.
@@ -65,35 +64,33 @@ class Turns:
             async for batch in batches:
                 for entry in batch:
                     shown.add(entry.event)
-        await self._keep([run], shown)
+        await self._keep((run,), shown)
 
     async def opened(self, run: str, generation: GenerationId) -> None:
-        """Close a turn that was opened while its answer ended, perhaps too late for who ended it to see."""
-        if not await self.generations.is_open(generation):
-            await self.end_run(run, generation)
+        """Close a turn that was opened while its answer ended, perhaps too late for who ended it to see.
 
-    async def close(self) -> None:
-        """Let what is being written be written, for as long as an end waits for it."""
-        await self._writes.drain(CLOSING_S)
-
-    async def _keep(self, runs: Sequence[str], said: Transcript) -> bool:
-        """Whether the turns are closed by now; if not, it may happen behind."""
-        kept: list[bool] = []
-        writing = self._writes.start(self._write(runs, said, kept), name=f"turns {' '.join(runs[:1])}")
-        await asyncio.wait({writing}, timeout=CLOSING_S)
-        return kept == [True]
-
-    async def _write(self, runs: Sequence[str], said: Transcript, kept: list[bool]) -> None:
+        Where the log is gone as well, so is the answer.
+        """
         try:
-            await self.history.finish(
-                runs,
-                answer=said.answer,
-                state=said.state,
-                sources=said.sources,
-                citations=said.citations,
-                degraded=said.degraded,
-            )
+            if not await self.generations.is_open(generation):
+                await self.end_run(run, generation)
+        except NotFound:
+            gone = Failed("not_found", "this answer is no longer kept", retryable=True)
+            await self._keep((run,), Transcript(terminal=gone))
+
+    async def _keep(self, runs: tuple[str, ...], said: Transcript) -> bool:
+        """Whether the turns are closed by now; if not, they will be."""
+        write = partial(
+            self.history.finish,
+            runs,
+            answer=said.answer,
+            state=said.state,
+            sources=said.sources,
+            citations=said.citations,
+            degraded=said.degraded,
+        )
+        try:
+            return await self.outbox.make(runs, write, within_s=CLOSING_S)
         except LibriError as exc:
-            log.warning("the turn could not be kept", extra={"error": type(exc).__name__})
-        else:
-            kept.append(True)
+            log.warning("a turn cannot be kept", extra={"error": type(exc).__name__})
+            return False

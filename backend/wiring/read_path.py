@@ -8,6 +8,7 @@ from backend.chat.answer import Answerer
 from backend.chat.grounding import Grounding
 from backend.chat.memory import MemoryRuns
 from backend.chat.openings import Openings
+from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
 from backend.chat.runs import Runs
 from backend.chat.turns import Turns
@@ -53,7 +54,8 @@ def read_path(
         passage_tokens=settings.retrieval.budget_tokens,
         history_tokens=settings.chat.history_tokens,
     )
-    turns = Turns(history=history, generations=generations)
+    outbox = Outbox()
+    turns = Turns(history=history, generations=generations, outbox=outbox)
     producer = BackgroundProducer(
         answerer=Answerer(
             grounding=grounding,
@@ -72,7 +74,7 @@ def read_path(
         producer=producer,
         generations=generations,
         history=history,
-        openings=Openings(history),
+        openings=Openings(history, outbox),
         turns=turns,
         catalogue=catalogue,
         pool=pool,

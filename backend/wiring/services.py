@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from backend.chat.turns import CLOSING_S
 from backend.config import Redis, Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
@@ -85,7 +86,7 @@ async def open_services(
         )
         runs, producer = read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
         stack.push_async_callback(background.close)
-        stack.push_async_callback(runs.openings.close)
+        stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
         stack.push_async_callback(producer.close, 0)
         await warm(embedder)
         if serving:

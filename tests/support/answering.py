@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from backend.chat.answer import Answerer
 from backend.chat.grounding import Grounding
+from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
 from backend.chat.turns import Turns
 from backend.config import Engine as EngineSettings
@@ -121,5 +122,5 @@ def _producer(pool, shelf, log, history, metrics, clock: Clock) -> BackgroundPro
         grounding=grounding, pool=pool, fallback=ExtractiveEngine(), clock=clock,
         engine=EngineSettings(),
     )  # fmt: skip
-    turns = Turns(history=history, generations=log)
+    turns = Turns(history=history, generations=log, outbox=Outbox())
     return BackgroundProducer(answerer=answerer, turns=turns, generations=log, metrics=metrics, clock=clock)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from backend.chat.answer import Answerer
+from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
 from backend.chat.turns import Turns
 from backend.chat.voice import Voice
@@ -71,7 +72,7 @@ class Bench:
         """The producer of one process; several may share the log."""
         return BackgroundProducer(
             answerer=cast(Answerer, self.answer),
-            turns=Turns(history=self.history, generations=self.log),
+            turns=Turns(history=self.history, generations=self.log, outbox=Outbox()),
             generations=self.log,
             metrics=Metrics(),
             clock=self.clock,
