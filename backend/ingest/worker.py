@@ -64,8 +64,6 @@ class Worker:
                 await self.tick()
             except Unavailable as exc:
                 log.warning("the ingest worker waits", extra={"code": exc.code})
-            except Exception:
-                log.exception("the ingest worker failed")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.pace.poll_s):
                     await self._wake.wait()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from backend.config import Redis, Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
+from backend.core.loops import Loops
 from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
@@ -71,8 +73,9 @@ async def open_services(
             stack, settings, clock, engine, catalogue, model, (dense, lexical), metrics
         )
         background = Background()
+        loops = Loops(background, clock, failed=metrics.loop_failed)
         pooled = settings if serving else settings.model_copy(update={"redis": Redis()})
-        pool, operator = await open_pool(stack, pooled, clock, instances, background, metrics.retried)
+        pool, operator = await open_pool(stack, pooled, clock, instances, loops, metrics.retried)
         history = SqlHistory(engine, clock)
         stack.push_async_callback(history.close)
         retriever = HybridRetriever(
@@ -91,9 +94,9 @@ async def open_services(
         if serving:
             language.load()
             await history.abandon(clock.now())
-            background.start(ingestion.run_worker(), name="ingest worker")
-            background.start(producer.sweep(), name="abandoned generations")
-            background.start(queue_outdated(keys, catalogue, ingestion), name="outdated documents")
+            loops.start(ingestion.run_worker, name="ingest worker")
+            loops.start(producer.sweep, name="abandoned generations")
+            loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
         yield Services(
             settings=settings,
             runs=runs,
@@ -106,7 +109,7 @@ async def open_services(
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
             checks=health_checks(
-                engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
+                engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS), loops
             ),
             drain=producer.close,
         )
