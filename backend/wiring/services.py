@@ -106,7 +106,9 @@ async def open_services(
             stack, settings, clock, engine, catalogue, model, (dense, lexical), metrics
         )
         background = Background()
-        pool, operator = await open_pool(stack, settings, clock, instances, background, metrics.retried)
+        pool, operator = await open_pool(
+            stack, settings, clock, instances, background, metrics.retried, secrets=[secret]
+        )
         history = SqlHistory(engine, clock)
         stack.push_async_callback(history.close)
         retriever = HybridRetriever(
