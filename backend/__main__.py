@@ -14,6 +14,7 @@ from typing import Any
 
 from backend import __version__, environment
 from backend.core.errors import LibriError
+from backend.core.instances import KINDS, OLLAMA
 from backend.core.terminal import close_output, plain_output, sever_output
 from backend.core.types import DEFAULT_CORPUS, Role
 
@@ -110,7 +111,9 @@ def _pool_commands(parser: argparse.ArgumentParser) -> None:
     new = actions.add_parser("add", help="put an instance into service")
     new.add_argument("id", help="its name from now on")
     new.add_argument("url", help="its address, as in OLLAMA_URLS")
-    new.add_argument("--engine", choices=("ollama", "openai"), default="ollama")
+    new.add_argument("--kind", "--engine", choices=KINDS, default=OLLAMA)
+    new.add_argument("--key-from", metavar="VARIABLE", help="environment variable that holds its key")
+    new.add_argument("--model", action="append", help="a model it is meant to serve; any if never given")
     new.add_argument("--slots", type=int, help="generations it serves at once; as configured if not given")
     actions.add_parser("remove", help="take an instance out; what runs is finished").add_argument("id")
 

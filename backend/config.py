@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,7 +31,8 @@ from pydantic_core import PydanticCustomError
 from backend import environment
 from backend.core.addresses import complaint, masked
 from backend.core.durations import LONGEST_S, go_seconds
-from backend.core.errors import Misconfigured
+from backend.core.errors import InvalidRequest, Misconfigured
+from backend.core.instances import OLLAMA, InstanceSpec, Kind
 from backend.core.model_names import is_model_name
 
 KNOWN_NAMES = {
@@ -46,6 +48,9 @@ KNOWN_NAMES = {
     "OPENAI_API_KEY": ("engine", "openai_api_key"),
     "REDIS_URL": ("redis", "url"),
 }
+
+Dialect = Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"]
+"""Every kind of instance but Ollama."""
 
 _SHOWN_CHARS = 100
 _ADDRESS = "address"
@@ -232,11 +237,18 @@ class Engine(Section):
     openai_urls: Urls = Field(
         (), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`."
     )
-    openai_dialect: Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"] = Field(
+    openai_dialect: Dialect = Field(
         "openai", description="What those servers are; `openai`: llama.cpp, vLLM and MLX in any mixture."
     )
     openai_api_key: SecretStr = Field(
         SecretStr(""), description="Bearer key of those servers, not for one whose address has credentials."
+    )
+    instances: SecretStr = Field(
+        SecretStr(""),
+        description="Further instances of any kind, as a JSON list: "
+        '`[{"id": "gpu1", "kind": "vllm", "url": "http://gpu1:8000", "key": "...", "slots": 4}]`; '
+        "also `models` (those it is meant to serve), `served_names` (by our name of a model, its own), and "
+        "`models_at_once`.",
     )
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
     slots: int = Field(1, ge=1, description="Generations an instance serves at once; 0: as Ollama's own, 1.")
@@ -265,6 +277,32 @@ class Engine(Section):
     )
 
     _lists = field_validator("ollama_urls", "openai_urls", mode="before")(_split)
+
+    @field_validator("instances", mode="before")
+    @classmethod
+    def _on_one_line(cls, value: Any) -> Any:
+        return " ".join(value.split()) if isinstance(value, str) else value
+
+    @field_validator("instances")
+    @classmethod
+    def _are_readable(cls, value: SecretStr) -> SecretStr:
+        _specs(value)
+        return value
+
+    def declared(self) -> Iterator[tuple[str, InstanceSpec]]:
+        """Every instance, with the variable that names it; whether it can be one is not checked."""
+        urls: dict[Kind, tuple[str, ...]] = {self.openai_dialect: self.openai_urls, OLLAMA: self.ollama_urls}
+        for spec in _specs(self.instances, slots=self.slots, models_at_once=self.models_at_once):
+            if self.backend in ("auto", OLLAMA if spec.kind == OLLAMA else "openai"):
+                yield variable("engine", "instances"), spec
+        number = 0
+        for kind, prefix in ((self.openai_dialect, "openai"), (OLLAMA, "ollama")):
+            for url in urls[kind] if self.backend in ("auto", prefix) else ():
+                number += 1
+                key = self.openai_api_key.get_secret_value() if prefix == "openai" else ""
+                spec = InstanceSpec(f"{prefix}-{number}", kind, url, key)
+                spec = replace(spec, slots=self.slots, models_at_once=self.models_at_once)
+                yield variable("engine", f"{prefix}_urls"), spec
 
     @field_validator("context_tokens", mode="before")
     @classmethod
@@ -303,6 +341,29 @@ class Engine(Section):
             if said := complaint(url):
                 raise _wrong_address(url, said)
         return tuple(base_url(url) for url in urls)
+
+
+def _specs(text: SecretStr, **defaults: int) -> tuple[InstanceSpec, ...]:
+    """The instances of a JSON list; `defaults` stand for what one leaves out.
+
+    Raises:
+        ValueError: It is no such list; holds nothing of it.
+    """
+    try:
+        given = json.loads(text.get_secret_value() or "[]")
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise ValueError(
+            'is no JSON list of objects: write [{"id": "gpu1", "kind": "vllm", "url": "http://..."}]'
+        )
+    specs = []
+    for number, one in enumerate(given, 1):
+        try:
+            specs.append(InstanceSpec.parse(one, **defaults))
+        except InvalidRequest as exc:
+            raise ValueError(f"its instance {number} {exc.message}") from None
+    return tuple(specs)
 
 
 def base_url(url: str) -> str:

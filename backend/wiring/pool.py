@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from secrets import token_bytes
 from uuid import uuid4
 
 from backend.config import Settings, named
@@ -28,6 +29,7 @@ from backend.pool.roster import Roster
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
+from backend.security.seal import Seal
 from backend.wiring.model_servers import configured, engines, made
 
 PAUSE_S = 1.0
@@ -43,17 +45,22 @@ async def open_pool(
     instances: Sequence[Instance] | None,
     loops: Loops,
     retried: Retried = lambda _: None,
+    *,
+    secrets: Sequence[bytes] = (),
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
     `instances` take the place of those that the settings name; `loops` runs those of the pool.
+    `secrets` seal the credentials of instances that operators add, the first one of them; a process without
+    any can use only those that were added to itself.
     """
     section = settings.engine
     spoken = engines(settings, await stack.enter_async_context(open_session()))
     if instances is None:
         instances = configured(settings, spoken)
     slots, board = await _open_slots(stack, settings, clock, loops)
-    roster = Roster(instances, board, partial(made, settings, spoken))
+    seal = Seal(secrets or [token_bytes()], purpose="instances")
+    roster = Roster(instances, board, partial(made, spoken), seal)
     pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)
     keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts)

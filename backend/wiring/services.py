@@ -75,7 +75,9 @@ async def open_services(
         background = Background()
         loops = Loops(background, clock, failed=metrics.loop_failed)
         pooled = settings if serving else settings.model_copy(update={"redis": Redis()})
-        pool, operator = await open_pool(stack, pooled, clock, instances, loops, metrics.retried)
+        pool, operator = await open_pool(
+            stack, pooled, clock, instances, loops, metrics.retried, secrets=[secret]
+        )
         history = SqlHistory(engine, clock)
         stack.push_async_callback(history.close)
         retriever = HybridRetriever(
