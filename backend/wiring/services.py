@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -33,10 +34,12 @@ from backend.engines.extractive import ExtractiveEngine
 from backend.generations.memory import MemoryLog
 from backend.health import health_checks
 from backend.history.base import History
+from backend.history.presence import Presence
 from backend.history.sql import SqlHistory
 from backend.infra import language
 from backend.infra.folder_lock import hold
 from backend.ingest.chunk import chunk
+from backend.ingest.derive import Derivation
 from backend.ingest.leases import SqlLeases
 from backend.ingest.parse.reader import SandboxReader
 from backend.ingest.pipeline import Pipeline
@@ -107,7 +110,8 @@ async def open_services(
         )
         background = Background()
         pool, operator = await open_pool(stack, settings, clock, instances, background, metrics.retried)
-        history = SqlHistory(engine, clock)
+        process = secrets.token_hex(16)
+        history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
         retriever = HybridRetriever(
             embedder=embedder,
@@ -124,7 +128,7 @@ async def open_services(
         await _warm(embedder)
         if serving:
             language.load()
-            await history.abandon(clock.now())
+            await _be_present(stack, settings, clock, engine, history, process, background)
             background.start(ingestion.run_worker(), name="ingest worker")
             background.start(producer.sweep(), name="abandoned generations")
             background.start(_renew(keys, catalogue, ingestion), name="outdated documents")
@@ -144,6 +148,21 @@ async def open_services(
             ),
             drain=producer.close,
         )
+
+
+async def _be_present(
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: Clock,
+    engine: AsyncEngine,
+    history: History,
+    process: str,
+    background: Background,
+) -> None:
+    alone = not settings.data.database_url  # the folder is locked
+    presence = Presence(engine, clock, history, process=process, alone=alone)
+    await presence.sign()
+    background.start(presence.run(), name="sign of life")
 
 
 def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, start_token: str) -> Identity:
@@ -213,13 +232,19 @@ def _open_ingestion(
         (PARSER_VERSION, f"{cutting.target_tokens}+{cutting.overlap_tokens}", LEXICAL_VERSION, embedder.id)
     )
     preparer = Preparer(catalogue, jobs, reader, cut, made_by)
-    publisher = Publisher(catalogue, jobs, embedder, *indexes)
     worker = Worker(
         catalogue=catalogue,
         jobs=jobs,
         leases=SqlLeases(engine, clock, alone=not settings.data.database_url),  # the folder is locked
-        pipeline=Pipeline(jobs, preparer, publisher, metrics, clock, section.batch_passages),
-        publisher=publisher,
+        pipeline=Pipeline(
+            jobs,
+            preparer,
+            Publisher(catalogue, jobs, embedder, *indexes),
+            metrics,
+            clock,
+            section.batch_passages,
+        ),
+        derivation=Derivation(catalogue, jobs, embedder, *indexes),
         clock=clock,
         pace=Pace(section.lease_s, section.poll_s, section.retry_s, section.grace_s, section.keep_s),
     )
