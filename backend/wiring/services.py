@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from secrets import token_hex
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.config import Redis, Settings
 from backend.core.aio import Background
@@ -15,6 +18,8 @@ from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.cached import CachedEmbedder
 from backend.health import health_checks
+from backend.history.base import History
+from backend.history.presence import Presence
 from backend.history.sql import SqlHistory
 from backend.infra import language
 from backend.pool.base import Instance
@@ -78,7 +83,8 @@ async def open_services(
         pool, operator = await open_pool(
             stack, pooled, clock, instances, loops, metrics.retried, secrets=[secret]
         )
-        history = SqlHistory(engine, clock)
+        process = token_hex(16)
+        history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
         retriever = HybridRetriever(
             embedder=embedder,
@@ -95,7 +101,7 @@ async def open_services(
         await warm(embedder)
         if serving:
             language.load()
-            await history.abandon(clock.now())
+            await _be_present(settings, clock, engine, history, process, loops)
             loops.start(ingestion.run_worker, name="ingest worker")
             loops.start(producer.sweep, name="abandoned generations")
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
@@ -115,6 +121,15 @@ async def open_services(
             ),
             drain=producer.close,
         )
+
+
+async def _be_present(
+    settings: Settings, clock: Clock, engine: AsyncEngine, history: History, process: str, loops: Loops
+) -> None:
+    alone = not settings.data.database_url  # the folder is locked
+    presence = Presence(engine, clock, history, process=process, alone=alone)
+    await presence.sign()
+    loops.start(presence.run, name="sign of life")
 
 
 def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, start_token: str) -> Identity:

@@ -53,7 +53,7 @@ def secret_is_a_folder(folder: Path) -> None:
         (below_a_file, "cannot be written (Not a directory): set LIBRI_DATA__DIR"),
         (corrupted, "libriassist.db: the database does not answer: file is not a database"),
         (database_is_a_folder, "libriassist.db: the database does not answer: unable to open"),
-        (from_a_newer_release, "written by a newer release (revision '9999', this one knows 0001)"),
+        (from_a_newer_release, "written by a newer release (revision '9999', this one knows 0002)"),
         (damaged_secret, "secret is damaged; remove it"),
         (secret_is_a_folder, "secret can neither be read nor made: Is a directory"),
     ],
