@@ -1,6 +1,6 @@
 # Every target is one short script; CI calls the same ones.
 
-.PHONY: run test check bench setup clean
+.PHONY: run test unit check stack bench setup clean
 
 run: setup            ## a working assistant at http://127.0.0.1:8000, sample documents included
 	@scripts/run
@@ -10,6 +10,12 @@ test: setup           ## everything is tested; system servers are installed wher
 
 check: setup          ## format, lint, types, layers: seconds
 	@scripts/check
+
+unit: setup           ## the tests that start nothing and wait for nothing: a minute
+	@scripts/unit
+
+stack: setup          ## NGINX, the API, Redis, PostgreSQL and three emulated model servers, until Ctrl-C
+	@scripts/stack
 
 bench: setup          ## every benchmark, quick: make bench DATA=DIR
 	@scripts/bench $(DATA)
