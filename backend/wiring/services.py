@@ -20,6 +20,7 @@ from backend.config import Settings, variable
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
 from backend.core.errors import EmbedderUnavailable, LibriError
+from backend.core.remembered import Remembered
 from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.corpus.sql import SqlCatalogue
@@ -55,17 +56,20 @@ from backend.security.base import KeyStore
 from backend.security.cached import CachedKeys
 from backend.security.cookies import Cookies
 from backend.security.identity import Identity
+from backend.security.server_secret import ServerSecret
 from backend.security.sql import SqlKeys
-from backend.services import Services
+from backend.services import Services, checked
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.corpora import all_corpora
 from backend.wiring.pool import open_pool
-from backend.wiring.sql import open_sql, secret_of
+from backend.wiring.secret import former_peppers, open_secret
+from backend.wiring.sql import open_sql
 
 PARSER_VERSION = "1"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 _CHARS_PER_TOKEN = 4
+_READINESS_S = 1.0
 SPECIAL_TOKENS = 2
 """What the embedder adds around a text."""
 
@@ -95,8 +99,8 @@ async def open_services(
     async with AsyncExitStack() as stack:
         stack.enter_context(hold(settings.data.dir))
         engine = await open_sql(stack, settings)
-        secret = secret_of(settings)
-        keys = CachedKeys(SqlKeys(engine, clock, pepper=secret), clock)
+        secret = await open_secret(settings, engine, clock)
+        keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
         metrics = Metrics()
         model = _open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
@@ -128,6 +132,7 @@ async def open_services(
             background.start(ingestion.run_worker(), name="ingest worker")
             background.start(producer.sweep(), name="abandoned generations")
             background.start(_renew(keys, catalogue, ingestion), name="outdated documents")
+        checks = health_checks(engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS))
         yield Services(
             settings=settings,
             runs=runs,
@@ -139,14 +144,15 @@ async def open_services(
             keys=keys,
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
-            checks=health_checks(
-                engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
-            ),
+            checks=checks,
+            readiness=Remembered(partial(checked, checks), clock, fresh_s=_READINESS_S),
             drain=producer.close,
         )
 
 
-def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, start_token: str) -> Identity:
+def _identity(
+    settings: Settings, keys: KeyStore, clock: Clock, secret: ServerSecret, start_token: str
+) -> Identity:
     cookies = Cookies(clock, secret=secret, ttl_s=settings.auth.cookie_ttl_s)
     api_key = settings.auth.api_key.get_secret_value()
     return Identity(
