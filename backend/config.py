@@ -231,7 +231,9 @@ class Embedding(Section):
 
     model: str = Field("all-MiniLM-L6-v2", description="Model name or folder; the default needs no network.")
     threads: int = Field(1, ge=1, description="Compute threads.")
-    runtime: Literal["onnx", "torch"] = Field("onnx", description="What runs the model.")
+    runtime: Literal["onnx", "torch"] = Field(
+        "onnx", description="What runs the model; `torch` is an extra: `libriassist[torch]`."
+    )
     precision: Literal["fp32", "int8"] = Field("int8", description="Of the weights; `int8` needs `onnx`.")
     batch_size: int = Field(8, ge=1, description="Passages embedded before other callers have a turn.")
     queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")

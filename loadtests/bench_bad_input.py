@@ -39,7 +39,6 @@ async def measure(*, quick: bool) -> tuple[Tally, dict[str, Any], dict[str, str]
             "LIBRI_ENGINE__OPENAI_URLS": model.url,
             "LIBRI_ENGINE__OPENAI_API_KEY": SECRET,
             "LIBRI_ENGINE__SLOTS": "4",
-            "LIBRI_EMBEDDING__RUNTIME": "torch",
             "LIBRI_AUTH__COOKIE_SECRET": SECRET,
             "LIBRI_SERVER__BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
             "LIBRI_INGEST__PARSE_TIMEOUT_S": "20",

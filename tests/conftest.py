@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+collect_ignore = [] if find_spec("sentence_transformers") else ["torch"]  # `make test-torch` has it
 
 # A busy machine is no failure: properties are judged by what they find, not by how long it took.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -66,6 +66,8 @@ class Answerer:
             LibriError: Nothing could answer, or the answer broke off; what was said stays in the log.
         """
         record = draft.record
+        if record.model != QUOTING:
+            await self.pool.admit(self._ask(record), record.model)
         fit, prompt = await self._prompt(draft)
         await self._emit(draft, Sources(draft.sources, draft.degraded))
         if not prompt.passages:

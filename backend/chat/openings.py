@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from backend.core.aio import Background
+from backend.core.aio import Background, soon
 from backend.core.errors import LibriError, NotFound, StorageFull, StorageUnavailable
 from backend.history.base import History, Owner, Turn
 
@@ -55,8 +55,8 @@ class Openings:
         if conversation is None:
             return [], True
         try:
-            async with asyncio.timeout(READING_S):
-                return list(await self.history.turns(owner, conversation, last=_TURNS)), True
+            reading = self.history.turns(owner, conversation, last=_TURNS)
+            return list(await soon(READING_S, reading)), True
         except NotFound:
             if (owner, conversation) not in self._unkept:
                 raise

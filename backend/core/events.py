@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from backend.core.types import CacheState, FinishReason, Usage
 
@@ -139,5 +139,3 @@ class Failed:
 LogEvent = Queue | Sources | Thinking | Delta | Replace | Done | Failed
 Event = Started | LogEvent
 Terminal = Done | Failed
-
-Wire = dict[str, Any]

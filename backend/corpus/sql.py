@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Row, and_, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.core.clock import Clock
@@ -136,8 +136,10 @@ class SqlCatalogue:
 
     async def cleared(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
         """Forget cleaned revisions."""
-        async with transaction(self._engine) as sql:
-            await sql.execute(delete(leftovers).where(_left(corpus, revisions)))
+        if revisions:
+            gone = delete(leftovers).where(_left(corpus, bindparam("gone")))
+            async with transaction(self._engine) as sql:
+                await sql.execute(gone, [{"gone": revision} for revision in revisions])
 
     async def untidy(self, *, older_than_s: float) -> Sequence[CorpusRef]:
         """Corpora with something to clean."""
@@ -166,7 +168,7 @@ class SqlCatalogue:
     async def _end_draft(
         self, sql: AsyncConnection, corpus: CorpusRef, revision: str, writer: str | None
     ) -> None:
-        draft = delete(leftovers).where(_left(corpus, [revision]))
+        draft = delete(leftovers).where(_left(corpus, revision))
         ended = await sql.execute(draft if writer is None else draft.where(leftovers.c.writer == writer))
         if writer is not None and not ended.rowcount:
             raise Conflict("another worker has taken this document over")
@@ -234,11 +236,11 @@ def _identified(corpus: CorpusRef, document: str) -> ColumnElement[bool]:
     return and_(_within(corpus), documents.c.id == document)
 
 
-def _left(corpus: CorpusRef, ids: Sequence[str]) -> ColumnElement[bool]:
+def _left(corpus: CorpusRef, revision: str | BindParameter[str]) -> ColumnElement[bool]:
     return and_(
         leftovers.c.tenant == corpus.tenant,
         leftovers.c.corpus == corpus.name,
-        leftovers.c.revision.in_(ids),
+        leftovers.c.revision == revision,
     )
 
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.core.clock import Clock
@@ -39,7 +51,7 @@ class SqlJobs:
         async with transaction(self._engine) as sql:
             await sql.execute(ingestions.insert().values(**row, reason="", force=force, **times))
             await self._add(sql, corpus, ingestion, items, 0)
-            await self._settle(sql, [ingestion])
+            await self._settle(sql, ingestions.c.id == ingestion)
         return ingestion
 
     async def append(self, tenant: str, ingestion: str, items: Sequence[NewItem], *, open_s: float) -> None:
@@ -53,7 +65,7 @@ class SqlJobs:
             if corpus is None:
                 raise NotFound("no such ingestion")
             await self._add(sql, CorpusRef(tenant, corpus), ingestion, items, await sql.scalar(count) or 0)
-            await self._settle(sql, [ingestion])
+            await self._settle(sql, ingestions.c.id == ingestion)
 
     async def status(self, tenant: str, ingestion: str) -> IngestionStatus:
         """How far it has come; see `JobStore.status`."""
@@ -155,7 +167,7 @@ class SqlJobs:
         ]
         async with transaction(self._engine) as sql:
             await sql.execute(record, rows)
-            await self._settle(sql, {o.item.ingestion for o in outcomes})
+            await self._settle(sql, ingestions.c.id.in_({o.item.ingestion for o in outcomes}))
 
     async def postpone(self, corpus: CorpusRef, reason: str, not_before: float) -> None:
         """Back to the queue; see `JobStore.postpone`."""
@@ -175,21 +187,18 @@ class SqlJobs:
         """Forget what nobody needs; see `JobStore.sweep`."""
         old = and_(~_UNENDED, ingestions.c.updated < ended_before)
         async with transaction(self._engine) as sql:
-            lapsed = await sql.scalars(select(ingestions.c.id).where(_UNENDED))
-            await self._settle(sql, list(lapsed))
-            ids = list(await sql.scalars(select(ingestions.c.id).where(old)))
-            await sql.execute(delete(ingestion_items).where(ingestion_items.c.ingestion.in_(ids)))
-            await sql.execute(delete(ingestions).where(ingestions.c.id.in_(ids)))
+            await self._settle(sql, true())
+            await sql.execute(delete(ingestion_items).where(exists().where(_OF_IT, old)))
+            await sql.execute(delete(ingestions).where(old))
             await self._drop(sql, ~_wanted())
 
     async def forget(self, corpus: CorpusRef, name: str, sha256: str) -> None:
         """Forget a removed document; see `JobStore.forget`."""
-        its = (_items_of(corpus), ingestion_items.c.name == name, _WAITS)
+        named = and_(_items_of(corpus), ingestion_items.c.name == name)
         withdrawn = {"state": "failed", "reason": "the document was deleted before this was read"}
         async with transaction(self._engine) as sql:
-            ids = list(await sql.scalars(select(ingestion_items.c.ingestion).where(*its)))
-            await sql.execute(update(ingestion_items).where(*its).values(**withdrawn))
-            await self._settle(sql, ids)
+            await sql.execute(update(ingestion_items).where(named, _WAITS).values(**withdrawn))
+            await self._settle(sql, exists().where(_OF_IT, named))
             these = and_(blobs.c.tenant == corpus.tenant, blobs.c.sha256 == sha256)
             await self._drop(sql, and_(these, ~_wanted()))
 
@@ -221,14 +230,14 @@ class SqlJobs:
             key = (blobs.c.tenant == tenant, blobs.c.sha256 == sha256, blobs.c.stamp == stamp)
             await sql.execute(delete(blobs).where(*key))
 
-    async def _settle(self, sql: AsyncConnection, ids: Iterable[str]) -> None:
+    async def _settle(self, sql: AsyncConnection, which: ColumnElement[bool]) -> None:
         """End those of these ingestions that are closed and have nothing waiting."""
         now = self._clock.now()
         read = exists().where(_OF_IT, ingestion_items.c.state.in_(("done", "unchanged")))
         none_at_all = ~exists().where(_OF_IT)
         end = (
             update(ingestions)
-            .where(ingestions.c.id.in_(list(ids)), _UNENDED, ingestions.c.open_until <= now)
+            .where(which, _UNENDED, ingestions.c.open_until <= now)
             .where(~exists().where(_OF_IT, _WAITS))
             .values(state=case((read | none_at_all, "done"), else_="failed"), reason="", updated=now)
         )

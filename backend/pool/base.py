@@ -185,6 +185,17 @@ class Pool(Protocol):
             EngineError: The last instance tried failed, and no other was left.
         """
 
+    async def admit(self, ask: Ask, model: str) -> None:
+        """Refuse what `generate` would refuse at this moment, before anything is spent on it.
+
+        Cheap: nothing is taken, and nothing is promised. A model that nobody serves is no reason to refuse:
+        what answers instead is for `generate` to tell.
+
+        Raises:
+            PoolFull: As in `generate`.
+            DeadlineExceeded: `ask.deadline` passed.
+        """
+
     async def promote(self, generation: str) -> None:
         """Let a batch generation go on as an interactive one; an unknown one is no error."""
 

@@ -174,6 +174,19 @@ class Dispatcher:
                 work.thought = work.elsewhere = 0
                 yield Restarted(_BEGINS_ANEW)
 
+    async def admit(self, ask: Ask, model: str) -> None:
+        """See `Pool.admit`."""
+        model = self._keeper.name(model)
+        left_s = self._left_s(ask)
+        try:
+            position = await self._slots.peek(self._ticket(ask, model))
+        except PoolFull as exc:
+            raise self._full(exc, model) from exc
+        except NoInstance:
+            return
+        if position:
+            self._check_hope(self._interval_s(model, position), left_s)
+
     async def promote(self, generation: str) -> None:
         """See `Pool.promote`."""
         if ticket := self._tickets.get(generation):
@@ -230,14 +243,13 @@ class Dispatcher:
     async def _join(self, work: _Request) -> Granted | Place:
         """A slot or a place; the failure before this attempt is raised if nothing else can be tried."""
         work.ticket = replace(
-            work.ticket, id=uuid4().hex, patience_s=self._left_s(work), tried=work.tried, tag=work.tag
+            work.ticket, id=uuid4().hex, patience_s=self._left_s(work.ask), tried=work.tried, tag=work.tag
         )
         preferred = weights(self._keeper.facts(work.request.model), work.ask.affinity)
         try:
             place = await self._slots.join(work.ticket, preferred)
         except PoolFull as exc:
-            retry_after_s = self._interval_s(work, sum(self._keeper.view.waiting.values()) + 1)[1]
-            raise PoolFull(exc.message, retry_after_s=max(1.0, retry_after_s)) from exc
+            raise self._full(exc, work.request.model) from exc
         except NoInstance as exc:
             raise self._nobody_left(work, exc) from exc
         self._tickets[work.ask.generation] = work.ticket.id
@@ -248,38 +260,45 @@ class Dispatcher:
         """`Waiting` events until the slot is there: one at first, then when what it says has changed."""
         joined, first, told = self._clock.monotonic(), None, None
         while isinstance(place, Place):
-            low_s, high_s = self._interval_s(work, place.position)
+            low_s, high_s = interval_s = self._interval_s(work.request.model, place.position)
             if first is None:
-                first = low_s, high_s
-                self._check_hope(work, low_s, high_s)
+                first = interval_s
+                if work.failed_in is None:  # else it has waited, or its reader has read the beginning
+                    self._check_hope(interval_s, self._left_s(work.ask))
             if (shown := (place.position, round(low_s), round(high_s))) != told:
                 told = shown
                 yield Waiting(place.position, low_s, high_s)
             try:
-                place = await self._slots.wait(work.ticket.id, min(self._refresh_s, self._left_s(work)))
+                place = await self._slots.wait(work.ticket.id, min(self._refresh_s, self._left_s(work.ask)))
+            except PoolFull as exc:
+                raise self._full(exc, work.request.model) from exc
             except NoInstance as exc:
                 raise self._nobody_left(work, exc) from exc
         if first is not None:
             self._waits.waited(first, self._clock.monotonic() - joined)
         work.instance = place.instance
 
-    def _interval_s(self, work: _Request, position: int) -> tuple[float, float]:
-        return self._waits.interval_s(self._keeper.view, work.request.model, position)
+    def _interval_s(self, model: str, position: int) -> tuple[float, float]:
+        return self._waits.interval_s(self._keeper.view, model, position)
 
-    def _check_hope(self, work: _Request, low_s: float, high_s: float) -> None:
+    def _full(self, exc: PoolFull, model: str) -> PoolFull:
+        """With the time after which the queue should have moved by its whole length."""
+        high_s = self._interval_s(model, sum(self._keeper.view.waiting.values()) + 1)[1]
+        return PoolFull(exc.message, retry_after_s=max(1.0, high_s))
+
+    def _check_hope(self, interval_s: tuple[float, float], left_s: float) -> None:
         """Whoever would get a slot only after the deadline, or might wait too long, is told so now.
 
-        Not who was let in before: it has waited, or its reader has read the beginning.
+        Why the high end bounds the queue: docs/adr/0015.
         """
-        if work.failed_in is not None:
-            return
-        if low_s > self._left_s(work):
+        low_s, high_s = interval_s
+        if low_s > left_s:
             raise PoolFull(_HOPELESS, retry_after_s=max(1.0, low_s))
         if high_s > self._max_wait_s:
             raise PoolFull(_TOO_LONG, retry_after_s=max(1.0, high_s - self._max_wait_s))
 
-    def _left_s(self, work: _Request) -> float:
-        left_s = work.ask.deadline - self._clock.monotonic()
+    def _left_s(self, ask: Ask) -> float:
+        left_s = ask.deadline - self._clock.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded("no slot came free in time")
         return left_s

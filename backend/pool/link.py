@@ -85,6 +85,16 @@ class LinkedSlots:
                 return self._noted(ticket.id, place)
         return await self._join_own(ticket, now, weights)
 
+    async def peek(self, ticket: Ticket) -> int:
+        """See `Slots.peek`."""
+        if self._link.is_up:
+            try:
+                return await self._shared.peek(ticket)
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
+        self._count()
+        return await self._own.peek(ticket)
+
     async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
         """See `Slots.wait`."""
         if ticket in self._local:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy import Row, Update, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.core.clock import Clock
 from backend.core.errors import NotFound, StorageFull, StorageUnavailable, Unauthenticated
 from backend.core.types import Role
-from backend.infra.sql import storable, transaction
+from backend.infra.sql import soon, storable, transaction
 from backend.security.base import Key, NewKey
 from backend.security.keys import (
     agrees,
@@ -81,7 +81,7 @@ class SqlKeys:
     async def authenticate(self, secret: str) -> Key:
         """The key this text is."""
         key_id = id_in(secret)
-        row = await self._row(key_id) if key_id else None
+        row = await soon(self._row(key_id)) if key_id else None
         # An unknown id costs the same digest and comparison as a known one.
         stored = row.digest if row else digest("")
         if not agrees(stored, secret, self._peppers) or row is None:
@@ -93,13 +93,16 @@ class SqlKeys:
 
     async def get(self, key_id: str) -> Key:
         """The good key of that id."""
-        row = await self._row(storable(key_id))
+        row = await soon(self._row(storable(key_id)))
         if row is None:
             raise Unauthenticated(_UNKNOWN)
         return _good(row)
 
     async def exist(self) -> bool:
         """Whether any key is good."""
+        return await soon(self._exist())
+
+    async def _exist(self) -> bool:
         async with transaction(self._engine) as connection:
             return bool(await connection.scalar(select(exists().where(keys.c.revoked.is_(None)))))
 
@@ -109,8 +112,11 @@ class SqlKeys:
             update(keys).where(keys.c.id == key_id, keys.c.digest == stored).values(digest=digest(secret))
         )
         with suppress(StorageUnavailable, StorageFull):
-            async with transaction(self._engine) as connection:
-                await connection.execute(change)
+            await soon(self._write(change))
+
+    async def _write(self, change: Update) -> None:
+        async with transaction(self._engine) as connection:
+            await connection.execute(change)
 
     async def _row(self, key_id: str) -> Row[Any] | None:
         async with transaction(self._engine) as connection:

@@ -17,6 +17,8 @@ from tests.support.manual_clock import ManualClock
 __all__ = ["postgres_url"]
 
 BOOKS = CorpusRef("acme", "books")
+MANY = 40_000
+"""More than either database takes parameters in one statement."""
 A = NewRevision("a.md", "r1", "Title", "text/markdown", "en", "sha1", 10, 2, "first text", "maker")
 
 
@@ -168,6 +170,14 @@ async def test_a_replaced_revision_is_left_over_until_cleared(catalogue, clock):
     assert await catalogue.left_over(BOOKS, older_than_s=5) == ["r1"]
     await catalogue.cleared(BOOKS, ["r1"])
     assert await catalogue.untidy(older_than_s=0) == []
+
+
+async def test_any_number_of_revisions_is_announced_and_cleared_at_once(catalogue):
+    many = [f"r{n}" for n in range(MANY)]
+    await catalogue.draft(BOOKS, many, writer="w")
+    assert len(await catalogue.left_over(BOOKS, older_than_s=0)) == MANY
+    await catalogue.cleared(BOOKS, many)
+    assert await catalogue.left_over(BOOKS, older_than_s=0) == []
 
 
 async def test_a_removed_revision_is_left_over_at_once(catalogue):

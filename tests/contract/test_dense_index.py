@@ -63,6 +63,13 @@ async def test_a_removed_revision_is_gone_and_others_stay(index):
     assert [h.passage.revision for h in hits] == ["r2"]
 
 
+async def test_any_number_of_revisions_is_removed_at_once(index):
+    await put(index, passage("a", revision="r1"), passage("b", revision="r2"), passage("c", revision="r3"))
+    await index.remove(LIBRARY, ["r1", *(f"gone-{n}" for n in range(70_000)), "r2"])
+    hits = await index.search(LIBRARY, vectors([passage("a")])[0], 5)
+    assert [h.passage.revision for h in hits] == ["r3"]
+
+
 async def test_tenants_and_corpora_do_not_share(index):
     await put(index, passage("a"))
     for other in (

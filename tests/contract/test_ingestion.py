@@ -7,6 +7,7 @@ import random
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import func, select
 
 from backend.core.errors import (
     EmbedderUnavailable,
@@ -19,6 +20,7 @@ from backend.core.errors import (
 from backend.corpus.base import CorpusRef
 from backend.ingest.leases import SqlLeases
 from backend.ingest.service import Bounds
+from backend.ingest.tables import ingestions
 from backend.ingest.worker import Pace
 from tests.support.databases import empty_database, postgres_url, sqlite_url
 from tests.support.manual_clock import ManualClock
@@ -201,6 +203,18 @@ async def test_bytes_that_nothing_refers_to_are_swept(path):
     await path.jobs.sweep(ended_before=0)
     kept = [await path.jobs.blob("acme", sha256(data).hexdigest()) for data in (b"one", b"BROKEN", b"two")]
     assert kept == [None, None, b"two"]
+
+
+async def test_any_number_of_ingestions_is_swept_at_once(path, engine, clock):
+    columns = {"tenant": "acme", "corpus": "books", "reason": "", "force": False, "created": 0.0}
+    times = {"updated": 0.0, "open_until": 0.0, "not_before": 0.0}
+    rows = [{"id": f"{state}-{n}", "state": state} for n in range(40_000) for state in ("queued", "done")]
+    async with engine.begin() as sql:
+        await sql.execute(ingestions.insert(), [columns | times | row for row in rows])
+    await path.jobs.sweep(ended_before=clock.now())
+    async with engine.begin() as sql:
+        assert await sql.scalar(select(func.count()).select_from(ingestions)) == 40_000
+    assert (await path.jobs.status("acme", "queued-0")).state == "done"
 
 
 async def test_a_deletion_while_another_worker_writes_is_finished_later(path, engine, clock):

@@ -92,6 +92,12 @@ async def test_a_removed_revision_is_gone_and_others_stay(index):
     assert await index.count(LIBRARY) == 1
 
 
+async def test_any_number_of_revisions_is_removed_at_once(index):
+    await index.add(LIBRARY, [passage("prêt un", revision="r1"), passage("prêt deux", revision="r2")])
+    await index.remove(LIBRARY, ["r1", *(f"gone-{n}" for n in range(70_000))])
+    assert await found(index, "prêt") == ["prêt deux"]
+
+
 async def test_tenants_and_corpora_do_not_share(index):
     await index.add(LIBRARY, [passage("prêt")])
     for other in (

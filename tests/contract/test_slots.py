@@ -224,6 +224,25 @@ async def test_queue_flow_and_batch_have_bounds(make: Make) -> None:
     await slots.join(ticket("h"), {})
 
 
+async def test_a_place_is_told_before_it_is_taken(make: Make) -> None:
+    slots = await make(queue_limit=16)
+    with pytest.raises(NoInstance):
+        await slots.peek(ticket())
+    await slots.put("a", Row(1))
+    assert await slots.peek(ticket()) == 0
+    greedy = [ticket("greedy") for _ in range(3)]
+    await joined(slots, *greedy)
+    assert await slots.peek(ticket("greedy")) == 3
+    assert await slots.peek(ticket("modest")) == 1, "who has asked nothing yet stands before the greedy one"
+    assert await slots.peek(ticket("modest", priority="batch")) == 3
+    assert (await slots.view()).waiting == {"m": 2}, "nothing was taken"
+    full = await make(queue_limit=0)
+    await full.put("a", Row(1))
+    await joined(full, ticket())
+    with pytest.raises(PoolFull):
+        await full.peek(ticket())
+
+
 async def test_an_instance_that_failed_a_request_does_not_get_it_again(make: Make) -> None:
     slots = await make()
     await slots.put("bad", Row(1))

@@ -63,10 +63,11 @@ async def a_pool(
     max_wait_s: float = math.inf,
     retried: Retried = lambda _: None,
     default_model: str = "",
+    kind: type[MemorySlots] = MemorySlots,
 ) -> AsyncIterator[APool]:
     """A pool that has looked at its instances once."""
     clock = clock or ManualClock()
-    slots, board = MemorySlots(clock, queue_limit=queue_limit, rng=Random(0)), MemoryBoard()
+    slots, board = kind(clock, queue_limit=queue_limit, rng=Random(0)), MemoryBoard()
 
     def make(id: str, engine: str, url: str, many: int) -> Instance:
         return an_instance(instances[0].engine, id, slots=many, url=url)

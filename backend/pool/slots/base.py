@@ -126,6 +126,13 @@ class Slots(Protocol):
             NoInstance: No instance could answer this ticket.
         """
 
+    async def peek(self, ticket: Ticket) -> int:
+        """The place that `join` would give a new ticket at this moment, 0 for a slot; nothing is taken.
+
+        Raises:
+            PoolFull, NoInstance: As `join` would.
+        """
+
     async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
         """The slot once it is granted; the place as it is after `timeout_s`.
 

@@ -1,7 +1,7 @@
 """A request's way through the pool, over engines that follow a script."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -22,7 +22,8 @@ from backend.engines.base import End, Text, Thought
 from backend.engines.scripted import Hold, ScriptedEngine, recite
 from backend.pool.base import Assigned, Restarted, Waiting
 from backend.pool.retries import RetryBudget
-from tests.support.asks import an_instance
+from backend.pool.slots.memory import MemorySlots
+from tests.support.asks import an_ask, an_instance
 from tests.support.manual_clock import ManualClock
 from tests.support.pool import a_pool
 
@@ -92,6 +93,50 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back():
                 await it.events("c")
             assert refused.value.retry_after_s >= 1
             assert await it.waiting() == 1
+        assert await it.waiting() == 0
+
+
+async def test_who_will_be_refused_is_told_so_before_anything_is_spent_on_it():
+    async with a_pool(an_instance(busy()), queue_limit=1) as it:
+        await it.pool.admit(an_ask("a"), "m")
+        async with aclosing(it.ask("a")) as running, aclosing(it.ask("b")) as queued:
+            await anext(running)
+            await it.pool.admit(an_ask("b"), "m")
+            await anext(queued)
+            with pytest.raises(PoolFull) as refused:
+                await it.pool.admit(an_ask("c"), "m")
+            assert refused.value.retry_after_s >= 1
+            assert await it.waiting() == 1, "asking takes no place"
+            await it.pool.admit(an_ask("c"), "a model that nobody serves")
+
+
+async def test_who_might_wait_too_long_is_not_even_admitted_unless_it_stands_in_front():
+    async with a_pool(an_instance(busy()), max_wait_s=60.0) as it:
+        greedy = [it.ask(str(n), subject="greedy") for n in range(6)]
+        for events in greedy:
+            with suppress(PoolFull):
+                await anext(events)
+            await it.keeper.tick()
+        with pytest.raises(PoolFull) as refused:
+            await it.pool.admit(an_ask("g", subject="greedy"), "m")
+        assert refused.value.retry_after_s >= 1
+        await it.pool.admit(an_ask("h", subject="modest"), "m")
+        with pytest.raises(DeadlineExceeded):
+            await it.pool.admit(an_ask("h", deadline=0.0), "m")
+        for events in greedy:
+            await events.aclose()
+
+
+async def test_a_queue_that_is_full_in_mid_wait_says_when_to_come_back_too():
+    class Fills(MemorySlots):
+        async def wait(self, ticket, timeout_s):
+            raise PoolFull("too many requests are waiting")
+
+    async with a_pool(an_instance(busy()), kind=Fills) as it, aclosing(it.ask("a")) as running:
+        await anext(running)
+        with pytest.raises(PoolFull) as refused:
+            await it.events("b")
+        assert refused.value.retry_after_s >= 1
         assert await it.waiting() == 0
 
 

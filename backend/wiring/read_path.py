@@ -1,0 +1,77 @@
+"""From a question to the events of its answer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from backend.chat.answer import Answerer
+from backend.chat.memory import MemoryRuns
+from backend.chat.openings import Openings
+from backend.chat.producer import BackgroundProducer
+from backend.chat.runs import Runs
+from backend.config import Settings
+from backend.core.clock import Clock
+from backend.corpus.base import Catalogue
+from backend.embedding.base import Embedder
+from backend.embedding.measures import nearness, prompt_tokens
+from backend.engines.extractive import ExtractiveEngine
+from backend.generations.memory import MemoryLog
+from backend.history.base import History
+from backend.infra import language
+from backend.pool.base import Pool
+from backend.retrieval.base import Retriever
+from backend.telemetry.metrics import Metrics
+
+
+def read_path(
+    settings: Settings,
+    clock: Clock,
+    embedder: Embedder,
+    retriever: Retriever,
+    pool: Pool,
+    history: History,
+    catalogue: Catalogue,
+    metrics: Metrics,
+) -> tuple[Runs, BackgroundProducer]:
+    """Readers' requests, and what produces their answers."""
+    generations = MemoryLog(
+        clock,
+        abandon_after_s=settings.chat.abandon_after_s,
+        retention_s=settings.chat.retention_s,
+        max_live=settings.chat.max_live,
+        max_log_bytes=settings.chat.max_log_bytes,
+    )
+    producer = BackgroundProducer(
+        answerer=Answerer(
+            retriever=retriever,
+            pool=pool,
+            fallback=ExtractiveEngine(partial(nearness, embedder)),
+            generations=generations,
+            metrics=metrics,
+            clock=clock,
+            count=partial(prompt_tokens, embedder),
+            chat=settings.chat,
+            engine=settings.engine,
+            passage_tokens=settings.retrieval.budget_tokens,
+        ),
+        generations=generations,
+        history=history,
+        metrics=metrics,
+        clock=clock,
+    )
+    runs = Runs(
+        store=MemoryRuns(clock, retention_s=settings.chat.retention_s + settings.chat.deadline_s),
+        producer=producer,
+        generations=generations,
+        history=history,
+        openings=Openings(history),
+        catalogue=catalogue,
+        pool=pool,
+        metrics=metrics,
+        clock=clock,
+        detect=language.detect,
+        chat=settings.chat,
+        default_model=settings.engine.model,
+        settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
+    )
+    return runs, producer
