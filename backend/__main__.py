@@ -123,7 +123,7 @@ def _key_commands(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="make a key; it is shown once")
     create.add_argument("name")
     create.add_argument("--tenant", default="local")
-    create.add_argument("--role", action="append", choices=[role.value for role in Role])
+    create.add_argument("--role", action="append", type=str.lower, choices=[role.value for role in Role])
     create.add_argument("--corpus", action="append", help="a corpus it may read; all if never given")
     actions.add_parser("list", help="all keys, without their secrets")
     actions.add_parser("revoke", help="make a key worthless").add_argument("id")

@@ -30,6 +30,7 @@ from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
 from backend.security.seal import Seal
+from backend.security.server_secret import ServerSecret
 from backend.wiring.model_servers import configured, engines, made
 
 PAUSE_S = 1.0
@@ -46,20 +47,20 @@ async def open_pool(
     loops: Loops,
     retried: Retried = lambda _: None,
     *,
-    secrets: Sequence[bytes] = (),
+    secret: ServerSecret | None = None,
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
     `instances` take the place of those that the settings name; `loops` runs those of the pool.
-    `secrets` seal the credentials of instances that operators add, the first one of them; a process without
-    any can use only those that were added to itself.
+    `secret` seals the credentials of instances that operators add; a process without it can use only those
+    that were added to itself.
     """
     section = settings.engine
     spoken = engines(settings, await stack.enter_async_context(open_session()))
     if instances is None:
         instances = configured(settings, spoken)
     slots, board = await _open_slots(stack, settings, clock, loops)
-    seal = Seal(secrets or [token_bytes()], purpose="instances")
+    seal = Seal(secret.keys("instances") if secret else [token_bytes(32)])
     roster = Roster(instances, board, partial(made, spoken), seal)
     pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)

@@ -13,6 +13,7 @@ from backend.config import Redis, Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
 from backend.core.loops import Loops
+from backend.core.remembered import Remembered
 from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
@@ -28,16 +29,20 @@ from backend.security.base import KeyStore
 from backend.security.cached import CachedKeys
 from backend.security.cookies import Cookies
 from backend.security.identity import Identity
+from backend.security.server_secret import ServerSecret
 from backend.security.sql import SqlKeys
-from backend.services import Services
+from backend.services import Services, checked
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.embedder import open_embedder, warm
 from backend.wiring.indexes import hold_folder, open_indexes
 from backend.wiring.pool import open_pool
 from backend.wiring.read_path import read_path
-from backend.wiring.sql import open_sql, secret_of
+from backend.wiring.secret import former_peppers, open_secret
+from backend.wiring.sql import open_sql
 from backend.wiring.write_path import open_ingestion, queue_outdated
+
+_READINESS_S = 1.0
 
 
 @asynccontextmanager
@@ -67,8 +72,8 @@ async def open_services(
     async with AsyncExitStack() as stack:
         hold_folder(stack, settings)
         engine = await open_sql(stack, settings)
-        secret = secret_of(settings)
-        keys = CachedKeys(SqlKeys(engine, clock, pepper=secret), clock)
+        secret = await open_secret(settings, engine, clock)
+        keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
         metrics = Metrics()
         model = open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
@@ -81,7 +86,7 @@ async def open_services(
         loops = Loops(background, clock, failed=metrics.loop_failed)
         pooled = settings if serving else settings.model_copy(update={"redis": Redis()})
         pool, operator = await open_pool(
-            stack, pooled, clock, instances, loops, metrics.retried, secrets=[secret]
+            stack, pooled, clock, instances, loops, metrics.retried, secret=secret
         )
         process = token_hex(16)
         history = SqlHistory(engine, clock, process=process)
@@ -105,6 +110,8 @@ async def open_services(
             loops.start(ingestion.run_worker, name="ingest worker")
             loops.start(producer.sweep, name="abandoned generations")
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
+        corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
+        checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)
         yield Services(
             settings=settings,
             runs=runs,
@@ -116,9 +123,8 @@ async def open_services(
             keys=keys,
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
-            checks=health_checks(
-                engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS), loops
-            ),
+            checks=checks,
+            readiness=Remembered(partial(checked, checks), clock, fresh_s=_READINESS_S),
             drain=producer.close,
         )
 
@@ -132,7 +138,9 @@ async def _be_present(
     loops.start(presence.run, name="sign of life")
 
 
-def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, start_token: str) -> Identity:
+def _identity(
+    settings: Settings, keys: KeyStore, clock: Clock, secret: ServerSecret, start_token: str
+) -> Identity:
     cookies = Cookies(clock, secret=secret, ttl_s=settings.auth.cookie_ttl_s)
     api_key = settings.auth.api_key.get_secret_value()
     return Identity(

@@ -44,11 +44,11 @@ def an_instance(engine, name: str = "one", *, slots: int = 1, url: str = "", mod
     )  # fmt: skip
 
 
-def a_roster(instances, board: Board, secret: bytes = b"secret") -> Roster:
+def a_roster(instances, board: Board, secret: bytes = b"s" * 32) -> Roster:
     """The instances of one process; those over one board are of one pool."""
 
     def make(spec: InstanceSpec) -> Instance:
         spec.check()
         return an_instance(instances[0].engine, spec.id, slots=spec.slots, url=spec.url.rstrip("/"))
 
-    return Roster(instances, board, make, Seal([secret], purpose="instances"))
+    return Roster(instances, board, make, Seal([secret]))

@@ -16,7 +16,7 @@ from tests.support.pool import a_pool
 ENGINE = ScriptedEngine()
 
 
-def of_process(board: MemoryBoard | None = None, secret: bytes = b"secret") -> Roster:
+def of_process(board: MemoryBoard | None = None, secret: bytes = b"s" * 32) -> Roster:
     configured = [an_instance(ENGINE, "one", url="http://one"), an_instance(ENGINE, "two", url="http://two")]
     return a_roster(configured, board or MemoryBoard(), secret)
 
@@ -102,7 +102,7 @@ async def test_nothing_is_changed_that_other_processes_would_not_hear_of():
 
 async def test_credentials_reach_the_other_processes_and_nobody_else():
     board = MemoryBoard()
-    here, there, stranger = of_process(board), of_process(board), of_process(board, b"another secret")
+    here, there, stranger = of_process(board), of_process(board), of_process(board, b"t" * 32)
     await here.add(InstanceSpec("keyed", "vllm", "http://keyed", "hunter2", models=frozenset("m")))
     await here.add(InstanceSpec("named", "ollama", "http://u:hunter3@named"))
     told = str(await board.read(KIND))
