@@ -85,7 +85,9 @@ class History(Protocol):
         """
 
     async def abandon(self, older_than: float) -> int:
-        """Mark as failed the turns that still run and began before `older_than` (epoch s); returns how many.
+        """Mark as failed the turns that no living process produces any more; returns how many.
+
+        Only those that began before `older_than` (epoch s).
 
         Raises:
             StorageUnavailable

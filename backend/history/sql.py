@@ -16,7 +16,7 @@ from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
 from backend.history.base import TAKEN, Conversation, Owner, Rating, Turn, TurnState
 from backend.history.group_commit import GroupCommit
-from backend.history.tables import conversations, turns
+from backend.history.tables import conversations, processes, turns
 from backend.history.titles import title_of
 from backend.history.turn_writes import NO_CONVERSATION, Closing, Opening, carry
 from backend.infra.sql import storable, transaction
@@ -30,12 +30,14 @@ class SqlHistory:
     Args:
         engine: Opened by `infra.sql.open_engine`; its tables exist.
         clock: Dates conversations and turns.
+        process: Whose turns these are; see `Presence`.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, *, process: str = "") -> None:
         self._engine = engine
         self._turns: GroupCommit[Opening | Closing] = GroupCommit(engine, carry)
         self._clock = clock
+        self._process = process
 
     async def close(self) -> None:
         """Give up writes that are under way."""
@@ -54,7 +56,7 @@ class SqlHistory:
         question = storable(question)
         here = storable(conversation or named) or secrets.token_urlsafe(16)
         title = title_of(question) if conversation is None else None
-        opening = Opening(owner, here, title, run, question, self._clock.now())
+        opening = Opening(owner, here, title, run, question, self._clock.now(), self._process)
         try:
             await self._turns.make(opening)
         except IntegrityError as exc:
@@ -85,8 +87,9 @@ class SqlHistory:
             await self._turns.make(Closing(runs, storable(answer), state, sources, citations, degraded))
 
     async def abandon(self, older_than: float) -> int:
-        """Mark as failed the turns begun before `older_than` that still run; returns how many."""
-        stale = and_(turns.c.state == "running", turns.c.created < older_than)
+        """Mark as failed the turns of dead processes, begun before `older_than`; returns how many."""
+        alive = select(processes.c.id).where(processes.c.expires > self._clock.now())
+        stale = and_(turns.c.state == "running", turns.c.created < older_than, turns.c.process.not_in(alive))
         async with transaction(self._engine) as connection:
             result = await connection.execute(update(turns).where(stale).values(state="failed"))
         return result.rowcount

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.core.clock import Clock
 from backend.core.errors import NotFound
 from backend.corpus.base import CorpusRef
+from backend.corpus.locks import hold_still
 from backend.corpus.tables import documents
 from backend.infra.sql import insert, transaction
 from backend.ingest.jobs import Backlog, IngestionStatus, Item, ItemStatus, NewItem, Outcome
@@ -31,6 +32,12 @@ from backend.ingest.tables import blobs, ingestion_items, ingestions
 
 _WAITS = ingestion_items.c.state == "waiting"
 _UNENDED = ingestions.c.state.in_(("queued", "running"))
+_OF_DOCUMENT = and_(
+    ingestion_items.c.tenant == documents.c.tenant,
+    ingestion_items.c.corpus == documents.c.corpus,
+    ingestion_items.c.name == documents.c.name,
+    ingestion_items.c.sha256 == documents.c.content_sha256,
+)
 _OF_IT = ingestion_items.c.ingestion == ingestions.c.id
 
 
@@ -45,14 +52,25 @@ class SqlJobs:
         self, corpus: CorpusRef, items: Sequence[NewItem], *, force: bool = False, open_s: float = 0.0
     ) -> str:
         """Keep an ingestion; see `JobStore.create`."""
-        ingestion, now = secrets.token_hex(16), self._clock.now()
-        row = {"id": ingestion, "tenant": corpus.tenant, "corpus": corpus.name, "state": "queued"}
-        times = {"created": now, "updated": now, "not_before": 0.0, "open_until": now + open_s}
         async with transaction(self._engine) as sql:
-            await sql.execute(ingestions.insert().values(**row, reason="", force=force, **times))
-            await self._add(sql, corpus, ingestion, items, 0)
-            await self._settle(sql, ingestions.c.id == ingestion)
-        return ingestion
+            return await self._create(sql, corpus, items, force=force, open_s=open_s)
+
+    async def reread(self, corpus: CorpusRef, *, unlike: str = "", document: str = "") -> str | None:
+        """Queue documents again; see `JobStore.reread`."""
+        everything = not (unlike or document)
+        which = and_(documents.c.tenant == corpus.tenant, documents.c.corpus == corpus.name)
+        if unlike:
+            which &= documents.c.made_by != unlike
+        if document:
+            which &= documents.c.id == document
+        if not everything:
+            which &= ~exists().where(_OF_DOCUMENT, _WAITS)
+        columns = (documents.c.name, documents.c.content_sha256, documents.c.size_bytes)
+        async with transaction(self._engine) as sql:
+            await sql.execute(hold_still(corpus))
+            rows = (await sql.execute(select(*columns).where(which).order_by(documents.c.name))).all()
+            items = [NewItem(row.name, row.content_sha256, row.size_bytes) for row in rows]
+            return await self._create(sql, corpus, items, force=everything) if items else None
 
     async def append(self, tenant: str, ingestion: str, items: Sequence[NewItem], *, open_s: float) -> None:
         """Add items; see `JobStore.append`."""
@@ -201,6 +219,23 @@ class SqlJobs:
             await self._settle(sql, exists().where(_OF_IT, named))
             these = and_(blobs.c.tenant == corpus.tenant, blobs.c.sha256 == sha256)
             await self._drop(sql, and_(these, ~_wanted()))
+
+    async def _create(
+        self,
+        sql: AsyncConnection,
+        corpus: CorpusRef,
+        items: Sequence[NewItem],
+        *,
+        force: bool,
+        open_s: float = 0.0,
+    ) -> str:
+        ingestion, now = secrets.token_hex(16), self._clock.now()
+        row = {"id": ingestion, "tenant": corpus.tenant, "corpus": corpus.name, "state": "queued"}
+        times = {"created": now, "updated": now, "not_before": 0.0, "open_until": now + open_s}
+        await sql.execute(ingestions.insert().values(**row, reason="", force=force, **times))
+        await self._add(sql, corpus, ingestion, items, 0)
+        await self._settle(sql, ingestions.c.id == ingestion)
+        return ingestion
 
     async def _add(
         self, sql: AsyncConnection, corpus: CorpusRef, ingestion: str, items: Sequence[NewItem], first: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.core.errors import SlotsUnavailable
+from backend.core.instances import InstanceSpec
 from backend.pool.keeper import Keeper
 from backend.pool.roster import Roster
 
@@ -16,11 +17,11 @@ class PoolOperator:
     roster: Roster
     keeper: Keeper
 
-    async def add(self, id: str, *, url: str, engine: str, slots: int) -> None:
+    async def add(self, spec: InstanceSpec) -> None:
         """See `Operator.add`."""
         self._check_shared()
-        await self.roster.add(id, url=url, engine=engine, slots=slots)
-        await self.keeper.welcome(id)
+        await self.roster.add(spec)
+        await self.keeper.welcome(spec.id)
 
     async def drain(self, id: str) -> None:
         """See `Operator.drain`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.core.instances import OLLAMA
 from backend.pool.barred import Bars
 from backend.pool.base import Instance, InstanceState, PoolState
 from backend.pool.keeper import Keeper
@@ -30,7 +31,7 @@ def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
     row = view.rows.get(id, Row(0, frozenset()))
     return InstanceState(
         id=id,
-        engine=one.engine.name,
+        kind=one.engine.name,
         slots=one.slots,
         in_flight=len(view.held_s.get(id, ())),
         health=known.health.state(now),
@@ -56,4 +57,4 @@ def _contexts(keeper: Keeper, id: str, row: Row) -> dict[str, int]:
 
 def _asked(keeper: Keeper, one: Instance) -> int | None:
     """The context that the server is asked for: only Ollama can be."""
-    return keeper.contexts.asked if one.engine.name == "ollama" else None
+    return keeper.contexts.asked if one.engine.name == OLLAMA else None

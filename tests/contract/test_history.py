@@ -7,6 +7,7 @@ from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
 from backend.history.base import History, Owner
 from backend.history.memory import MemoryHistory
+from backend.history.presence import LEASE_S, Presence
 from backend.history.sql import SqlHistory
 from tests.support.databases import empty_database, postgres_url, sqlite_url
 from tests.support.manual_clock import ManualClock
@@ -163,6 +164,37 @@ async def test_turns_of_a_dead_process_are_given_up(history, clock):
     assert await history.abandon(clock.now() - 50) == 1
     states = [(await history.turns(ANN, talk))[0].state for talk in (old, closed, fresh)]
     assert states == ["failed", "done", "running"]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_only_the_turns_of_processes_that_died_are_given_up(database, request, tmp_path, clock):
+    url = sqlite_url(tmp_path) if database == "sqlite" else request.getfixturevalue("postgres_url")
+    async with empty_database(url) as engine:
+        named = {name: SqlHistory(engine, clock, process=name) for name in ("one", "two", "three")}
+        signs = {name: Presence(engine, clock, of, process=name) for name, of in named.items()}
+        for name in ("one", "two"):
+            await signs[name].sign()
+        talks = {name: await named[name].begin(ANN, None, name, "q") for name in ("one", "two")}
+        clock.advance(LEASE_S - 1)
+        await asyncio.gather(signs["one"].sign(), signs["three"].sign())
+        assert [await state(named["one"], talks[name]) for name in ("one", "two")] == ["running", "running"]
+        clock.advance(2)
+        await signs["three"].sign()
+        assert [await state(named["one"], talks[name]) for name in ("one", "two")] == ["running", "failed"]
+
+
+async def test_a_process_that_is_alone_gives_up_what_another_left_at_once(tmp_path, clock):
+    async with empty_database(sqlite_url(tmp_path)) as engine:
+        before, after = (SqlHistory(engine, clock, process=name) for name in ("before", "after"))
+        await Presence(engine, clock, before, process="before", alone=True).sign()
+        talk = await before.begin(ANN, None, "run1", "q")
+        clock.advance(1)
+        await Presence(engine, clock, after, process="after", alone=True).sign()
+        assert await state(after, talk) == "failed"
+
+
+async def state(history: History, talk: str) -> str:
+    return (await history.turns(ANN, talk))[0].state
 
 
 async def test_a_turn_given_up_too_early_is_still_finished(history, clock):

@@ -208,7 +208,7 @@ async def test_what_does_not_fit_is_refused_briefly_and_changes_nothing(
     wrong: list[tuple[int, dict[str, Any]]] = [
         *((422, {"id": id}) for id in ("", "a b", "a/b", "é", ".", "x" * 65, "-a", "a\n", 3, None)),
         *((422, {"slots": slots}) for slots in (0, -1, 1025, 1.5, "2", True, None)),
-        *((422, {"engine": engine}) for engine in ("", "vllm", "scripted", None)),
+        *((422, {"engine": engine}) for engine in ("", "tgi", "scripted", None)),
         *(
             (422, {"url": url})
             for url in ("", "gpu1:11434", "ftp://a", "http://", "http://a b", "http://é", 1)

@@ -13,9 +13,9 @@ from backend.engines.dialects import COMMON, LLAMA_CPP, MLX
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.infra.http import open_session
 from backend.pool.base import Assigned, Waiting
+from devstack.llamacpp import llama_server
 from tests.support.asks import a_request, an_ask, an_instance
 from tests.support.live_app import live_app, settings_in, text_of
-from tests.support.llama_server import llama_server
 from tests.support.pool import a_pool
 from tests.support.tiny_model import ANSWER, THINKING, build
 
@@ -220,7 +220,7 @@ async def test_an_answer_whose_server_dies_in_the_middle_goes_on_at_another(engi
             assert isinstance(first, Assigned)
             shown = [await anext(stream) for _ in range(3)]
             assert all(isinstance(piece, Text) for piece in shown)
-            servers[first.instance].process.kill()
+            servers[first.instance].child.kill()
             rest = [event async for event in stream]
             assert [event.instance for event in rest if isinstance(event, Assigned)] == [
                 name for name in servers if name != first.instance

@@ -1,8 +1,12 @@
 """Requests and asks with everything filled in."""
 
+from backend.core.instances import InstanceSpec
 from backend.core.types import Message, Passage, Sampling, Scored
 from backend.engines.base import Bounds, Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance
+from backend.pool.board.base import Board
+from backend.pool.roster import Roster
+from backend.security.seal import Seal
 
 
 def a_passage(text: str, *, n: int = 1, title: str = "", language: str = "en") -> Passage:
@@ -38,3 +42,13 @@ def an_instance(engine, name: str = "one", *, slots: int = 1, url: str = "", mod
         id=name, endpoint=Endpoint(url), engine=engine, slots=slots, models=frozenset(models),
         loose_names=engine.name == "ollama",
     )  # fmt: skip
+
+
+def a_roster(instances, board: Board, secret: bytes = b"s" * 32) -> Roster:
+    """The instances of one process; those over one board are of one pool."""
+
+    def make(spec: InstanceSpec) -> Instance:
+        spec.check()
+        return an_instance(instances[0].engine, spec.id, slots=spec.slots, url=spec.url.rstrip("/"))
+
+    return Roster(instances, board, make, Seal([secret]))

@@ -16,9 +16,8 @@ from backend.pool.eta import Waits
 from backend.pool.keeper import Keeper, Pace
 from backend.pool.operating import PoolOperator
 from backend.pool.retries import Retried, RetryBudget
-from backend.pool.roster import Roster
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.asks import a_request, a_roster, an_ask
 from tests.support.manual_clock import ManualClock
 
 
@@ -69,10 +68,7 @@ async def a_pool(
     clock = clock or ManualClock()
     slots, board = kind(clock, queue_limit=queue_limit, rng=Random(0)), MemoryBoard()
 
-    def make(id: str, engine: str, url: str, many: int) -> Instance:
-        return an_instance(instances[0].engine, id, slots=many, url=url)
-
-    roster = Roster(instances, board, make)
+    roster = a_roster(instances, board)
     keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=default_model)
     await keeper.open()
     pool = Dispatcher(

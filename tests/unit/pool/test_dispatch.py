@@ -18,6 +18,7 @@ from backend.core.errors import (
     NotFound,
     PoolFull,
 )
+from backend.core.instances import InstanceSpec
 from backend.engines.base import End, Text, Thought
 from backend.engines.scripted import Hold, ScriptedEngine, recite
 from backend.pool.base import Assigned, Restarted, Waiting
@@ -187,7 +188,7 @@ async def test_who_was_let_in_and_lost_its_instance_is_not_refused_by_a_full_que
         streams = [it.ask(f"{n}", subject=f"{n}") for n in range(3)]
         for stream in streams:
             assert [type(await anext(stream)), type(await anext(stream))] == [Assigned, Text]
-        await it.operator.add("two", url="http://two", engine="ollama", slots=1)
+        await it.operator.add(InstanceSpec("two", "ollama", "http://two", slots=1))
         async with aclosing(it.ask("holds", subject="other")) as holds:
             await anext(holds)
             release.set()
@@ -522,12 +523,12 @@ async def test_an_instance_can_be_added_while_it_runs():
         running, queued = it.ask("1"), it.ask("2")
         await anext(running)
         assert isinstance(await anext(queued), Waiting)
-        await it.operator.add("new", url="http://new", engine="ollama", slots=1)
+        await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
         while not isinstance(event := await anext(queued), Assigned):
             pass
         assert event.instance == "new"
         with pytest.raises(Conflict):
-            await it.operator.add("a", url="http://a", engine="ollama", slots=1)
+            await it.operator.add(InstanceSpec("a", "ollama", "http://a", slots=1))
         await running.aclose()
         await queued.aclose()
 

@@ -12,9 +12,8 @@ from backend.engines.scripted import ScriptedEngine
 from backend.pool.board.memory import MemoryBoard
 from backend.pool.keeper import Keeper
 from backend.pool.notes import HEALTH
-from backend.pool.roster import Roster
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import an_instance
+from tests.support.asks import a_roster, an_instance
 from tests.support.manual_clock import ManualClock
 
 
@@ -39,7 +38,13 @@ def keepers(many: int):
     engine = ScriptedEngine((End("stop"),), models=("m",))
     instances = [an_instance(engine, name, slots=2) for name in "ab"]
     made = [
-        Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in range(many)
+        Keeper(
+            a_roster(instances, board),
+            slots,
+            board,
+            clock,
+        )
+        for _ in range(many)
     ]
     return board, slots, clock, made
 

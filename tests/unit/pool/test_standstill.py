@@ -15,9 +15,8 @@ from backend.pool.eta import Waits
 from backend.pool.gaps import ENOUGH
 from backend.pool.keeper import Keeper
 from backend.pool.retries import RetryBudget
-from backend.pool.roster import Roster
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.asks import a_request, a_roster, an_ask, an_instance
 from tests.support.manual_clock import ManualClock
 from tests.support.pool import a_pool
 
@@ -205,7 +204,15 @@ async def test_what_another_process_found_moves_the_requests_of_this_one(speaks)
     heard = asyncio.Event()
     bad = server(speaking(heard), speaking(asyncio.Event()))
     instances = [an_instance(bad, "bad", slots=4), an_instance(good(), "good", slots=4)]
-    keepers = [Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in "ab"]
+    keepers = [
+        Keeper(
+            a_roster(instances, board),
+            slots,
+            board,
+            clock,
+        )
+        for _ in "ab"
+    ]
     pools = [Dispatcher(keeper, slots, clock, waits=Waits(), refresh_s=0.001) for keeper in keepers]
     for keeper in keepers:
         await keeper.open()
