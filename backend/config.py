@@ -490,6 +490,11 @@ class Chat(Section):
     retention_s: float = Field(600.0, gt=0, description="How long an ended run can be replayed.")
     max_live: int = Field(2000, ge=1, description="Most generations at once in a process.")
     max_log_bytes: int = Field(8 * 1024**2, gt=0, description="Largest log of one generation.")
+    max_logs_bytes: int = Field(
+        128 * 1024**2,
+        gt=0,
+        description="Most memory of all logs of a process: the oldest ended ones go, running ones never.",
+    )
 
 
 class Logging(Section):

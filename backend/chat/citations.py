@@ -80,6 +80,10 @@ class CitationFilter:
         self._settle()
         return shown
 
+    def passed(self, text: str) -> None:
+        """Go on behind `text`, which another filter has let through: it is shown, whatever comes."""
+        self._through(text, last=True)
+
     def _through(self, text: str, *, last: bool) -> str:
         shown, at = [], 0
         while start := _START.search(text, at):
@@ -139,6 +143,14 @@ class CitationFilter:
         """Count what stood in a code span that turned out to be none."""
         while self._code.broken:
             self.cited.update(self._doubtful.pop(self._code.broken.pop(), ()))
+
+
+def cited(text: str, sources: int) -> tuple[int, ...]:
+    """Numbers that a text cites, ascending."""
+    through = CitationFilter(sources)
+    through.feed(text)
+    through.rest()
+    return tuple(sorted(through.cited))
 
 
 def _is_other(before: str, lead: str, numbers: list[int], after: str) -> bool:

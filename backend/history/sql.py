@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, select, update
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
-from backend.history.base import Conversation, Owner, Rating, Turn, TurnState
+from backend.history.base import TAKEN, Conversation, Owner, Rating, Turn, TurnState
 from backend.history.group_commit import GroupCommit
 from backend.history.tables import conversations, processes, turns
 from backend.history.titles import title_of
@@ -49,19 +50,27 @@ class SqlHistory:
 
         Raises:
             NotFound: No such conversation of this owner.
-            Conflict: The run has a turn already, or the new conversation is there already.
+            Conflict: The run has a turn already, or `named` is another's.
             StorageUnavailable
         """
         question = storable(question)
         here = storable(conversation or named) or secrets.token_urlsafe(16)
         title = title_of(question) if conversation is None else None
+        opening = Opening(owner, here, title, run, question, self._clock.now(), self._process)
         try:
-            await self._turns.make(
-                Opening(owner, here, title, run, question, self._clock.now(), self._process)
-            )
+            await self._turns.make(opening)
         except IntegrityError as exc:
-            raise Conflict("this run or conversation is there already") from exc
+            if title is None:
+                raise Conflict(TAKEN) from exc
+            await self._open_in_what_is_there(opening)
         return here
+
+    async def _open_in_what_is_there(self, opening: Opening) -> None:
+        """What was to be new has been begun, by another turn or by an attempt that nobody heard of."""
+        try:
+            await self._turns.make(replace(opening, title=None))
+        except (IntegrityError, NotFound) as exc:
+            raise Conflict(TAKEN) from exc
 
     async def finish(
         self,

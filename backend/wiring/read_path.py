@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from backend.chat.answer import Answerer
+from backend.chat.grounding import Grounding
 from backend.chat.memory import MemoryRuns
 from backend.chat.openings import Openings
+from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
 from backend.chat.runs import Runs
+from backend.chat.turns import Turns
 from backend.config import Settings
 from backend.core.clock import Clock
 from backend.corpus.base import Catalogue
@@ -40,22 +43,29 @@ def read_path(
         retention_s=settings.chat.retention_s,
         max_live=settings.chat.max_live,
         max_log_bytes=settings.chat.max_log_bytes,
+        max_bytes=settings.chat.max_logs_bytes,
     )
+    grounding = Grounding(
+        retriever=retriever,
+        pool=pool,
+        metrics=metrics,
+        clock=clock,
+        count=partial(prompt_tokens, embedder),
+        passage_tokens=settings.retrieval.budget_tokens,
+        history_tokens=settings.chat.history_tokens,
+    )
+    outbox = Outbox()
+    turns = Turns(history=history, generations=generations, outbox=outbox)
     producer = BackgroundProducer(
         answerer=Answerer(
-            retriever=retriever,
+            grounding=grounding,
             pool=pool,
             fallback=ExtractiveEngine(partial(nearness, embedder)),
-            generations=generations,
-            metrics=metrics,
             clock=clock,
-            count=partial(prompt_tokens, embedder),
-            chat=settings.chat,
             engine=settings.engine,
-            passage_tokens=settings.retrieval.budget_tokens,
         ),
+        turns=turns,
         generations=generations,
-        history=history,
         metrics=metrics,
         clock=clock,
     )
@@ -64,7 +74,8 @@ def read_path(
         producer=producer,
         generations=generations,
         history=history,
-        openings=Openings(history),
+        openings=Openings(history, outbox),
+        turns=turns,
         catalogue=catalogue,
         pool=pool,
         metrics=metrics,
@@ -72,6 +83,7 @@ def read_path(
         detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
-        settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
+        retrieval="\n".join((embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend)),
+        context_tokens=settings.engine.context_tokens,
     )
     return runs, producer

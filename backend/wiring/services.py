@@ -9,6 +9,7 @@ from secrets import token_hex
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from backend.chat.turns import CLOSING_S
 from backend.config import Redis, Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
@@ -101,14 +102,14 @@ async def open_services(
         )
         runs, producer = read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
         stack.push_async_callback(background.close)
-        stack.push_async_callback(runs.openings.close)
+        stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
         stack.push_async_callback(producer.close, 0)
         await warm(embedder)
         if serving:
             language.load()
             await _be_present(settings, clock, engine, history, process, loops)
             loops.start(ingestion.run_worker, name="ingest worker")
-            loops.start(producer.sweep, name="abandoned generations")
+            loops.start(producer.sweep, name="generations")
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
         corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
         checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)

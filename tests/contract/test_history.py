@@ -51,11 +51,26 @@ async def test_a_new_turn_runs_until_it_is_finished(history):
     assert (turn.sources, turn.citations, turn.degraded) == ((SOURCE,), (1,), ("dense",))
 
 
-async def test_a_new_conversation_may_be_named_beforehand_and_only_once(history: History) -> None:
+async def test_a_new_conversation_may_be_named_beforehand_and_is_its_owners_alone(history: History) -> None:
     assert await history.begin(ANN, None, "run1", "q", named="named") == "named"
     with pytest.raises(Conflict):
         await history.begin(BOB, None, "run2", "q", named="named")
     assert [turn.run for turn in await history.turns(ANN, "named")] == ["run1"]
+
+
+async def test_a_new_conversation_that_its_owner_has_by_now_is_that_one(history: History) -> None:
+    for run in ("run1", "run2"):
+        assert await history.begin(ANN, None, run, "q", named="named") == "named"
+    with pytest.raises(Conflict):
+        await history.begin(ANN, None, "run1", "q", named="named")
+    assert [turn.run for turn in await history.turns(ANN, "named")] == ["run1", "run2"]
+    assert len(await history.conversations(ANN)) == 1
+
+
+async def test_turns_that_begin_one_new_conversation_at_once_are_all_in_it(history: History) -> None:
+    runs = [f"run{n}" for n in range(5)]
+    await asyncio.gather(*(history.begin(ANN, None, run, "q", named="named") for run in runs))
+    assert sorted(turn.run for turn in await history.turns(ANN, "named")) == runs
 
 
 async def test_turns_come_oldest_first_and_only_the_newest(history):
