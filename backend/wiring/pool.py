@@ -59,7 +59,7 @@ async def open_pool(
     slots, board = await _open_slots(stack, settings, clock, background)
     seal = Seal(secrets or [token_bytes()], purpose="instances")
     roster = Roster(instances, board, partial(made, spoken), seal)
-    pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
+    pace = Pace(quarantine_s=section.breaker_open_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)
     controller = Controller(
         roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts
