@@ -113,7 +113,7 @@ async def retrieve(
     dense, lexical = MemoryDenseIndex(), TantivyIndex(None)
     await dense.add(CORPUS, data.passages, vectors)
     await lexical.add(CORPUS, data.passages)
-    gated = Retrieval(deadline_s=60.0)
+    gated = Retrieval(index_timeout_s=60.0)
     settings = gated.model_copy(update={"no_answer_threshold": 0.0})
     by_id = {passage.id: passage for passage in data.passages}
     cases = []

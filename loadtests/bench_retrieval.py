@@ -104,7 +104,7 @@ def settings_of(setting: Setting) -> Retrieval:
         candidates=DEPTH,
         limit=10,
         no_answer_threshold=0.0,
-        deadline_s=60.0,
+        index_timeout_s=60.0,
     )
 
 

@@ -62,8 +62,8 @@ class _Late:
 class HybridRetriever:
     """See `Retriever`.
 
-    Each side has `settings.deadline_s`; the one that fails or is late is left out and named in `degraded`;
-    one that was late several times in a row is left alone for a while. Questions beyond
+    Each side has `settings.index_timeout_s`; the one that fails or is late is left out and named in
+    `degraded`; one that was late several times in a row is left alone for a while. Questions beyond
     `settings.concurrency` wait their turn uncounted: many readers at once are no failure of an index.
     """
 
@@ -121,7 +121,7 @@ class HybridRetriever:
         if late.is_left_alone(self._clock.monotonic()):
             return None
         try:
-            async with asyncio.timeout(self._settings.deadline_s):
+            async with asyncio.timeout(self._settings.index_timeout_s):
                 hits = await work()
         except (Unavailable, TimeoutError) as exc:
             log.warning("index left out", extra={"index": name, "reason": type(exc).__name__})
