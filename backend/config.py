@@ -212,11 +212,12 @@ class Auth(Section):
     )
     secret: Secrets = Field(
         (),
-        description="Signs cookies, the same on all replicas. Several while it is changed: the first signs, "
-        "all are believed. Empty: kept in the shared database, or else in the data folder.",
+        description="Signs cookies, and seals credentials of model servers that were added; the same on all "
+        "replicas. Several while it is changed: the first signs, all are believed. Empty: kept in the shared "
+        "database, or else in the data folder.",
     )
     cookie_secret: SecretStr = Field(
-        SecretStr(""), description="Former name of `secret`: one, believed after those."
+        SecretStr(""), description="Former name of `secret`: one of any length, believed after those."
     )
     cookie_ttl_s: int = Field(30 * 86400, gt=0, description="Life of a browser's cookie.")
     metrics_token: SecretStr = Field(
