@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from backend.calibration.files import CALIBRATIONS, calibration_for
 from backend.chat.answer import Answerer
 from backend.chat.memory import MemoryRuns
 from backend.chat.openings import Openings
@@ -49,7 +50,7 @@ from backend.ingest.service import Bounds, Ingestion
 from backend.ingest.sql import SqlJobs
 from backend.ingest.worker import Pace, Worker
 from backend.pool.base import Instance, Pool
-from backend.retrieval.base import DenseIndex, LexicalIndex, Retriever
+from backend.retrieval.base import DenseIndex, LexicalIndex
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.lexical_tantivy import VERSION as LEXICAL_VERSION
 from backend.retrieval.lexical_tantivy import TantivyIndex
@@ -113,15 +114,9 @@ async def open_services(
         process = secrets.token_hex(16)
         history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
-        retriever = HybridRetriever(
-            embedder=embedder,
-            dense=dense,
-            lexical=lexical,
-            catalogue=catalogue,
-            settings=settings.retrieval,
-            clock=clock,
+        runs, producer = _read_path(
+            settings, clock, embedder, (dense, lexical), pool, history, catalogue, metrics
         )
-        runs, producer = _read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
         stack.push_async_callback(background.close)
         stack.push_async_callback(runs.openings.close)
         stack.push_async_callback(producer.close, 0)
@@ -256,12 +251,23 @@ def _read_path(
     settings: Settings,
     clock: Clock,
     embedder: Embedder,
-    retriever: Retriever,
+    indexes: tuple[DenseIndex, LexicalIndex],
     pool: Pool,
     history: History,
     catalogue: Catalogue,
     metrics: Metrics,
 ) -> tuple[Runs, BackgroundProducer]:
+    calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
+    dense, lexical = indexes
+    retriever = HybridRetriever(
+        embedder=embedder,
+        dense=dense,
+        lexical=lexical,
+        catalogue=catalogue,
+        gate=calibration.gate,
+        settings=settings.retrieval,
+        clock=clock,
+    )
     generations = MemoryLog(
         clock,
         abandon_after_s=settings.chat.abandon_after_s,
@@ -273,7 +279,11 @@ def _read_path(
         answerer=Answerer(
             retriever=retriever,
             pool=pool,
-            fallback=ExtractiveEngine(partial(_nearness, embedder)),
+            fallback=ExtractiveEngine(
+                partial(_nearness, embedder),
+                by_words=calibration.by_words,
+                by_meaning=calibration.by_meaning,
+            ),
             generations=generations,
             metrics=metrics,
             clock=clock,
@@ -300,7 +310,12 @@ def _read_path(
         detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
-        settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
+        settings_in_key=(
+            embedder.id,
+            settings.retrieval.model_dump_json(),
+            settings.engine.backend,
+            str(calibration),
+        ),
     )
     return runs, producer
 
