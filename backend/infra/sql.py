@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL, MetaData, Table, event, make_url
@@ -53,7 +54,19 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
-def open_engine(database: str | Path) -> AsyncEngine:
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections a process has to PostgreSQL: those it keeps, further ones, the wait for one."""
+
+    kept: int = 10
+    more: int = 10
+    wait_s: float = 5.0
+
+
+DEFAULT = Connections()
+
+
+def open_engine(database: str | Path, connections: Connections = DEFAULT) -> AsyncEngine:
     """An engine for an address, or a file of SQLite: with WAL, foreign keys and a 5 s wait for its lock.
 
     Its errors do not quote parameters: those are what readers wrote.
@@ -71,9 +84,9 @@ def open_engine(database: str | Path) -> AsyncEngine:
             found.url,
             connect_args={"timeout": _CONNECT_S, **found.connect},
             pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=10,
-            pool_timeout=5,
+            pool_size=connections.kept,
+            max_overflow=connections.more,
+            pool_timeout=connections.wait_s,
             hide_parameters=True,
         )
     return _sqlite(make_url(found.url))
