@@ -9,15 +9,19 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, MetaData, Table, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from backend.core.errors import StorageFull, StorageUnavailable
 from backend.infra.database_url import parse
+
+if TYPE_CHECKING:  # one of them is loaded with the engine
+    from sqlalchemy.dialects import postgresql, sqlite
 
 log = logging.getLogger(__name__)
 
@@ -158,4 +162,7 @@ def reason(exc: BaseException | None) -> str:
 
 def insert(engine: AsyncEngine, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that knows `on_conflict_do_update`, which both databases spell alike."""
-    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+    known: postgresql.Insert | sqlite.Insert = import_module(
+        f"sqlalchemy.dialects.{engine.dialect.name}"
+    ).insert(table)
+    return known
