@@ -201,6 +201,13 @@ class Data(Section):
     database_url: SecretStr = Field(
         SecretStr(""), description="Address of PostgreSQL or SQLite; empty: SQLite in the data folder."
     )
+    sql_connections: int = Field(
+        10, ge=1, description="Connections to PostgreSQL that a process keeps open; SQLite has its own."
+    )
+    sql_more_connections: int = Field(
+        10, ge=0, description="Further ones under load, closed when it is over."
+    )
+    sql_wait_s: float = Field(5.0, gt=0, description="Longest wait for a free connection.")
     models_dir: Path | None = Field(None, description="Folder of exported models; empty: in the data folder.")
 
 
