@@ -12,7 +12,12 @@ from hypothesis import HealthCheck, settings
 from tests.support.postgres import postgres_server
 
 # A busy machine is no failure: properties are judged by what they find, not by how long it took.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ours",
+    deadline=None,
+    max_examples=int(os.environ.get("EXAMPLES", "40")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("ours")
 
 
