@@ -239,7 +239,7 @@ def _open_ingestion(
             clock,
             section.batch_passages,
         ),
-        derivation=Derivation(catalogue, jobs, embedder, *indexes),
+        derivation=Derivation(catalogue, jobs, embedder, *indexes, clock),
         clock=clock,
         pace=Pace(section.lease_s, section.poll_s, section.retry_s, section.grace_s, section.keep_s),
     )
