@@ -14,7 +14,7 @@ from backend.config import Settings
 from backend.corpus.sql import SqlCatalogue
 from backend.services import Services
 from backend.wiring.services import open_services
-from tests.support.live_app import DEFAULT, GARDEN, HOURS, settings_in
+from tests.support.live_app import DEFAULT, GARDEN, HOURS, live_app, settings_in, text_of
 
 QUESTION = "When does the library open in the morning?"
 
@@ -64,6 +64,7 @@ async def contents(services: Services) -> tuple[object, ...]:
         sorted(await derivation.lexical.passages(DEFAULT, one), key=lambda p: p.id)
         for one in sorted(whole.passages)
     ]
+    assert kept == found
     counts = await derivation.dense.count(DEFAULT), await derivation.lexical.count(DEFAULT)
     return whole.passages, whole.bare, kept, found, counts
 
@@ -97,9 +98,13 @@ async def test_a_folder_of_the_release_before_is_filled_once_and_stays_answerabl
         before = await contents(services)
     as_the_release_before_left_it(settings.data.dir)
     lose(settings.data.dir)
-    async with open_services(settings, instances=(), serving=True) as services:
+    async with live_app(settings) as app:
+        services = app.services
+        if lose is nothing:
+            assert "nine in the morning" in text_of(await app.ask(QUESTION))
         await settled(services)
         assert await contents(services) == before
+        assert "nine in the morning" in text_of(await app.ask(QUESTION))
         with sqlite3.connect(settings.data.dir / "libriassist.db") as sql:
             jobs = sql.execute("SELECT count(*) FROM ingestions").fetchone()
         sql.close()
