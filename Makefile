@@ -1,6 +1,6 @@
 # Every target is one short script; CI calls the same ones.
 
-.PHONY: run test unit check stack bench setup clean
+.PHONY: run test unit coverage check stack bench setup clean
 
 run: setup            ## a working assistant at http://127.0.0.1:8000, sample documents included
 	@scripts/run
@@ -13,6 +13,9 @@ check: setup          ## format, lint, types, layers: seconds
 
 unit: setup           ## the tests that start nothing and wait for nothing: a minute
 	@scripts/unit
+
+coverage: setup       ## which lines of backend/ the tests reach; at least 90 in 100
+	@scripts/coverage
 
 stack: setup          ## NGINX, the API, Redis, PostgreSQL and three emulated model servers, until Ctrl-C
 	@scripts/stack
