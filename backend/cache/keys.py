@@ -33,16 +33,16 @@ class AnswerKey:
 
         Equal for questions that differ only in case, spacing or Unicode form.
         """
-        return self._digest([name for name, _ in self.versions])
+        return self._digest("kept", [name for name, _ in self.versions])
 
     def flight_digest(self) -> str:
         """The same for these versions of the documents only: whose answers are one while they are made."""
-        return self._digest([list(version) for version in self.versions])
+        return self._digest("flight", [list(version) for version in self.versions])
 
-    def _digest(self, corpora: list[str] | list[list[str]]) -> str:
+    def _digest(self, use: str, corpora: list[str] | list[list[str]]) -> str:
         turns = [[message.role, message.content] for message in self.history]
         question = normalised(self.question)
-        parts = [self.tenant, self.variant.id, corpora, self.language, question, turns]
+        parts = [use, self.tenant, self.variant.id, corpora, self.language, question, turns]
         return sha256(orjson.dumps(parts)).hexdigest()
 
 

@@ -71,6 +71,8 @@ class CitationFilter:
 
     def feed(self, text: str) -> str:
         """What may be shown now; at most a blank, citations and a few characters behind them stay back."""
+        if not self._held and "[" not in text and text[-1:] not in (" ", "\t"):
+            return self._plain(text)  # as nearly every piece: nothing in it begins a citation
         return self._through(self._held + text, last=False)
 
     def rest(self) -> str:
@@ -109,7 +111,8 @@ class CitationFilter:
         if text:
             self._code.see(text)
             self._before = (self._before + text)[-_SEEN:]
-            self._settle()
+            if self._code.broken:
+                self._settle()
         return text
 
     def _decided(self, chain: re.Match[str], after: str) -> str:

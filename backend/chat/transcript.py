@@ -84,9 +84,10 @@ class Transcript:
 
     def add(self, event: Event) -> None:
         """What comes next."""
+        if isinstance(event, Delta):  # nearly all that comes
+            self.pieces.append(event.text)
+            return
         match event:
-            case Delta(text):
-                self.pieces.append(text)
             case Thinking(text):
                 self.thoughts.append(text)
             case Replace("answer", text):

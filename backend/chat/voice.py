@@ -106,11 +106,13 @@ class Voice:
 
     async def say(self, text: str) -> None:
         """Text of the answer, as a model gave it."""
-        await self._say(self.citations.feed(text))
+        if shown := self.citations.feed(text):
+            await self._say(shown)
 
     async def rest(self) -> None:
         """No more text comes: say what was held back."""
-        await self._say(self.citations.rest())
+        if shown := self.citations.rest():
+            await self._say(shown)
 
     async def think(self, text: str) -> None:
         """Text of the reasoning."""
@@ -139,10 +141,9 @@ class Voice:
         self.said.add(event)
 
     async def _say(self, text: str) -> None:
-        if text:
-            if self.first_token_s is None:
-                self._spoke()
-            await self.emit(Delta(text))
+        if self.first_token_s is None:
+            self._spoke()
+        await self.emit(Delta(text))
 
     def _spoke(self) -> None:
         self.first_token_s = self.elapsed_s()

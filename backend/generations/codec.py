@@ -16,6 +16,7 @@ from backend.core.events import Delta, Done, Failed, LogEvent, Origin, Queue, Re
 from backend.generations.base import RequestRecord
 
 Bytes = bytes | bytearray
+_TEXT: Final = (Delta, Thinking)
 _RECORD: Final = TypeAdapter(RequestRecord)
 
 
@@ -37,7 +38,7 @@ _DECODERS: dict[str, Callable[[Bytes], LogEvent]] = {
 
 def encode(event: LogEvent) -> bytes:
     """What is kept of an event beside its name."""
-    if isinstance(event, Delta | Thinking):
+    if isinstance(event, _TEXT):
         return event.text.encode()
     return orjson.dumps(event)
 

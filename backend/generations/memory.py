@@ -12,7 +12,7 @@ from uuid import uuid4
 from backend.core.aio import Elapsed, Limit
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound, PoolFull, Superseded, TooLarge
-from backend.core.events import LogEvent, Origin, Terminal
+from backend.core.events import Done, Failed, LogEvent, Origin, Terminal
 from backend.generations.base import (
     START,
     Entry,
@@ -29,6 +29,7 @@ from backend.generations.packed import BYTES_PER_ENTRY, PackedEvents
 
 LOG_BYTES = 1200
 """What a log costs beside its entries and its record, its place among the others included; measured."""
+_TERMINAL = (Done, Failed)
 _RUN_BYTES = 150
 """A run that follows: its id in two tables."""
 
@@ -41,6 +42,7 @@ class _Log:
         fences: How many entries there were when each fence began.
         record: Kept until the end: nobody goes on from what has ended.
         touched: When a follower left last; `renewed`: when its writer last said that it lives.
+        latest: The entry that came last, while more may come: who follows closely need not unpack it.
         left: Runs that left, and how many entries each of them has seen.
     """
 
@@ -54,6 +56,7 @@ class _Log:
     stopping: bool = False
     prepared: Terminal | None = None
     ended: bool = False
+    latest: list[Entry] = field(default_factory=list)
     runs: dict[str, None] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
     followers: int = 0
@@ -74,7 +77,16 @@ class _Log:
         fence = bisect_right(self.fences, number) if len(self.fences) > 1 else 1
         return EntryId(fence, number - self.fences[fence - 1] + 1)
 
+    def append(self, packed: Sequence[tuple[LogEvent, bytes]]) -> EntryId:
+        for event, data in packed:
+            self.events.append(event.name, data)
+        last = Entry(self.id_of(len(self.events) - 1), event)
+        self.latest = [last]
+        return last.id
+
     def entries(self, start: int, until: int) -> list[Entry]:
+        if until - start == 1 and until == len(self.events) and self.latest:
+            return self.latest
         return [Entry(self.id_of(number), event) for number, event in self.events.merged(start, until)]
 
     def every_entry(self) -> list[Entry]:
@@ -224,7 +236,7 @@ class MemoryLog:
     def wrote(self, more_bytes: int) -> None:
         """A live log takes so much more; the oldest ended ones make room."""
         self._live_bytes += more_bytes
-        while self._ended and self.size_bytes > self.max_bytes:
+        while self._live_bytes + self._ended_bytes > self.max_bytes and self._ended:
             self._forget_oldest()
 
     def end(self, log: _Log) -> None:
@@ -232,6 +244,7 @@ class MemoryLog:
         self.shut(log)
         self._live_bytes -= log.size_bytes
         log.ended, log.record, log.prepared = True, b"", None
+        log.latest = []
         log.events.trim()
         del self._live[log.id]
         self._ended[log.id] = (self.clock.monotonic(), log)
@@ -278,17 +291,15 @@ class _Writer:
     async def append(self, events: Sequence[LogEvent]) -> EntryId:
         """See `Writer`."""
         log = self._fenced()
-        ends = isinstance(events[-1], Terminal)
+        ends = isinstance(events[-1], _TERMINAL)
         if log.ended or (log.prepared is not None and not ends):
             raise Conflict("the generation has ended")
-        packed = [(event.name, encode(event)) for event in events]
+        packed = [(event, encode(event)) for event in events]
         more_bytes = sum([len(data) + BYTES_PER_ENTRY for _, data in packed])
-        if not ends and log.events.size_bytes + more_bytes > self.logs.max_log_bytes:
+        if log.events.size_bytes + more_bytes > self.logs.max_log_bytes and not ends:
             raise TooLarge("the answer is too long")
-        for name, data in packed:
-            log.events.append(name, data)
+        last = log.append(packed)
         self.logs.wrote(more_bytes)
-        last = log.id_of(len(log.events) - 1)
         if ends:
             self.logs.end(log)
         log.wake()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from backend.chat.answer import Answerer
 from backend.chat.grounding import Grounding
+from backend.chat.memory import MemoryRuns
+from backend.chat.openings import Openings
 from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
+from backend.chat.runs import Runs
 from backend.chat.turns import Turns
+from backend.config import Chat
 from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
 from backend.core.errors import RetrievalUnavailable
 from backend.core.events import Event, Terminal
 from backend.core.types import Language, Scored
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import Catalogue, CorpusRef, LiveView
 from backend.engines.extractive import ExtractiveEngine
 from backend.engines.scripted import ScriptedEngine
 from backend.generations.base import Entry, GenerationId, Joined, RequestRecord
@@ -57,9 +61,22 @@ class Shelf:
 
 
 @dataclass(slots=True)
-class Desk:
-    """A producer over scripted instances, and the log and history that it writes."""
+class Documents:
+    """A catalogue that tells a version for each corpus."""
 
+    versions: dict[str, str] = field(default_factory=dict)
+
+    async def live(self, corpus: CorpusRef) -> LiveView:
+        """See `Catalogue`."""
+        return LiveView(self.versions.get(corpus.name, "1"), frozenset())
+
+
+@dataclass(slots=True)
+class Desk:
+    """Runs and a producer over scripted instances, and the log and history that they write."""
+
+    runs: Runs
+    documents: Documents
     engine: ScriptedEngine
     producer: BackgroundProducer
     log: MemoryLog
@@ -102,16 +119,28 @@ def ends(entries: Sequence[Entry]) -> list[Event]:
 
 @asynccontextmanager
 async def a_desk(
-    engine: ScriptedEngine, *, shelf: Shelf | None = None, history: MemoryHistory | None = None
+    engine: ScriptedEngine,
+    *,
+    shelf: Shelf | None = None,
+    chat: Chat | None = None,
+    history: Callable[[Clock], MemoryHistory] = MemoryHistory,
 ) -> AsyncIterator[Desk]:
     """Everything in memory, at a clock that stands still."""
     clock = ManualClock()
     shelf = shelf or Shelf()
-    log, history, metrics = MemoryLog(clock), history or MemoryHistory(clock), Metrics()
+    log, metrics = MemoryLog(clock), Metrics()
+    kept = history(clock)
     instances = an_instance(engine, "a", slots=4), an_instance(engine, "b", slots=4)
     async with a_pool(*instances, clock=clock) as it:
-        producer = _producer(it.pool, shelf, log, history, metrics, clock)
-        yield Desk(engine, producer, log, history, clock, shelf)
+        producer = _producer(it.pool, shelf, log, kept, metrics, clock)
+        documents = Documents()
+        runs = Runs(
+            store=MemoryRuns(clock, retention_s=1200), producer=producer, generations=log, history=kept,
+            openings=Openings(kept, producer.turns.outbox), turns=producer.turns,
+            catalogue=cast(Catalogue, documents), pool=it.pool, metrics=metrics, clock=clock,
+            detect=lambda _: "en", chat=chat or Chat(), default_model="", retrieval="e5", context_tokens=None,
+        )  # fmt: skip
+        yield Desk(runs, documents, engine, producer, log, kept, clock, shelf)
         await producer.close(0)
 
 
