@@ -1,6 +1,6 @@
 # Every target is one short script; CI calls the same ones.
 
-.PHONY: run test test-torch unit check stack bench setup setup-dev clean
+.PHONY: run test test-torch unit coverage check stack bench setup setup-dev clean
 
 run: setup            ## a working assistant at http://127.0.0.1:8000, sample documents included
 	@scripts/run
@@ -13,6 +13,9 @@ check: setup-dev      ## format, lint, types, layers: seconds
 
 unit: setup-dev       ## the tests that start nothing and wait for nothing: a minute
 	@scripts/unit
+
+coverage: setup-dev   ## which lines of backend/ the tests reach; at least 90 in 100
+	@scripts/coverage
 
 stack: setup-dev      ## NGINX, the API, Redis, PostgreSQL and three emulated model servers, until Ctrl-C
 	@scripts/stack

@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     _command(
         commands, "reindex", module="ingest", help="read again what an older parser, chunker or embedder made"
     )
+    fit = _command(commands, "calibrate", help="fit what is known of the embedder to questions of your own")
+    fit.add_argument(
+        "questions", type=Path, metavar="FILE", help="JSON lines: question, language, document, answer"
+    )
+    fit.add_argument("--corpus", default=DEFAULT_CORPUS)
     question = _command(commands, "ask", help="ask one question")
     question.add_argument("question")
     question.add_argument("--language", choices=("fr", "en"))

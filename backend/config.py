@@ -45,10 +45,16 @@ KNOWN_NAMES = {
     "OLLAMA_MODEL": ("engine", "model"),
     "OLLAMA_KEEP_ALIVE": ("engine", "ollama_keep_alive"),
     "OLLAMA_NUM_PARALLEL": ("engine", "slots"),
-    "OLLAMA_MAX_LOADED_MODELS": ("engine", "models_at_once"),
+    "OLLAMA_MAX_LOADED_MODELS": ("engine", "max_loaded_models"),
     "OPENAI_API_KEY": ("engine", "openai_api_key"),
     "REDIS_URL": ("redis", "url"),
+    "LIBRI_ENGINE__MODELS_AT_ONCE": ("engine", "max_loaded_models"),
+    "LIBRI_ENGINE__FIRST_TOKEN_S": ("engine", "first_token_timeout_s"),
+    "LIBRI_ENGINE__GAP_S": ("engine", "inter_token_timeout_s"),
+    "LIBRI_ENGINE__QUARANTINE_S": ("engine", "breaker_open_s"),
+    "LIBRI_RETRIEVAL__DEADLINE_S": ("retrieval", "index_timeout_s"),
 }
+"""Other names of settings; those with the prefix are of earlier releases."""
 
 Dialect = Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"]
 """Every kind of instance but Ollama."""
@@ -195,6 +201,13 @@ class Data(Section):
     database_url: SecretStr = Field(
         SecretStr(""), description="Address of PostgreSQL or SQLite; empty: SQLite in the data folder."
     )
+    sql_connections: int = Field(
+        10, ge=1, description="Connections to PostgreSQL that a process keeps open; SQLite has its own."
+    )
+    sql_more_connections: int = Field(
+        10, ge=0, description="Further ones under load, closed when it is over."
+    )
+    sql_wait_s: float = Field(5.0, gt=0, description="Longest wait for a free connection.")
     models_dir: Path | None = Field(None, description="Folder of exported models; empty: in the data folder.")
 
 
@@ -206,11 +219,12 @@ class Auth(Section):
     )
     secret: Secrets = Field(
         (),
-        description="Signs cookies, the same on all replicas. Several while it is changed: the first signs, "
-        "all are believed. Empty: kept in the shared database, or else in the data folder.",
+        description="Signs cookies, and seals credentials of model servers that were added; the same on all "
+        "replicas. Several while it is changed: the first signs, all are believed. Empty: kept in the shared "
+        "database, or else in the data folder.",
     )
     cookie_secret: SecretStr = Field(
-        SecretStr(""), description="Former name of `secret`: one, believed after those."
+        SecretStr(""), description="Former name of `secret`: one of any length, believed after those."
     )
     cookie_ttl_s: int = Field(30 * 86400, gt=0, description="Life of a browser's cookie.")
     metrics_token: SecretStr = Field(
@@ -281,7 +295,7 @@ class Retrieval(Section):
     """Search."""
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
-    deadline_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
+    index_timeout_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
     concurrency: int = Field(8, ge=1, description="Questions searched at once; the others wait their turn.")
     rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
@@ -324,7 +338,7 @@ class Engine(Section):
     )
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
     slots: int = Field(1, ge=1, description="Generations an instance serves at once; 0: as Ollama's own, 1.")
-    models_at_once: int = Field(
+    max_loaded_models: int = Field(
         1, ge=1, description="Models an Ollama instance holds in memory at once; 0: as Ollama's own, 3."
     )
     load_s: float = Field(300.0, gt=0, description="Longest load of a model.")
@@ -335,14 +349,14 @@ class Engine(Section):
         "model anew when another client asks otherwise; empty: what each server has.",
     )
     connect_s: float = Field(2.0, gt=0, description="Longest wait for a connection.")
-    first_token_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
-    gap_s: float = Field(
+    first_token_timeout_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
+    inter_token_timeout_s: float = Field(
         30.0, gt=0, description="Longest gap between tokens; less once a server's own gaps are known."
     )
     least_gap_s: float = Field(
         5.0, gt=0, description="No stream is given up after a shorter gap, whatever a server's own are."
     )
-    quarantine_s: float = Field(30.0, gt=0, description="How long a failed instance is avoided.")
+    breaker_open_s: float = Field(30.0, gt=0, description="How long a failed instance is avoided.")
     queue_limit: int = Field(512, ge=0, description="Most requests waiting for a slot.")
     max_wait_s: float = Field(
         600.0, gt=0, description="Whoever might wait longer for a slot is told at once to come back later."
@@ -364,7 +378,7 @@ class Engine(Section):
     def declared(self) -> Iterator[tuple[str, InstanceSpec]]:
         """Every instance, with the variable that names it; whether it can be one is not checked."""
         urls: dict[Kind, tuple[str, ...]] = {self.openai_dialect: self.openai_urls, OLLAMA: self.ollama_urls}
-        for spec in _specs(self.instances, slots=self.slots, models_at_once=self.models_at_once):
+        for spec in _specs(self.instances, slots=self.slots, models_at_once=self.max_loaded_models):
             if self.backend in ("auto", OLLAMA if spec.kind == OLLAMA else "openai"):
                 yield variable("engine", "instances"), spec
         number = 0
@@ -373,7 +387,7 @@ class Engine(Section):
                 number += 1
                 key = self.openai_api_key.get_secret_value() if prefix == "openai" else ""
                 spec = InstanceSpec(f"{prefix}-{number}", kind, url, key)
-                spec = replace(spec, slots=self.slots, models_at_once=self.models_at_once)
+                spec = replace(spec, slots=self.slots, models_at_once=self.max_loaded_models)
                 yield variable("engine", f"{prefix}_urls"), spec
 
     @field_validator("context_tokens", mode="before")
@@ -381,7 +395,7 @@ class Engine(Section):
     def _unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("slots", "models_at_once", mode="before")
+    @field_validator("slots", "max_loaded_models", mode="before")
     @classmethod
     def _automatic(cls, value: Any, info: ValidationInfo) -> Any:
         automatic = _OLLAMA_PARALLEL if info.field_name == "slots" else _OLLAMA_LOADED
@@ -434,7 +448,7 @@ def _specs(text: SecretStr, **defaults: int) -> tuple[InstanceSpec, ...]:
         try:
             specs.append(InstanceSpec.parse(one, **defaults))
         except InvalidRequest as exc:
-            raise ValueError(f"its instance {number} {exc.message}") from None
+            raise ValueError(f"its instance {number}: {exc.message}") from None
     return tuple(specs)
 
 

@@ -7,6 +7,7 @@ at that of the thread which started the child, and tests start theirs from threa
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -21,20 +22,21 @@ _running: dict[int, subprocess.Popen[bytes]] = {}
 
 def guard(group: int) -> None:
     """From now on the process group ends with us."""
-    _tell(f"+{group}\n")
+    with _TELLING:
+        _tell(_of_this_process(), f"+{group}\n")
 
 
 def release(group: int) -> None:
     """It has ended, and its number may be anybody's."""
-    _tell(f"-{group}\n")
-
-
-def _tell(line: str) -> None:
     with _TELLING:
-        pipe = _of_this_process().stdin
-        assert pipe is not None
-        pipe.write(line.encode())
-        pipe.flush()
+        if own := _running.get(os.getpid()):
+            _tell(own, f"-{group}\n")
+
+
+def _tell(own: subprocess.Popen[bytes], line: str) -> None:
+    assert own.stdin is not None
+    own.stdin.write(line.encode())
+    own.stdin.flush()
 
 
 def _of_this_process() -> subprocess.Popen[bytes]:
@@ -45,7 +47,15 @@ def _of_this_process() -> subprocess.Popen[bytes]:
         own = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         _running.clear()
         _running[os.getpid()] = own
+        atexit.register(_dismiss, own)
     return own
+
+
+def _dismiss(own: subprocess.Popen[bytes]) -> None:
+    """We end in order, and have stopped what we started."""
+    if own.stdin is not None and own is _running.pop(os.getpid(), None):
+        own.stdin.close()
+        own.wait()
 
 
 def _watch() -> None:

@@ -108,7 +108,9 @@ class Answerer:
             question=record.standalone,
             passages=prompt.passages,
             language=record.language,
-            bounds=Bounds(self.engine.connect_s, self.engine.first_token_s, self.engine.gap_s),
+            bounds=Bounds(
+                self.engine.connect_s, self.engine.first_token_timeout_s, self.engine.inter_token_timeout_s
+            ),
             partial=said.answer,
             spent=Spent(len(said.thoughts), tuple(marks)),
         )

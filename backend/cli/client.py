@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,9 +13,8 @@ import orjson
 from backend.cli import http
 from backend.config import Settings
 from backend.core.errors import Unavailable, revived
-
-ADDRESS_FILE = "server.json"
-"""In the data folder, for its owner only: where the server that holds it listens, and a key to it."""
+from backend.infra.address_file import ADDRESS_FILE as ADDRESS_FILE
+from backend.infra.address_file import address
 
 
 class ServerClient:
@@ -103,7 +101,7 @@ async def running_server(settings: Settings) -> AsyncIterator[ServerClient]:
     Raises:
         Unavailable: It did not say where it listens.
     """
-    yield ServerClient(*_address(settings.data.dir / ADDRESS_FILE))
+    yield ServerClient(*address(settings.data.dir))
 
 
 async def _told(response: http.Response, good: Container[int]) -> dict[str, Any]:
@@ -114,16 +112,6 @@ async def _told(response: http.Response, good: Container[int]) -> dict[str, Any]
     if response.status not in good:
         raise revived(body.get("code", ""), _words(body))
     return dict(body)
-
-
-def _address(path: Path) -> tuple[str, str]:
-    try:
-        said = orjson.loads(path.read_bytes())
-        return str(said["url"]), str(said["token"])
-    except (OSError, ValueError, KeyError) as exc:
-        raise Unavailable(
-            "another process uses the data folder, and it is not a server that can be asked"
-        ) from exc
 
 
 def _words(problem: dict[str, Any]) -> str:

@@ -75,7 +75,7 @@ async def resume(settings: Settings, id: str) -> int:
 
 async def add(settings: Settings, new: Mapping[str, Any]) -> int:
     """Put an instance into service; the exit status is 1 if it does not answer."""
-    body = {"slots": settings.engine.slots, "models_at_once": settings.engine.models_at_once, **new}
+    body = {"slots": settings.engine.slots, "models_at_once": settings.engine.max_loaded_models, **new}
     async with _server(settings) as server:
         one = await server.json("POST", f"{_POOL}/instances", json=body)
     well = one["health"] == "closed"

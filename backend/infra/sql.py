@@ -8,17 +8,21 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import URL, MetaData, Table, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from backend.core import aio
 from backend.core.errors import StorageFull, StorageUnavailable
 from backend.infra.database_url import parse
+
+if TYPE_CHECKING:  # one of them is loaded with the engine
+    from sqlalchemy.dialects import postgresql, sqlite
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +67,19 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
-def open_engine(database: str | Path) -> AsyncEngine:
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections a process has to PostgreSQL: those it keeps, further ones, the wait for one."""
+
+    kept: int = 10
+    more: int = 10
+    wait_s: float = 5.0
+
+
+DEFAULT = Connections()
+
+
+def open_engine(database: str | Path, connections: Connections = DEFAULT) -> AsyncEngine:
     """An engine for an address, or a file of SQLite: with WAL, foreign keys and a 5 s wait for its lock.
 
     Its errors do not quote parameters: those are what readers wrote.
@@ -81,9 +97,9 @@ def open_engine(database: str | Path) -> AsyncEngine:
             found.url,
             connect_args={"timeout": _CONNECT_S, **found.connect},
             pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=10,
-            pool_timeout=5,
+            pool_size=connections.kept,
+            max_overflow=connections.more,
+            pool_timeout=connections.wait_s,
             hide_parameters=True,
         )
     return _sqlite(make_url(found.url))
@@ -173,4 +189,7 @@ def reason(exc: BaseException | None) -> str:
 
 def insert(engine: AsyncEngine, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that knows `on_conflict_do_update`, which both databases spell alike."""
-    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+    known: postgresql.Insert | sqlite.Insert = import_module(
+        f"sqlalchemy.dialects.{engine.dialect.name}"
+    ).insert(table)
+    return known

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backend.core.clock import Clock
 from backend.core.errors import Unavailable
 from backend.core.types import Passage
 from backend.corpus.base import Contents, CorpusRef, WritableCatalogue
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 PORTION_PASSAGES = 256
 """Embedded under one hold of a corpus's lease; then new documents have their turn."""
+LOOK_EVERY_S = 60.0
+"""An index that is lost while the process runs is found out within this time."""
 PORTION_DOCUMENTS = 100
 """Whose passages are taken over from the lexical index likewise."""
 
@@ -47,16 +50,21 @@ class Derivation:
     embedder: Embedder
     dense: DenseIndex
     lexical: LexicalIndex
+    clock: Clock
+    _looked: float = -LOOK_EVERY_S
     _states: dict[tuple[CorpusRef, str], _State] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
     async def behind(self) -> Sequence[CorpusRef]:
-        """Corpora that changed since they were last looked at, or still hold what was removed.
+        """Corpora that changed since they were last looked at, or still hold what was removed; at times all.
 
         Raises:
             StorageUnavailable
         """
         versions = await self.catalogue.versions()
+        if self.clock.monotonic() - self._looked >= LOOK_EVERY_S:
+            self._looked = self.clock.monotonic()
+            return list(versions)
         return [corpus for corpus, version in versions.items() if not self._is_settled(corpus, version)]
 
     async def catch_up(self, corpus: CorpusRef) -> bool:
@@ -69,8 +77,15 @@ class Derivation:
         if waiting := [one for one in contents.bare if one not in self._asked]:
             await self._fill(corpus, waiting[:PORTION_DOCUMENTS], contents)
             return True
-        more = [await self._follow(corpus, name, contents) for name in ("dense", "lexical")]
-        return any(more)
+        more, failures = False, []
+        for name in ("dense", "lexical"):
+            try:
+                more |= await self._follow(corpus, name, contents)
+            except Unavailable as exc:  # the other one goes on
+                failures.append(exc)
+        if failures:
+            raise failures[0]
+        return more
 
     async def tidy(self, corpus: CorpusRef, *, older_than_s: float) -> None:
         """Remove passages of revisions that are not live, here and from the list of them.
@@ -89,9 +104,12 @@ class Derivation:
 
     async def _follow(self, corpus: CorpusRef, name: str, contents: Contents) -> bool:
         """One index; whether passages are still missing."""
-        index, state = self._index(name), self._state(corpus, name)
+        index = self._index(name)
         live, total = contents.passages, sum(contents.passages.values())
         held = await index.count(corpus)
+        if held < sum(live.get(one, 0) for one in self._state(corpus, name).revisions):
+            del self._states[corpus, name]  # it was lost under our hands
+        state = self._state(corpus, name)
         if not state.version and held == total and await index.held(corpus) == contents.version:
             self._states[corpus, name] = _State(contents.version, set(live))
             return False

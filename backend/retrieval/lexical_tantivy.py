@@ -266,9 +266,10 @@ class TantivyIndex:
 
     def _opened(self, corpus: CorpusRef) -> _Open:
         with self._lock:
-            if corpus not in self._open:
-                self._open[corpus] = self._new(corpus)
-            return self._open[corpus]
+            opened = self._open.get(corpus)
+            if opened is None or (opened.meta is not None and not opened.meta.exists()):  # lost since
+                opened = self._open[corpus] = self._new(corpus)
+            return opened
 
     def _new(self, corpus: CorpusRef) -> _Open:
         home = self._home(corpus) if self._folder is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from backend.calibration.files import CALIBRATIONS, calibration_for
 from backend.chat.answer import Answerer
 from backend.chat.grounding import Grounding
 from backend.chat.memory import MemoryRuns
@@ -22,7 +23,8 @@ from backend.generations.memory import MemoryLog
 from backend.history.base import History
 from backend.infra import language
 from backend.pool.base import Pool
-from backend.retrieval.base import Retriever
+from backend.retrieval.base import DenseIndex, LexicalIndex
+from backend.retrieval.search import HybridRetriever
 from backend.telemetry.metrics import Metrics
 
 
@@ -30,13 +32,24 @@ def read_path(
     settings: Settings,
     clock: Clock,
     embedder: Embedder,
-    retriever: Retriever,
+    indexes: tuple[DenseIndex, LexicalIndex],
     pool: Pool,
     history: History,
     catalogue: Catalogue,
     metrics: Metrics,
 ) -> tuple[Runs, BackgroundProducer]:
     """Readers' requests, and what produces their answers."""
+    calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
+    dense, lexical = indexes
+    retriever = HybridRetriever(
+        embedder=embedder,
+        dense=dense,
+        lexical=lexical,
+        catalogue=catalogue,
+        gate=calibration.gate,
+        settings=settings.retrieval,
+        clock=clock,
+    )
     generations = MemoryLog(
         clock,
         abandon_after_s=settings.chat.abandon_after_s,
@@ -60,7 +73,11 @@ def read_path(
         answerer=Answerer(
             grounding=grounding,
             pool=pool,
-            fallback=ExtractiveEngine(partial(nearness, embedder)),
+            fallback=ExtractiveEngine(
+                partial(nearness, embedder),
+                by_words=calibration.by_words,
+                by_meaning=calibration.by_meaning,
+            ),
             clock=clock,
             engine=settings.engine,
         ),
@@ -83,7 +100,9 @@ def read_path(
         detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
-        retrieval="\n".join((embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend)),
+        retrieval="\n".join(
+            (embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend, str(calibration))
+        ),
         context_tokens=settings.engine.context_tokens,
     )
     return runs, producer

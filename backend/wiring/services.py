@@ -25,7 +25,6 @@ from backend.history.presence import Presence
 from backend.history.sql import SqlHistory
 from backend.infra import language
 from backend.pool.base import Instance
-from backend.retrieval.search import HybridRetriever
 from backend.security.base import KeyStore
 from backend.security.cached import CachedKeys
 from backend.security.cookies import Cookies
@@ -92,15 +91,9 @@ async def open_services(
         process = token_hex(16)
         history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
-        retriever = HybridRetriever(
-            embedder=embedder,
-            dense=dense,
-            lexical=lexical,
-            catalogue=catalogue,
-            settings=settings.retrieval,
-            clock=clock,
+        runs, producer = read_path(
+            settings, clock, embedder, (dense, lexical), pool, history, catalogue, metrics
         )
-        runs, producer = read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
         stack.push_async_callback(background.close)
         stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
         stack.push_async_callback(producer.close, 0)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.config import Settings, named, variable
 from backend.core.errors import Misconfigured, StorageUnavailable
 from backend.infra.revision import HEAD, KNOWN, revision
-from backend.infra.sql import check, open_engine, reason
+from backend.infra.sql import Connections, check, open_engine, reason
 
 
 async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
@@ -22,8 +22,10 @@ async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
         StorageFull: The disk has no room.
     """
     name = named("data", "database_url", settings.data.database_url)
+    data = settings.data
+    connections = Connections(data.sql_connections, data.sql_more_connections, data.sql_wait_s)
     try:
-        engine = open_engine(settings.database)
+        engine = open_engine(settings.database, connections)
     except Misconfigured as exc:
         raise Misconfigured(f"{name} {exc.message}") from exc
     stack.push_async_callback(engine.dispose)

@@ -62,7 +62,7 @@ def open_ingestion(
         jobs=jobs,
         leases=SqlLeases(engine, clock, alone=not settings.data.database_url),  # the folder is locked
         pipeline=Pipeline(jobs, preparer, publisher, metrics, clock, section.batch_passages),
-        derivation=Derivation(catalogue, jobs, embedder, *indexes),
+        derivation=Derivation(catalogue, jobs, embedder, *indexes, clock),
         clock=clock,
         pace=Pace(section.lease_s, section.poll_s, section.retry_s, section.grace_s, section.keep_s),
     )

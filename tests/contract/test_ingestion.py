@@ -374,6 +374,28 @@ async def test_a_lost_index_is_made_from_sql_without_the_files(path, engine, clo
         assert restarted.reader.reads == []
 
 
+async def test_an_index_that_is_lost_while_the_process_runs_is_made_again(path, clock):
+    await path.put(BOOKS, **TEXTS)
+    before = await path.contents(BOOKS)
+    path.dense.lose()
+    path.lexical.lose()
+    clock.advance(60)
+    await path.ingestion.worker.tick()
+    assert await path.contents(BOOKS) == before
+
+
+@pytest.mark.parametrize(("down", "up"), [("dense", "lexical"), ("lexical", "dense")])
+async def test_an_index_that_is_down_does_not_hold_up_the_other(path, engine, clock, down, up):
+    await path.put(BOOKS, **TEXTS)
+    version = (await path.catalogue.live(BOOKS)).version
+    other = write_path(engine, clock)
+    getattr(other, down).fail = [RetrievalUnavailable("down")]
+    await other.ingestion.worker.tick()
+    assert [await getattr(other, name).held(BOOKS) for name in (down, up)] == ["", version]
+    await other.ingestion.worker.tick()
+    assert await other.contents(BOOKS) == await path.contents(BOOKS)
+
+
 async def test_an_index_of_which_a_part_is_lost_is_made_whole(path, engine, clock):
     await path.put(BOOKS, **TEXTS)
     before = await path.contents(BOOKS)

@@ -1,4 +1,5 @@
 import asyncio
+from shutil import rmtree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -188,6 +189,23 @@ async def test_writers_and_readers_at_once_lose_nothing(index):
             group.create_task(index.add(LIBRARY, [passage(f"prêt {i} {j}") for j in range(5)]))
             group.create_task(index.search(LIBRARY, "prêt", "fr", 3))
     assert await index.count(LIBRARY) == 30
+
+
+async def test_an_index_whose_files_are_lost_is_empty_and_takes_new_passages(tmp_path):
+    index = TantivyIndex(tmp_path / "lexical")
+    await index.add(LIBRARY, [passage("prêt un")])
+    await index.hold(LIBRARY, "v1")
+    rmtree(tmp_path / "lexical")
+    assert await found(index, "prêt") == []
+    assert (await index.count(LIBRARY), await index.held(LIBRARY)) == (0, "")
+    await index.add(LIBRARY, [passage("prêt deux")])
+    assert await found(index, "prêt") == ["prêt deux"]
+    for file in (tmp_path / "lexical").glob("*/*"):
+        file.unlink()
+    assert await found(index, "prêt") == []
+    await index.add(LIBRARY, [passage("prêt trois")])
+    assert await found(index, "prêt") == ["prêt trois"]
+    index.close()
 
 
 async def test_another_process_sees_what_was_acknowledged(tmp_path):

@@ -64,7 +64,7 @@ NO_MODEL = '{"error":"model \'m\' not found"}'
 MID = (("k", 3),)
 CASES = (
     Case("refuse", QUOTED),
-    Case("accept_then_hang", QUOTED, "`first_token_s`"),
+    Case("accept_then_hang", QUOTED, "`first_token_timeout_s`"),
     Case("slow_accept", LATE, "its delay", (("s", 0.3),)),
     Case("reset_before_headers", QUOTED),
     Case("status", QUOTED, params=(("code", 500), ("body", '{"error":"x"}')), label="`status` 500"),
@@ -79,12 +79,12 @@ CASES = (
     Case("truncate_line", broken("engine_truncated"), params=MID),
     Case("garbage_line", broken("engine_error"), params=MID),
     Case("blank_line", NOTHING, params=MID),
-    Case("freeze", broken("engine_timeout"), "`gap_s`", MID),
+    Case("freeze", broken("engine_timeout"), "`inter_token_timeout_s`", MID),
     Case("oom_runtime", broken("engine_error"), params=MID),
     Case("load_fail", QUOTED),
     Case("oom_load", QUOTED),
     Case("slow_load", LATE, "the load", (("factor", 2),)),
-    Case("stuck_runner", QUOTED, "`first_token_s`"),
+    Case("stuck_runner", QUOTED, "`first_token_timeout_s`"),
     Case("gpu_lost", LATE, "the CPU's speed"),
     Case("throttle", LATE, "its factor", (("factor", 2),)),
     Case("jitter", NOTHING, params=(("s", 0.001),)),
@@ -98,7 +98,7 @@ CASES = (
 def engine_settings(*servers: Emulator) -> dict[str, Any]:
     return {
         "backend": "ollama", "ollama_urls": [one.url for one in servers], "model": MODEL, "slots": 2,
-        "first_token_s": FIRST_TOKEN_S, "gap_s": GAP_S, "quarantine_s": 0.001,
+        "first_token_timeout_s": FIRST_TOKEN_S, "inter_token_timeout_s": GAP_S, "breaker_open_s": 0.001,
     }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ class Reader:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def application(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> AsyncIterator[LiveApp]:
-    engine = {"ollama_urls": (), "quarantine_s": 60}
+    engine = {"ollama_urls": (), "breaker_open_s": 60}
     settings = settings_in(tmp_path_factory.mktemp("odd") / "data", models_dir, engine=engine)
     async with live_app(settings, instances=None) as app:
         await app.put(HOURS)

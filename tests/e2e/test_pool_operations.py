@@ -39,7 +39,7 @@ def serve(tmp_path: Path, models_dir: Path) -> Callable[..., Any]:
     async def serving(*servers: Emulator, **more: Any) -> AsyncIterator[LiveApp]:
         engine = {
             "backend": "ollama", "ollama_urls": [server.url for server in servers], "model": MODEL,
-            "slots": 2, "ollama_keep_alive": "24h", "quarantine_s": 0.5, **more.pop("engine", {}),
+            "slots": 2, "ollama_keep_alive": "24h", "breaker_open_s": 0.5, **more.pop("engine", {}),
         }  # fmt: skip
         settings = settings_in(tmp_path / "data", models_dir, engine=engine, **more)
         async with live_app(settings, instances=None) as app:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from backend.config import Settings
+from backend.core.errors import StorageUnavailable
 from backend.core.types import Role
 from backend.infra.sql import open_engine, transaction
+from backend.wiring.services import open_services
 from tests.support.databases import postgres_url, sqlite_url
 from tests.support.live_app import LiveApp, live_app, settings_in
 
@@ -129,6 +132,19 @@ async def test_replicas_with_a_folder_each_know_each_others_keys_and_cookies(
         assert await status(one, authorization=f"Bearer {key}") == 200
         fresh = await cookie_for(one, key)
         assert await status(other, cookie=fresh) == 200
+
+
+async def test_while_the_shared_database_is_down_no_secret_is_made_elsewhere(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"postgresql://libri@127.0.0.1:{taken.getsockname()[1]}/postgres"
+        data = {"dir": tmp_path / "data", "models_dir": models_dir, "database_url": url}
+        with pytest.raises(StorageUnavailable, match="LIBRI_DATA__DATABASE_URL"):
+            async with open_services(Settings(data=data)):  # type: ignore[arg-type]
+                pass
+    assert not (tmp_path / "data" / "secret").exists()
 
 
 async def test_the_secret_of_a_folder_becomes_that_of_the_shared_database(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from backend.chat.answer import Answerer
 from backend.chat.grounding import Grounding
@@ -31,6 +31,7 @@ from backend.history.memory import MemoryHistory
 from backend.retrieval.base import Retrieved
 from backend.telemetry.metrics import Metrics
 from tests.support.asks import an_instance
+from tests.support.calibrations import WORDS_ALONE
 from tests.support.manual_clock import ManualClock
 from tests.support.passages import scored
 from tests.support.pool import a_pool
@@ -84,7 +85,7 @@ class Desk:
     shelf: Shelf
     conversations: dict[str, str] = field(default_factory=dict)
 
-    async def begin(self, run: str = "r1", key: str | None = None, **changes: object) -> Joined:
+    async def begin(self, run: str = "r1", key: str | None = None, **changes: Any) -> Joined:
         """A generation with its turn opened, and nobody who produces it."""
         now = self.clock.now()
         record = a_record(run=run, began=now, deadline=now + 600, **changes)
@@ -93,7 +94,7 @@ class Desk:
         self.record = record
         return joined
 
-    async def start(self, run: str = "r1", **changes: object) -> GenerationId:
+    async def start(self, run: str = "r1", **changes: Any) -> GenerationId:
         """A generation that is produced."""
         joined = await self.begin(run, **changes)
         assert joined.writer is not None
@@ -149,7 +150,8 @@ def _producer(pool, shelf, log, history, metrics, clock: Clock) -> BackgroundPro
         passage_tokens=1000, history_tokens=800,
     )  # fmt: skip
     answerer = Answerer(
-        grounding=grounding, pool=pool, fallback=ExtractiveEngine(), clock=clock,
+        grounding=grounding, pool=pool, clock=clock,
+        fallback=ExtractiveEngine(by_words=WORDS_ALONE.by_words),
         engine=EngineSettings(),
     )  # fmt: skip
     turns = Turns(history=history, generations=log, outbox=Outbox())

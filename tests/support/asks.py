@@ -1,15 +1,16 @@
 """Requests and asks with everything filled in."""
 
 from backend.core.instances import InstanceSpec
-from backend.core.types import Message, Passage, Sampling, Scored
+from backend.core.types import Language, Message, Passage, Sampling, Scored
 from backend.engines.base import Bounds, Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance
 from backend.pool.board.base import Board
 from backend.pool.roster import Roster
+from backend.pool.slots.base import Priority
 from backend.security.seal import Seal
 
 
-def a_passage(text: str, *, n: int = 1, title: str = "", language: str = "en") -> Passage:
+def a_passage(text: str, *, n: int = 1, title: str = "", language: Language = "en") -> Passage:
     return Passage(
         id=f"p{n}", document=f"d{n}", revision="r1", name=f"{n}.md", title=title, headings=(), text=text,
         page=None, start=0, end=len(text), language=language,
@@ -32,7 +33,7 @@ def a_request(question: str = "Who wrote it?", *texts: str, **changes) -> Genera
 
 
 def an_ask(
-    generation: str = "g", *, deadline: float = 1e12, subject: str = "s", priority: str = "interactive"
+    generation: str = "g", *, deadline: float = 1e12, subject: str = "s", priority: Priority = "interactive"
 ) -> Ask:
     return Ask(generation=generation, tenant="t", subject=subject, deadline=deadline, priority=priority)
 

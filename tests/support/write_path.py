@@ -238,7 +238,7 @@ def write_path(
     catalogue, jobs = mortal(SqlCatalogue(engine, clock)), mortal(SqlJobs(engine, clock))
     preparer = Preparer(catalogue, jobs, mortal(reader), cut_paragraphs, made_by)
     parts = (catalogue, jobs, mortal(embedder), mortal(dense), mortal(lexical))
-    publisher, derivation = Publisher(*parts), Derivation(*parts)
+    publisher, derivation = Publisher(*parts), Derivation(*parts, clock)
     pipeline = Pipeline(jobs, preparer, publisher, metrics, clock, batch_passages)
     leases = mortal(SqlLeases(engine, clock))
     worker = Worker(catalogue, jobs, leases, pipeline, derivation, clock, pace or Pace())

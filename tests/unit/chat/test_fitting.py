@@ -77,7 +77,7 @@ class Server:
     st.lists(st.integers(1, 900), min_size=1, max_size=6),
     st.integers(0, 200),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_once_the_model_has_counted_prompt_and_answer_never_outgrow_its_context(
     context, per_word, max_tokens, words, turns, sizes, said
 ):

@@ -117,7 +117,7 @@ async def test_who_might_wait_too_long_is_not_even_admitted_unless_it_stands_in_
         for events in greedy:
             with suppress(PoolFull):
                 await anext(events)
-            await it.keeper.tick()
+            await it.controller.tick()
         with pytest.raises(PoolFull) as refused:
             await it.pool.admit(an_ask("g", subject="greedy"), "m")
         assert refused.value.retry_after_s >= 1
@@ -150,10 +150,10 @@ async def test_a_wait_that_would_outlast_the_request_is_refused_at_once():
                 async for event in events:
                     if isinstance(event, Text):
                         clock.advance(100)
-        await it.keeper.tick()
+        await it.controller.tick()
         async with aclosing(it.ask("long")) as running:
             await anext(running)
-            await it.keeper.tick()
+            await it.controller.tick()
             with pytest.raises(PoolFull) as refused:
                 await it.events("hurried", deadline=clock.monotonic() + 1)
             assert refused.value.retry_after_s > 1
@@ -340,7 +340,7 @@ async def test_who_finds_nobody_left_is_told_when_to_come_back():
         with pytest.raises(EngineUnreachable) as failed:
             await it.events("a")
         assert failed.value.retry_after_s > 0
-        await it.keeper.failed("one", EngineTimeout())
+        await it.controller.failed("one", EngineTimeout())
         with pytest.raises(NoInstance) as refused:
             await it.events("b")
         assert refused.value.retry_after_s > 0
@@ -403,7 +403,7 @@ async def test_an_instance_that_failed_comes_back_by_a_probe_and_not_by_a_reader
         assert await it.health() == ["half_open"]
         with pytest.raises(NoInstance):
             await it.events()
-        await it.keeper.tick()
+        await it.controller.tick()
         while await it.health() != ["closed"]:
             await asyncio.sleep(0.001)
         assert one.requests[-1][1].sampling.max_tokens == 1
@@ -417,7 +417,7 @@ async def test_a_probe_that_fails_puts_the_instance_aside_for_longer():
         with pytest.raises(EngineTimeout):
             await it.events()
         clock.advance(40)
-        await it.keeper.tick()
+        await it.controller.tick()
         while await it.health() != ["open"]:
             await asyncio.sleep(0.001)
         clock.advance(40)
@@ -537,5 +537,5 @@ async def test_a_slow_or_fallen_gpu_is_told_to_the_operator():
     async with a_pool(an_instance(engine(recite("hi")))) as it:
         for speed in (100.0, *[10.0] * 20):
             it.clock.advance(10)
-            await it.keeper.succeeded("one", speed, began=it.clock.now())
+            await it.controller.succeeded("one", speed, began=it.clock.now())
         assert "was 100" in (await it.instance("one")).reason

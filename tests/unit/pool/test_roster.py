@@ -83,20 +83,20 @@ async def test_an_instance_inherits_nothing_from_one_of_the_same_name():
 async def test_adding_one_does_not_count_against_another_that_is_down():
     dead = ScriptedEngine(models=EngineUnreachable())
     async with a_pool(an_instance(ENGINE, "one"), an_instance(dead, "down", url="http://down")) as it:
-        before = it.keeper.known()["down"].health
+        before = it.controller.knowledge.known()["down"].health
         await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
-        assert it.keeper.known()["down"].health == before
+        assert it.controller.knowledge.known()["down"].health == before
 
 
 async def test_nothing_is_changed_that_other_processes_would_not_hear_of():
     async with a_pool(an_instance(ENGINE, "one")) as it:
-        it.keeper.view = View(shared=False)
+        it.controller.publisher.view = View(shared=False)
         for act in (it.operator.drain, it.operator.resume, it.operator.remove):
             with pytest.raises(SlotsUnavailable):
                 await act("one")
         with pytest.raises(SlotsUnavailable):
             await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
-        it.keeper.view = View()
+        it.controller.publisher.view = View()
         assert not (await it.instance("one")).draining
 
 
