@@ -1,6 +1,6 @@
 # Every target is one short script; CI calls the same ones.
 
-.PHONY: run test test-torch check bench setup setup-dev clean
+.PHONY: run test test-torch unit coverage check stack bench setup setup-dev clean
 
 run: setup            ## a working assistant at http://127.0.0.1:8000, sample documents included
 	@scripts/run
@@ -10,6 +10,15 @@ test: setup-dev       ## everything is tested; system servers are installed wher
 
 check: setup-dev      ## format, lint, types, layers: seconds
 	@scripts/check
+
+unit: setup-dev       ## the tests that start nothing and wait for nothing: a minute
+	@scripts/unit
+
+coverage: setup-dev   ## which lines of backend/ the tests reach; at least 90 in 100
+	@scripts/coverage
+
+stack: setup-dev      ## NGINX, the API, Redis, PostgreSQL and three emulated model servers, until Ctrl-C
+	@scripts/stack
 
 bench: setup-dev      ## every benchmark, quick: make bench DATA=DIR
 	@scripts/bench $(DATA)

@@ -14,6 +14,7 @@ from typing import Any
 
 from backend import __version__, environment
 from backend.core.errors import LibriError
+from backend.core.instances import KINDS, OLLAMA
 from backend.core.terminal import close_output, plain_output, sever_output
 from backend.core.types import DEFAULT_CORPUS, Role
 
@@ -65,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     _command(
         commands, "reindex", module="ingest", help="read again what an older parser, chunker or embedder made"
     )
+    fit = _command(commands, "calibrate", help="fit what is known of the embedder to questions of your own")
+    fit.add_argument(
+        "questions", type=Path, metavar="FILE", help="JSON lines: question, language, document, answer"
+    )
+    fit.add_argument("--corpus", default=DEFAULT_CORPUS)
     question = _command(commands, "ask", help="ask one question")
     question.add_argument("question")
     question.add_argument("--language", choices=("fr", "en"))
@@ -110,7 +116,9 @@ def _pool_commands(parser: argparse.ArgumentParser) -> None:
     new = actions.add_parser("add", help="put an instance into service")
     new.add_argument("id", help="its name from now on")
     new.add_argument("url", help="its address, as in OLLAMA_URLS")
-    new.add_argument("--engine", choices=("ollama", "openai"), default="ollama")
+    new.add_argument("--kind", "--engine", choices=KINDS, default=OLLAMA)
+    new.add_argument("--key-from", metavar="VARIABLE", help="environment variable that holds its key")
+    new.add_argument("--model", action="append", help="a model it is meant to serve; any if never given")
     new.add_argument("--slots", type=int, help="generations it serves at once; as configured if not given")
     actions.add_parser("remove", help="take an instance out; what runs is finished").add_argument("id")
 
@@ -120,7 +128,7 @@ def _key_commands(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="make a key; it is shown once")
     create.add_argument("name")
     create.add_argument("--tenant", default="local")
-    create.add_argument("--role", action="append", choices=[role.value for role in Role])
+    create.add_argument("--role", action="append", type=str.lower, choices=[role.value for role in Role])
     create.add_argument("--corpus", action="append", help="a corpus it may read; all if never given")
     actions.add_parser("list", help="all keys, without their secrets")
     actions.add_parser("revoke", help="make a key worthless").add_argument("id")

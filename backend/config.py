@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,8 +31,10 @@ from pydantic_core import PydanticCustomError
 from backend import environment
 from backend.core.addresses import complaint, masked
 from backend.core.durations import LONGEST_S, go_seconds
-from backend.core.errors import Misconfigured
+from backend.core.errors import InvalidRequest, Misconfigured
+from backend.core.instances import OLLAMA, InstanceSpec, Kind
 from backend.core.model_names import is_model_name
+from backend.core.networks import Network, network
 
 KNOWN_NAMES = {
     "API_KEY": ("auth", "api_key"),
@@ -42,13 +45,24 @@ KNOWN_NAMES = {
     "OLLAMA_MODEL": ("engine", "model"),
     "OLLAMA_KEEP_ALIVE": ("engine", "ollama_keep_alive"),
     "OLLAMA_NUM_PARALLEL": ("engine", "slots"),
-    "OLLAMA_MAX_LOADED_MODELS": ("engine", "models_at_once"),
+    "OLLAMA_MAX_LOADED_MODELS": ("engine", "max_loaded_models"),
     "OPENAI_API_KEY": ("engine", "openai_api_key"),
     "REDIS_URL": ("redis", "url"),
+    "LIBRI_ENGINE__MODELS_AT_ONCE": ("engine", "max_loaded_models"),
+    "LIBRI_ENGINE__FIRST_TOKEN_S": ("engine", "first_token_timeout_s"),
+    "LIBRI_ENGINE__GAP_S": ("engine", "inter_token_timeout_s"),
+    "LIBRI_ENGINE__QUARANTINE_S": ("engine", "breaker_open_s"),
+    "LIBRI_RETRIEVAL__DEADLINE_S": ("retrieval", "index_timeout_s"),
 }
+"""Other names of settings; those with the prefix are of earlier releases."""
+
+Dialect = Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"]
+"""Every kind of instance but Ollama."""
 
 _SHOWN_CHARS = 100
 _ADDRESS = "address"
+_SECRET_CHARS = 16
+_WHAT_SECRETS = "names no secret: write one, or several with commas between them or as a JSON list"
 _WHOLE_NUMBER = re.compile("[+-]?[0-9]{1,12}")
 _OLLAMA_PARALLEL, _OLLAMA_LOADED = 1, 3
 """What Ollama takes for 0: since 0.9.7 one request at once, and three models for each GPU."""
@@ -64,6 +78,10 @@ Urls = Annotated[tuple[str, ...], PlainSerializer(_masked, when_used="json")]
 """Credentials in an address are for its server, not for who reads the settings."""
 
 
+Secrets = tuple[SecretStr, ...]
+Networks = tuple[Network, ...]
+
+
 def _split(value: Any) -> Any:
     if isinstance(value, str):
         value = environment.cleaned(value)
@@ -71,6 +89,46 @@ def _split(value: Any) -> Any:
         items = (environment.cleaned(str(item)).rstrip("/") for item in value)
         return tuple(item for item in items if item)
     return value
+
+
+def _networks(value: Any) -> Any:
+    """Networks from a list, JSON or text with commas."""
+    try:
+        return tuple(network(str(one)) for one in _split(value))
+    except ValueError:
+        raise ValueError(
+            "is no list of networks: write 10.0.0.0/8 or fd00::/8, or single addresses"
+        ) from None
+
+
+def _secrets(value: Any) -> Any:
+    """Secrets from a list, JSON or text with commas; empty ones are left out, but not all of several."""
+    if isinstance(value, str):
+        value = environment.cleaned(value)
+        items = _listed(value) if value.startswith("[") else value.split(",") if value else []
+    else:
+        items = [one.get_secret_value() if isinstance(one, SecretStr) else one for one in value]
+    found = [environment.cleaned(item) for item in items if isinstance(item, str)]
+    if len(found) < len(items) or (items and not any(found)):
+        raise ValueError(_WHAT_SECRETS)
+    return tuple(SecretStr(_good_secret(one)) for one in dict.fromkeys(found) if one)
+
+
+def _listed(text: str) -> list[Any]:
+    try:
+        return list(json.loads(text))
+    except ValueError:
+        raise ValueError(_WHAT_SECRETS) from None
+
+
+def _good_secret(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("one holds a line end or another control character: write it without")
+    if len(text) < _SECRET_CHARS:
+        raise ValueError(
+            f"one is shorter than {_SECRET_CHARS} characters: make it with `openssl rand -hex 32`"
+        )
+    return text
 
 
 def _wrong_address(url: str, said: str) -> PydanticCustomError:
@@ -107,6 +165,9 @@ class Server(Section):
         ("localhost", "127.0.0.1", "[::1]"), description="Host header names that are served; `*` serves all."
     )
     allowed_origins: Urls = Field((), description="Origins of other sites whose pages may call the API.")
+    trusted_proxies: Networks = Field(
+        (), description="Addresses or networks of proxies whose `X-Forwarded-For` is believed."
+    )
     root_path: str = Field(
         "",
         description="Path below which a proxy serves the assistant, such as `/assist`; empty: as "
@@ -122,6 +183,7 @@ class Server(Section):
     shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
 
     _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
+    _network_list = field_validator("trusted_proxies", mode="before")(_networks)
 
     @field_validator("root_path")
     @classmethod
@@ -155,10 +217,32 @@ class Auth(Section):
     api_key: SecretStr = Field(
         SecretStr(""), description="Bearer key with every role; empty: SQL keys, or loopback."
     )
+    secret: Secrets = Field(
+        (),
+        description="Signs cookies, and seals credentials of model servers that were added; the same on all "
+        "replicas. Several while it is changed: the first signs, all are believed. Empty: kept in the shared "
+        "database, or else in the data folder.",
+    )
     cookie_secret: SecretStr = Field(
-        SecretStr(""), description="Signs cookies; empty: kept in the data folder."
+        SecretStr(""), description="Former name of `secret`: one of any length, believed after those."
     )
     cookie_ttl_s: int = Field(30 * 86400, gt=0, description="Life of a browser's cookie.")
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that reads `/metrics` and nothing else; empty: operators only.",
+    )
+    metrics_networks: Networks = Field(
+        (), description="Networks, such as `10.0.0.0/8,fd00::/8`, that read `/metrics` without a credential."
+    )
+
+    _secret_list = field_validator("secret", mode="before")(_secrets)
+    _network_list = field_validator("metrics_networks", mode="before")(_networks)
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secrets that are set, each once, the one that signs first."""
+        given = (one.get_secret_value() for one in (*self.secret, self.cookie_secret))
+        return tuple(dict.fromkeys(one.encode() for one in given if one))
 
 
 class Embedding(Section):
@@ -211,7 +295,7 @@ class Retrieval(Section):
     """Search."""
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
-    deadline_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
+    index_timeout_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
     concurrency: int = Field(8, ge=1, description="Questions searched at once; the others wait their turn.")
     rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
@@ -239,15 +323,22 @@ class Engine(Section):
     openai_urls: Urls = Field(
         (), description="OpenAI-compatible servers (llama.cpp, vLLM, MLX), without `/v1`."
     )
-    openai_dialect: Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"] = Field(
+    openai_dialect: Dialect = Field(
         "openai", description="What those servers are; `openai`: llama.cpp, vLLM and MLX in any mixture."
     )
     openai_api_key: SecretStr = Field(
         SecretStr(""), description="Bearer key of those servers, not for one whose address has credentials."
     )
+    instances: SecretStr = Field(
+        SecretStr(""),
+        description="Further instances of any kind, as a JSON list: "
+        '`[{"id": "gpu1", "kind": "vllm", "url": "http://gpu1:8000", "key": "...", "slots": 4}]`; '
+        "also `models` (those it is meant to serve), `served_names` (by our name of a model, its own), and "
+        "`models_at_once`.",
+    )
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
     slots: int = Field(1, ge=1, description="Generations an instance serves at once; 0: as Ollama's own, 1.")
-    models_at_once: int = Field(
+    max_loaded_models: int = Field(
         1, ge=1, description="Models an Ollama instance holds in memory at once; 0: as Ollama's own, 3."
     )
     load_s: float = Field(300.0, gt=0, description="Longest load of a model.")
@@ -258,14 +349,14 @@ class Engine(Section):
         "model anew when another client asks otherwise; empty: what each server has.",
     )
     connect_s: float = Field(2.0, gt=0, description="Longest wait for a connection.")
-    first_token_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
-    gap_s: float = Field(
+    first_token_timeout_s: float = Field(120.0, gt=0, description="Longest wait for the first token.")
+    inter_token_timeout_s: float = Field(
         30.0, gt=0, description="Longest gap between tokens; less once a server's own gaps are known."
     )
     least_gap_s: float = Field(
         5.0, gt=0, description="No stream is given up after a shorter gap, whatever a server's own are."
     )
-    quarantine_s: float = Field(30.0, gt=0, description="How long a failed instance is avoided.")
+    breaker_open_s: float = Field(30.0, gt=0, description="How long a failed instance is avoided.")
     queue_limit: int = Field(512, ge=0, description="Most requests waiting for a slot.")
     max_wait_s: float = Field(
         600.0, gt=0, description="Whoever might wait longer for a slot is told at once to come back later."
@@ -273,12 +364,38 @@ class Engine(Section):
 
     _lists = field_validator("ollama_urls", "openai_urls", mode="before")(_split)
 
+    @field_validator("instances", mode="before")
+    @classmethod
+    def _on_one_line(cls, value: Any) -> Any:
+        return " ".join(value.split()) if isinstance(value, str) else value
+
+    @field_validator("instances")
+    @classmethod
+    def _are_readable(cls, value: SecretStr) -> SecretStr:
+        _specs(value)
+        return value
+
+    def declared(self) -> Iterator[tuple[str, InstanceSpec]]:
+        """Every instance, with the variable that names it; whether it can be one is not checked."""
+        urls: dict[Kind, tuple[str, ...]] = {self.openai_dialect: self.openai_urls, OLLAMA: self.ollama_urls}
+        for spec in _specs(self.instances, slots=self.slots, models_at_once=self.max_loaded_models):
+            if self.backend in ("auto", OLLAMA if spec.kind == OLLAMA else "openai"):
+                yield variable("engine", "instances"), spec
+        number = 0
+        for kind, prefix in ((self.openai_dialect, "openai"), (OLLAMA, "ollama")):
+            for url in urls[kind] if self.backend in ("auto", prefix) else ():
+                number += 1
+                key = self.openai_api_key.get_secret_value() if prefix == "openai" else ""
+                spec = InstanceSpec(f"{prefix}-{number}", kind, url, key)
+                spec = replace(spec, slots=self.slots, models_at_once=self.max_loaded_models)
+                yield variable("engine", f"{prefix}_urls"), spec
+
     @field_validator("context_tokens", mode="before")
     @classmethod
     def _unset(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("slots", "models_at_once", mode="before")
+    @field_validator("slots", "max_loaded_models", mode="before")
     @classmethod
     def _automatic(cls, value: Any, info: ValidationInfo) -> Any:
         automatic = _OLLAMA_PARALLEL if info.field_name == "slots" else _OLLAMA_LOADED
@@ -310,6 +427,29 @@ class Engine(Section):
             if said := complaint(url):
                 raise _wrong_address(url, said)
         return tuple(base_url(url) for url in urls)
+
+
+def _specs(text: SecretStr, **defaults: int) -> tuple[InstanceSpec, ...]:
+    """The instances of a JSON list; `defaults` stand for what one leaves out.
+
+    Raises:
+        ValueError: It is no such list; holds nothing of it.
+    """
+    try:
+        given = json.loads(text.get_secret_value() or "[]")
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise ValueError(
+            'is no JSON list of objects: write [{"id": "gpu1", "kind": "vllm", "url": "http://..."}]'
+        )
+    specs = []
+    for number, one in enumerate(given, 1):
+        try:
+            specs.append(InstanceSpec.parse(one, **defaults))
+        except InvalidRequest as exc:
+            raise ValueError(f"its instance {number}: {exc.message}") from None
+    return tuple(specs)
 
 
 def base_url(url: str) -> str:
@@ -364,6 +504,11 @@ class Chat(Section):
     retention_s: float = Field(600.0, gt=0, description="How long an ended run can be replayed.")
     max_live: int = Field(2000, ge=1, description="Most generations at once in a process.")
     max_log_bytes: int = Field(8 * 1024**2, gt=0, description="Largest log of one generation.")
+    max_logs_bytes: int = Field(
+        128 * 1024**2,
+        gt=0,
+        description="Most memory of all logs of a process: the oldest ended ones go, running ones never.",
+    )
 
 
 class Logging(Section):
@@ -453,7 +598,7 @@ def _line(loc: tuple[int | str, ...], said: str, kind: str) -> str:
 def _shown(section: str, field: str, value: str) -> str:
     """The value as it may be seen; nothing of a secret."""
     annotation = Settings.model_fields[section].get_default().__class__.model_fields[field].annotation
-    if annotation is SecretStr or not value:
+    if annotation in (SecretStr, Secrets) or not value:
         return ""
     text = "".join(char if char.isprintable() else "?" for char in masked(value))
     return f"={text[:_SHOWN_CHARS]}{'…' if len(text) > _SHOWN_CHARS else ''}"

@@ -34,7 +34,7 @@ def readable(value: str) -> str:
 
 
 def sections(known: Mapping[str, Target]) -> dict[str, dict[str, str]]:
-    """What the environment sets: `LIBRI_…` first, then the names in `known`; empty ones of those are unset.
+    """What the environment sets, by a field's own name or else by one in `known`; empty ones there are unset.
 
     A `LIBRI_…` name that is no section with a field is a section of its own, for `Settings` to refuse.
     """
@@ -82,10 +82,14 @@ def drop_unusable() -> str:
 
 
 def _variables(known: Mapping[str, Target]) -> Iterator[tuple[str, Target, str]]:
+    former: list[tuple[str, Target, str]] = []
     for name, value in sorted(os.environ.items()):  # noqa: TID251
-        if name.upper().startswith(PREFIX):
+        if name.upper() in known:
+            former.append((name, known[name.upper()], readable(value)))
+        elif name.upper().startswith(PREFIX):
             section, _, field = name[len(PREFIX) :].lower().partition(DELIMITER)
             yield name, (section, field), readable(value)
-    for name, target in known.items():
-        if cleaned(value := value_of(name)):
+    order = {name: number for number, name in enumerate(known)}
+    for name, target, value in sorted(former, key=lambda one: order[one[0].upper()]):
+        if cleaned(value) and (name in known or name.upper().startswith(PREFIX)):
             yield name, target, value

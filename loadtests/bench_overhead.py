@@ -207,7 +207,7 @@ async def bench(args: argparse.Namespace) -> int:
     report = Report("bench_overhead")
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         scratch = Path(name)
-        await _ingest(scratch)
+        await ingest(scratch)
         if args.steps:
             await first_token_steps(report, scratch / "data", 50 if args.quick else 300)
             await token_steps(report, scratch / "data")
@@ -220,7 +220,8 @@ async def bench(args: argparse.Namespace) -> int:
     return report.finish(args)
 
 
-async def _ingest(scratch: Path) -> None:
+async def ingest(scratch: Path) -> None:
+    """Hand in documents that answer the questions of the load."""
     files = []
     for branch in range(BRANCHES):
         sentences = [SENTENCE.format(branch=branch, n=n, hour=n + 5, card=branch * 31 + n) for n in range(6)]

@@ -29,7 +29,7 @@ from ollama_emulator.runner import Place, Runner
 from ollama_emulator.truth import Truth
 
 MOST_S, LEAST_S, WATCH_S = 30.0, 5.0, 0.25
-"""As by default: `LIBRI_ENGINE__GAP_S`, `LIBRI_ENGINE__LEAST_GAP_S`, and how often the pool looks."""
+"""As by default: the settings `inter_token_timeout_s`, `least_gap_s`, and how often the pool looks."""
 GPU_STALL_S = 6.0
 COLUMNS = (
     "machine", "readers", "answers", "tokens", "usual gap, ms", "longest gap, s", "mistakes",

@@ -207,15 +207,17 @@ async def engine(loads: Sequence[Load]) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def application(folder: Path, engine_url: str) -> AsyncIterator[tuple[Target, psutil.Process]]:
-    """The application in a process of its own, in front of `engine_url`."""
+async def application(
+    folder: Path, engine_url: str, *, more: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Target, psutil.Process]]:
+    """The application in a process of its own, in front of `engine_url`; `more` variables are set for it."""
     address = folder / "server.json"
     environment = {
         "LIBRI_DATA__DIR": str(folder), "LIBRI_SERVER__PORT": "0",
         "LLM_BACKEND": "ollama", "OLLAMA_URLS": engine_url,
         "OLLAMA_NUM_PARALLEL": "5000", "LIBRI_LOGGING__LEVEL": "ERROR", "LIBRI_CHAT__MAX_LIVE": "5000",
         "LIBRI_SERVER__SHUTDOWN_GRACE_S": "0",
-    }  # fmt: skip
+    } | dict(more or {})  # fmt: skip
     async with process(sys.executable, "-m", "backend", "serve", environment=environment) as child:
         async with asyncio.timeout(120):
             while not address.exists():

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from backend.api.deps import AdminDep, ServicesDep
+from backend.api.deps import OperatorDep, ServicesDep
 from backend.api.strict import Body, JsonBody
 from backend.core.errors import NotFound
+from backend.core.instances import MAX_SLOTS, InstanceSpec, Kind
+from backend.core.model_names import LONGEST_NAME
 from backend.pool.base import InstanceHealth, PoolState
 from backend.services import Services
 
 router = APIRouter(prefix="/api/v1/admin/pool", tags=["admin"])
-MAX_SLOTS = 1024
+MAX_NAMES = 200
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME)]
 
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
@@ -27,13 +31,35 @@ class NewInstance(Body):
     Attributes:
         id: Its name from now on: in URLs, metrics and logs.
         url: Its base URL; may hold a name and a password, which are never shown.
+        kind: How it is spoken to; `engine` is accepted for it.
+        key: Sent to it as a bearer token, and shown nowhere; not beside a password in `url`.
+        models: Names it is meant to serve; empty: whatever it lists.
+        served_names: By our name of a model, what it is called there.
+        models_at_once: Models it holds in memory at once.
         slots: Generations it serves at once.
     """
 
     id: Annotated[str, StringConstraints(pattern=_ID)]
     url: Annotated[str, StringConstraints(max_length=300, pattern=_URL)]
-    engine: Literal["ollama", "openai"]
+    kind: Annotated[Kind, Field(validation_alias=AliasChoices("kind", "engine"))]
+    key: Annotated[SecretStr, Field(max_length=4096)] = SecretStr("")
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
+    models: Annotated[tuple[Name, ...], Field(max_length=MAX_NAMES)] = ()
+    served_names: Annotated[dict[Name, Name], Field(max_length=MAX_NAMES)] = Field(default_factory=dict)
+    models_at_once: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 1
+
+    def spec(self) -> InstanceSpec:
+        """As the pool takes it."""
+        return InstanceSpec(
+            id=self.id,
+            kind=self.kind,
+            url=self.url,
+            key=self.key.get_secret_value(),
+            slots=self.slots,
+            models=frozenset(self.models),
+            served_names=self.served_names,
+            models_at_once=self.models_at_once,
+        )
 
 
 class InstanceShown(BaseModel):
@@ -54,7 +80,7 @@ class InstanceShown(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
     id: str
-    engine: str
+    kind: str
     address: str
     health: InstanceHealth
     reason: str
@@ -104,34 +130,34 @@ class PoolShown(BaseModel):
 
 
 @router.get("")
-async def pool(services: ServicesDep, who: AdminDep) -> PoolShown:
+async def pool(services: ServicesDep, who: OperatorDep) -> PoolShown:
     """Every instance, and the queue."""
     return PoolShown.of(await services.pool.state())
 
 
 @router.post("/instances", status_code=201)
-async def add(services: ServicesDep, who: AdminDep, body: JsonBody[NewInstance]) -> InstanceShown:
+async def add(services: ServicesDep, who: OperatorDep, body: JsonBody[NewInstance]) -> InstanceShown:
     """Put an instance into service; it is looked at before this answers, and may be down."""
-    await services.operator.add(body.id, url=body.url, engine=body.engine, slots=body.slots)
+    await services.operator.add(body.spec())
     return await _shown(services, body.id)
 
 
 @router.post("/instances/{instance_id}/drain")
-async def drain(services: ServicesDep, who: AdminDep, instance_id: str) -> InstanceShown:
+async def drain(services: ServicesDep, who: OperatorDep, instance_id: str) -> InstanceShown:
     """Let an instance finish what runs there and take no more."""
     await services.operator.drain(instance_id)
     return await _shown(services, instance_id)
 
 
 @router.post("/instances/{instance_id}/resume")
-async def resume(services: ServicesDep, who: AdminDep, instance_id: str) -> InstanceShown:
+async def resume(services: ServicesDep, who: OperatorDep, instance_id: str) -> InstanceShown:
     """Let a drained instance take requests again."""
     await services.operator.resume(instance_id)
     return await _shown(services, instance_id)
 
 
 @router.delete("/instances/{instance_id}", status_code=204)
-async def remove(services: ServicesDep, who: AdminDep, instance_id: str) -> None:
+async def remove(services: ServicesDep, who: OperatorDep, instance_id: str) -> None:
     """Take an instance out; what runs there is finished."""
     await services.operator.remove(instance_id)
 

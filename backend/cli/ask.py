@@ -42,9 +42,9 @@ async def ask(settings: Settings, text: str, language: Language | None) -> int:
 async def _here(settings: Settings, question: Question) -> Events:
     async with open_services(settings) as services:
         run = await services.runs.start(_OPERATOR, question)
-        async with aclosing(services.runs.follow(run)) as stretches:
-            async for stretch in stretches:
-                for entry in stretch.entries:
+        async with aclosing(services.runs.follow(run)) as batches:
+            async for batch in batches:
+                for entry in batch:
                     yield entry.event.name, asdict(entry.event)
 
 

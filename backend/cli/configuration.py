@@ -43,7 +43,6 @@ def _lines() -> Iterator[str]:
 
 
 def _section(name: str, section: type[Section]) -> Iterator[str]:
-    known = {target: variable for variable, target in KNOWN_NAMES.items()}
     yield ""
     yield f"## {name}"
     yield ""
@@ -53,9 +52,10 @@ def _section(name: str, section: type[Section]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for field_name, field in section.model_fields.items():
         variable = f"LIBRI_{name}__{field_name}".upper()
-        other = known.get((name, field_name), "")
+        known = [variable for variable, target in KNOWN_NAMES.items() if target == (name, field_name)]
+        other = ", ".join(f"`{one}`" for one in known)
         shown = f"`{_default(field.default)}`" if _default(field.default) else ""
-        yield f"| `{variable}` | {f'`{other}`' if other else ''} | {shown} | {field.description} |"
+        yield f"| `{variable}` | {other} | {shown} | {field.description} |"
 
 
 def _default(value: Any) -> str:

@@ -16,6 +16,7 @@ from backend.chat.prompt import least_tokens
 from backend.cli.client import running_server
 from backend.cli.model_rows import plain
 from backend.config import Server, Settings
+from backend.core.addresses import masked
 from backend.core.errors import LibriError
 from backend.infra.folder_lock import FolderBusy, prepare
 from backend.wiring.lazily import open_services
@@ -99,11 +100,9 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
 
 def _model_servers(settings: Settings) -> Finding:
     """Those that are asked; credentials in their addresses masked."""
-    backend, section = settings.engine.backend, settings.engine.model_dump(mode="json")
-    if backend == "extractive":
+    if settings.engine.backend == "extractive":
         return Finding("ok", "model servers", "none, by choice")
-    kinds = [kind for kind in ("openai", "ollama") if backend in ("auto", kind)]
-    if urls := [url for kind in kinds for url in section[f"{kind}_urls"]]:
+    if urls := [masked(spec.url) for _, spec in settings.engine.declared()]:
         return Finding("ok", "model servers", ", ".join(urls))
     return Finding("note", "model servers", "none is named", ADVICE["models"])
 

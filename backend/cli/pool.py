@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from backend import environment
 from backend.cli.client import ADDRESS_FILE, ServerClient, running_server
 from backend.cli.model_rows import plain
 from backend.config import Settings
-from backend.core.errors import Unavailable
+from backend.core.errors import InvalidRequest, Unavailable
 
 _POOL = "/api/v1/admin/pool"
 _STATES = {"closed": "in use", "half_open": "being tried", "open": "avoided"}
@@ -37,7 +38,7 @@ async def run(settings: Settings, options: Namespace) -> int:
         case "resume":
             return await resume(settings, options.id)
         case "add":
-            return await add(settings, options.id, options.url, engine=options.engine, slots=options.slots)
+            return await add(settings, _new(settings, options))
         case "remove":
             return await remove(settings, options.id)
         case _:
@@ -72,10 +73,9 @@ async def resume(settings: Settings, id: str) -> int:
     return 0
 
 
-async def add(settings: Settings, id: str, url: str, *, engine: str, slots: int | None) -> int:
+async def add(settings: Settings, new: Mapping[str, Any]) -> int:
     """Put an instance into service; the exit status is 1 if it does not answer."""
-    slots = settings.engine.slots if slots is None else slots
-    body = {"id": id, "url": url, "engine": engine, "slots": slots}
+    body = {"slots": settings.engine.slots, "models_at_once": settings.engine.max_loaded_models, **new}
     async with _server(settings) as server:
         one = await server.json("POST", f"{_POOL}/instances", json=body)
     well = one["health"] == "closed"
@@ -89,6 +89,15 @@ async def remove(settings: Settings, id: str) -> int:
         await server.json("DELETE", _path(id))
     _say(f"{id} is out of the pool; what runs there is finished.")
     return 0
+
+
+def _new(settings: Settings, options: Namespace) -> dict[str, Any]:
+    """What was said of a new instance; its key is named by a variable, for everybody sees arguments."""
+    given = {"id": options.id, "url": options.url, "kind": options.kind, "slots": options.slots}
+    given |= {"models": options.model, "key": environment.value_of(options.key_from or "") or None}
+    if options.key_from and not given["key"]:
+        raise InvalidRequest(f"{options.key_from[:80]} is not set: export the key in it")
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _server(settings: Settings) -> AbstractAsyncContextManager[ServerClient]:
@@ -109,7 +118,7 @@ def _table(pool: Mapping[str, Any]) -> Table:
         speed, gpu = one["tokens_per_s"], one["on_gpu"]
         table.add_row(
             Text(plain(one["id"])),
-            Text(plain(one["address"] or one["engine"])),
+            Text(plain(one["address"] or one["kind"])),
             _state(one),
             f"{one['in_flight']} of {one['slots']}",
             "" if speed is None else f"{speed:.0f}",

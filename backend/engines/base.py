@@ -21,8 +21,8 @@ class Endpoint:
         api_key: Sent as a bearer token where the server wants one.
     """
 
-    url: str
-    api_key: str = ""
+    url: str = field(repr=False)
+    api_key: str = field(default="", repr=False)
 
     @property
     def address(self) -> str:
@@ -207,7 +207,9 @@ class LoadedModel:
 class Engine(Protocol):
     """One way of speaking to model servers. Holds no state per server."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The kind of server it speaks to."""
 
     def generate(self, endpoint: Endpoint, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Pieces in order, the last one an `End`; closing the iterator frees the server's slot within 1 s.

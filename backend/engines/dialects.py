@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from backend.core.instances import Kind
+
 Json = str | int | float | bool | None | Mapping[str, "Json"]
 _OPEN_ENDED: Mapping[str, Json] = MappingProxyType(
     {"continue_final_message": True, "add_generation_prompt": False}
@@ -28,7 +30,7 @@ class Dialect:
             that message and begins another.
     """
 
-    name: str
+    name: Kind
     reasoning: tuple[str, ...] = ("reasoning_content", "reasoning", "thinking")
     include_usage: bool = True
     sends_done: bool = True
@@ -49,6 +51,6 @@ TRANSFORMERS = Dialect(
 )
 COMMON = Dialect("openai")
 """What llama.cpp, vLLM and MLX all accept: for a server of which nothing is known."""
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+DIALECTS: Mapping[Kind, Dialect] = MappingProxyType(
     {dialect.name: dialect for dialect in (COMMON, LLAMA_CPP, VLLM, MLX, TRANSFORMERS)}
 )

@@ -68,6 +68,7 @@ def _client(url: str, timeout_s: float) -> _Bounded:
         client = _Bounded.from_url(
             url,
             decode_responses=True,
+            encoding_errors="surrogateescape",  # what is no UTF-8 comes back as it was written
             socket_timeout=None,
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),

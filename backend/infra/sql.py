@@ -6,17 +6,18 @@ import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import URL, MetaData, Table, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from backend.core import aio
 from backend.core.errors import StorageFull, StorageUnavailable
 from backend.infra.database_url import parse
 
@@ -36,6 +37,14 @@ metadata = MetaData(
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CONNECT_S = 10.0
+PATIENCE_S = 15.0
+"""Longest that a transaction takes, its connection included; a database that hangs is one that is down."""
+
+SOON_S = 1.0
+"""Longest that a question waits for a read."""
+
+T = TypeVar("T")
+
 _DISK_FULL = ("disk is full", "disk full", "no space left", "could not extend file")
 
 
@@ -133,16 +142,22 @@ def _open_once(database: str) -> None:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def transaction(
+    engine: AsyncEngine, *, timeout_s: float | None = PATIENCE_S
+) -> AsyncIterator[AsyncConnection]:
     """One transaction: committed at the end, rolled back on any error.
+
+    Args:
+        engine: Of the database.
+        timeout_s: Longest that it takes in all; None: for ever.
 
     Raises:
         StorageFull: The disk has no room.
-        StorageUnavailable: The database does not answer, or is locked too long.
+        StorageUnavailable: The database does not answer in time, or is locked too long.
         IntegrityError: As it is, for callers that count on it.
     """
     try:
-        async with engine.begin() as connection:
+        async with asyncio.timeout(timeout_s), engine.begin() as connection:
             yield connection
     except IntegrityError:
         raise
@@ -150,6 +165,18 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         text = str(exc).lower()
         if any(mark in text for mark in _DISK_FULL):
             raise StorageFull("no space is left in the database") from exc
+        raise StorageUnavailable("the database does not answer") from exc
+
+
+async def soon(reading: Coroutine[Any, Any, T]) -> T:
+    """What a question waits for.
+
+    Raises:
+        StorageUnavailable: It took longer than `SOON_S`.
+    """
+    try:
+        return await aio.soon(SOON_S, reading)
+    except TimeoutError as exc:
         raise StorageUnavailable("the database does not answer") from exc
 
 

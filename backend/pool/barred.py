@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from backend.core.errors import EngineError
 
@@ -12,8 +11,7 @@ LONGEST = 10.0
 """A bar lasts at most so many times the first one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """Why a model of an instance is asked for elsewhere; times are seconds of the wall clock.
 
     Attributes:
@@ -44,13 +42,3 @@ def barred(bars: Bars, model: str, error: EngineError, now: float, *, first_s: f
 def in_force(bars: Bars, now: float) -> dict[str, Bar]:
     """Those that hold at `now`."""
     return {model: bar for model, bar in bars.items() if now < bar.until}
-
-
-def to_json(bars: Bars) -> dict[str, Any]:
-    """The record that replicas share."""
-    return {model: [bar.until, bar.times, bar.reason] for model, bar in bars.items()}
-
-
-def from_json(record: Mapping[str, Any]) -> dict[str, Bar]:
-    """The bars in a record."""
-    return {model: Bar(until, times, reason) for model, (until, times, reason) in record.items()}

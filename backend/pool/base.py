@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from backend.core.errors import ContextOverflow
+from backend.core.instances import InstanceSpec
 from backend.core.types import Usage
 from backend.engines.base import End, Endpoint, Engine, GenerationRequest, Misplaced, ModelInfo, Text, Thought
 from backend.pool.slots.base import Priority
@@ -22,7 +23,7 @@ class Instance:
         id: Stable and unique in the pool, the same in every process; safe to show to an operator and as a
             metric label.
         slots: Generations it serves at once; the pool never sends more.
-        models: Names it serves; empty means any.
+        models: Names it serves, of the pool; empty means any.
         models_at_once: Models it holds in memory at once.
         loose_names: It takes the names of its models as Ollama does: in any case, and without `:latest`.
     """
@@ -99,7 +100,7 @@ class InstanceState:
     """
 
     id: str
-    engine: str
+    kind: str
     slots: int
     in_flight: int
     health: InstanceHealth
@@ -185,6 +186,17 @@ class Pool(Protocol):
             EngineError: The last instance tried failed, and no other was left.
         """
 
+    async def admit(self, ask: Ask, model: str) -> None:
+        """Refuse what `generate` would refuse at this moment, before anything is spent on it.
+
+        Cheap: nothing is taken, and nothing is promised. A model that nobody serves is no reason to refuse:
+        what answers instead is for `generate` to tell.
+
+        Raises:
+            PoolFull: As in `generate`.
+            DeadlineExceeded: `ask.deadline` passed.
+        """
+
     async def promote(self, generation: str) -> None:
         """Let a batch generation go on as an interactive one; an unknown one is no error."""
 
@@ -204,12 +216,12 @@ class Operator(Protocol):
     All methods raise `SlotsUnavailable`, and change nothing, while the store that processes share is away.
     """
 
-    async def add(self, id: str, *, url: str, engine: str, slots: int) -> None:
-        """Put an instance into service.
+    async def add(self, spec: InstanceSpec) -> None:
+        """Put an instance into service; of credentials it gets those of `spec`, or none.
 
         Raises:
             Conflict: The id or the address is taken.
-            InvalidRequest: The engine or the address is of no kind that is known.
+            InvalidRequest: It is no instance; says why.
         """
 
     async def drain(self, id: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from backend.pool.board.base import Note
+from backend.pool.report import Report
 
 LATEST = ":latest"
 USUAL_TOKENS = 4096
@@ -31,23 +31,23 @@ class Contexts:
         """A server refused a prompt of `model`, and told its context."""
         self._refused[id, model] = tokens, now
 
-    def of(self, id: str, model: str, note: Note | None, now: float) -> int | None:
+    def of(self, id: str, model: str, report: Report, now: float) -> int | None:
         """The context there; None if nothing tells.
 
         A refusal counts beside what the latest look saw until the next one, for somebody may have loaded the
         model anew; and for minutes where looks do not tell.
         """
-        seen = _seen(note, model)
-        tokens = _context(seen, self.asked)
-        told, at = self._refused.get((id, model), (0, 0.0))
-        if told and now - at < (_UNTOLD_S if seen.loaded is None else _FRESH_S):
-            return told if tokens is None else min(told, tokens)
+        told = _told(report, model)
+        tokens = _context(told, self.asked)
+        refused, at = self._refused.get((id, model), (0, 0.0))
+        if refused and now - at < (_UNTOLD_S if told.loaded is None else _FRESH_S):
+            return refused if tokens is None else min(refused, tokens)
         return tokens
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a look told of one model; `loaded`: its context in memory, `made_for`: what it was trained on.
+class _Told:
+    """What a report tells of one model; `loaded`: its context in memory, `made_for`: what it was trained on.
 
     Attributes:
         in_memory: It is; None: the server did not say what is.
@@ -58,25 +58,23 @@ class _Seen:
     made_for: int | None
 
 
-def noted_contexts(note: Note, contexts: Mapping[str, int | None], asked: int | None, now: float) -> Note:
-    """A note with the contexts that models are loaded with; where one is not what we ask for, since when."""
-    changed = {**note, "contexts": dict(contexts)}
+def with_others(report: Report, asked: int | None, now: float) -> Report:
+    """A report just renewed at `now`, with the models whose contexts are not what we ask for."""
     if asked is None:
-        return changed
-    others = dict(note.get("others", {}))
-    for model, tokens in contexts.items():
-        made_for = _seen(changed, model).made_for
+        return report
+    others = dict(report.others)
+    for model, tokens in (report.contexts or {}).items():
+        made_for = _told(report, model).made_for
         if tokens is not None and made_for is not None and tokens != min(asked, made_for):
-            others[model] = [tokens, now]
-    others = {model: seen for model, seen in others.items() if now - seen[1] < _ODD_S}
-    return {**changed, "others": others}
+            others[model] = tokens, now
+    return replace(report, others={model: seen for model, seen in others.items() if now - seen[1] < _ODD_S})
 
 
-def reloaded(note: Note | None, asked: int | None) -> str:
+def reloaded(report: Report, asked: int | None) -> str:
     """That somebody else makes a model reload, for an operator to read; empty when nobody was seen to."""
     if asked is None:
         return ""
-    for model, (tokens, _) in (note or {}).get("others", {}).items():
+    for model, (tokens, _) in report.others.items():
         return (
             f"another client loads {model[:60]} with a context of {tokens}, we ask for {asked}: "
             "each change loads it anew; unset LIBRI_ENGINE__CONTEXT_TOKENS, or let the others ask for as much"
@@ -84,24 +82,23 @@ def reloaded(note: Note | None, asked: int | None) -> str:
     return ""
 
 
-def _context(seen: _Seen, asked: int | None) -> int | None:
-    bounds = [bound for bound in (seen.loaded, asked, seen.made_for) if bound is not None]
-    if seen.loaded is None and asked is None:
-        if not seen.in_memory:
+def _context(told: _Told, asked: int | None) -> int | None:
+    bounds = [bound for bound in (told.loaded, asked, told.made_for) if bound is not None]
+    if told.loaded is None and asked is None:
+        if not told.in_memory:
             bounds.append(USUAL_TOKENS)
         elif not bounds or bounds[0] > USUAL_TOKENS:  # made for more than it may be served with
             return None
     return min(bounds)
 
 
-def _seen(note: Note | None, model: str) -> _Seen:
-    known = note or {}
-    loaded: Mapping[str, int | None] | None = known.get("contexts")
-    name = _named(loaded or {}, model)
-    listed = {one["name"]: one.get("context_tokens") for one in known.get("models") or ()}
-    return _Seen(
-        in_memory=None if loaded is None else name is not None,
-        loaded=(loaded or {}).get(name) if name is not None else None,
+def _told(report: Report, model: str) -> _Told:
+    loaded = report.contexts or {}
+    name = _named(loaded, model)
+    listed = {one.name: one.context_tokens for one in report.models or ()}
+    return _Told(
+        in_memory=None if report.contexts is None else name is not None,
+        loaded=loaded.get(name) if name is not None else None,
         made_for=listed.get(_named(listed, model) or ""),
     )
 

@@ -36,8 +36,8 @@ from backend.pool.base import (
     Waiting,
 )
 from backend.pool.choose import weights
+from backend.pool.controller import Controller
 from backend.pool.eta import Waits
-from backend.pool.keeper import Keeper
 from backend.pool.retries import Phase, Retried, RetryBudget
 from backend.pool.slots.base import Granted, Place, Slots, Ticket
 from backend.pool.standing import standing
@@ -80,6 +80,13 @@ class _Request:
     failed_in: Phase | None = None
     moved: bool = False
 
+    def go_on(self) -> None:
+        """What another process has said counts as an attempt's: it was let in, and its reader has read it."""
+        partial, spent = self.request.partial, self.request.spent
+        self.text, self.thought = [Text(partial, tokens=spent.on(len(partial)))], spent.thinking
+        self.request = replace(self.request, partial="", spent=Spent())
+        self.failed_in = "after"
+
     def next(self) -> GenerationRequest:
         """What the next instance is asked: to begin, or to go on."""
         if not self.text:
@@ -121,7 +128,7 @@ class Dispatcher:
     """The pool of one process, over slots that may be shared by many.
 
     Args:
-        keeper: Has been opened, and its `run` is at work.
+        controller: Has been opened, and its `run` and `watch` are at work.
         max_wait_s: Nobody is let in whose wait may be longer; who lost its instance meanwhile may wait on.
         refresh_s: Longest time between two looks of a waiter at its place.
         retried: Told of every attempt after the first.
@@ -129,7 +136,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        keeper: Keeper,
+        controller: Controller,
         slots: Slots,
         clock: Clock,
         *,
@@ -139,7 +146,8 @@ class Dispatcher:
         refresh_s: float = 0.5,
         retried: Retried = lambda _: None,
     ) -> None:
-        self._keeper = keeper
+        self._controller = controller
+        self._knowledge = controller.knowledge
         self._slots = slots
         self._clock = clock
         self._waits = waits
@@ -154,8 +162,10 @@ class Dispatcher:
     ) -> AsyncGenerator[PoolEvent, None]:
         """See `Pool.generate`."""
         self._retries.admitted(self._clock.monotonic())
-        request = replace(request, model=self._keeper.name(request.model))
+        request = replace(request, model=self._knowledge.names.of(request.model))
         work = _Request(ask, request, self._ticket(ask, request.model), fit)
+        if request.partial:
+            work.go_on()
         while True:
             async with aclosing(self._turn(work)) as events:
                 async for event in events:
@@ -174,23 +184,39 @@ class Dispatcher:
                 work.thought = work.elsewhere = 0
                 yield Restarted(_BEGINS_ANEW)
 
+    async def admit(self, ask: Ask, model: str) -> None:
+        """See `Pool.admit`."""
+        model = self._knowledge.names.of(model)
+        left_s = self._left_s(ask)
+        try:
+            position = await self._slots.peek(self._ticket(ask, model))
+        except PoolFull as exc:
+            raise self._full(exc, model) from exc
+        except NoInstance:
+            return
+        if position:
+            self._check_hope(self._interval_s(model, position), left_s)
+
     async def promote(self, generation: str) -> None:
         """See `Pool.promote`."""
         if ticket := self._tickets.get(generation):
             await self._slots.promote(ticket)
 
     async def models(self) -> tuple[OfferedModel, ...]:
-        """See `Pool.models`; as the keeper last saw them."""
-        return self._keeper.offers()
+        """See `Pool.models`; as the controller last saw them."""
+        return self._knowledge.offers()
 
     async def contexts(self, model: str) -> dict[str, int | None]:
-        """See `Pool.contexts`; as the keeper last saw them."""
-        return {id: self._keeper.context_tokens(id, model) for id in self._keeper.could_answer(model)}
+        """See `Pool.contexts`; as the controller last saw them."""
+        return {
+            id: self._knowledge.context_tokens(id, model)
+            for id in self._controller.publisher.could_answer(model)
+        }
 
     async def state(self) -> PoolState:
         """See `Pool.state`."""
         view = await self._slots.view()
-        return standing(self._keeper, view, self._clock.now())
+        return standing(self._knowledge, view, self._clock.now())
 
     def _may_retry(self, work: _Request) -> bool:
         """Whether another attempt is no load that a broken pool has to be spared.
@@ -223,21 +249,20 @@ class Dispatcher:
             self._tickets.pop(work.ask.generation, None)
             await to_the_end(self._slots.leave(work.ticket.id, held_s=held_s))
         if work.end is not None and held_s is not None:
-            await self._keeper.succeeded(
+            await self._controller.succeeded(
                 work.instance, _speed(work.end, held_s), began=asked_at, model=work.request.model
             )
 
     async def _join(self, work: _Request) -> Granted | Place:
         """A slot or a place; the failure before this attempt is raised if nothing else can be tried."""
         work.ticket = replace(
-            work.ticket, id=uuid4().hex, patience_s=self._left_s(work), tried=work.tried, tag=work.tag
+            work.ticket, id=uuid4().hex, patience_s=self._left_s(work.ask), tried=work.tried, tag=work.tag
         )
-        preferred = weights(self._keeper.facts(work.request.model), work.ask.affinity)
+        preferred = weights(self._knowledge.that_may_hold(work.request.model), work.ask.affinity)
         try:
             place = await self._slots.join(work.ticket, preferred)
         except PoolFull as exc:
-            retry_after_s = self._interval_s(work, sum(self._keeper.view.waiting.values()) + 1)[1]
-            raise PoolFull(exc.message, retry_after_s=max(1.0, retry_after_s)) from exc
+            raise self._full(exc, work.request.model) from exc
         except NoInstance as exc:
             raise self._nobody_left(work, exc) from exc
         self._tickets[work.ask.generation] = work.ticket.id
@@ -248,45 +273,52 @@ class Dispatcher:
         """`Waiting` events until the slot is there: one at first, then when what it says has changed."""
         joined, first, told = self._clock.monotonic(), None, None
         while isinstance(place, Place):
-            low_s, high_s = self._interval_s(work, place.position)
+            low_s, high_s = interval_s = self._interval_s(work.request.model, place.position)
             if first is None:
-                first = low_s, high_s
-                self._check_hope(work, low_s, high_s)
+                first = interval_s
+                if work.failed_in is None:  # else it has waited, or its reader has read the beginning
+                    self._check_hope(interval_s, self._left_s(work.ask))
             if (shown := (place.position, round(low_s), round(high_s))) != told:
                 told = shown
                 yield Waiting(place.position, low_s, high_s)
             try:
-                place = await self._slots.wait(work.ticket.id, min(self._refresh_s, self._left_s(work)))
+                place = await self._slots.wait(work.ticket.id, min(self._refresh_s, self._left_s(work.ask)))
+            except PoolFull as exc:
+                raise self._full(exc, work.request.model) from exc
             except NoInstance as exc:
                 raise self._nobody_left(work, exc) from exc
         if first is not None:
             self._waits.waited(first, self._clock.monotonic() - joined)
         work.instance = place.instance
 
-    def _interval_s(self, work: _Request, position: int) -> tuple[float, float]:
-        return self._waits.interval_s(self._keeper.view, work.request.model, position)
+    def _interval_s(self, model: str, position: int) -> tuple[float, float]:
+        return self._waits.interval_s(self._controller.publisher.view, model, position)
 
-    def _check_hope(self, work: _Request, low_s: float, high_s: float) -> None:
+    def _full(self, exc: PoolFull, model: str) -> PoolFull:
+        """With the time after which the queue should have moved by its whole length."""
+        high_s = self._interval_s(model, sum(self._controller.publisher.view.waiting.values()) + 1)[1]
+        return PoolFull(exc.message, retry_after_s=max(1.0, high_s))
+
+    def _check_hope(self, interval_s: tuple[float, float], left_s: float) -> None:
         """Whoever would get a slot only after the deadline, or might wait too long, is told so now.
 
-        Not who was let in before: it has waited, or its reader has read the beginning.
+        Why the high end bounds the queue: docs/adr/0015.
         """
-        if work.failed_in is not None:
-            return
-        if low_s > self._left_s(work):
+        low_s, high_s = interval_s
+        if low_s > left_s:
             raise PoolFull(_HOPELESS, retry_after_s=max(1.0, low_s))
         if high_s > self._max_wait_s:
             raise PoolFull(_TOO_LONG, retry_after_s=max(1.0, high_s - self._max_wait_s))
 
-    def _left_s(self, work: _Request) -> float:
-        left_s = work.ask.deadline - self._clock.monotonic()
+    def _left_s(self, ask: Ask) -> float:
+        left_s = ask.deadline - self._clock.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded("no slot came free in time")
         return left_s
 
     async def _generation(self, work: _Request, asked_at: float) -> AsyncGenerator[PoolEvent, None]:
         """The pieces of the instance whose slot it has; a failure is told to everybody at once."""
-        instance = self._keeper.instances().get(work.instance)
+        instance = self._knowledge.instances().get(work.instance)
         if instance is None:  # removed in this very moment
             work.failure = EngineError("the model server was taken out of service")
             return
@@ -299,7 +331,7 @@ class Dispatcher:
             self._retried(work.failed_in)
         yield Assigned(instance.id, work.request.model, instance.engine.name)
         model, gap_s = work.request.model, work.request.bounds.gap_s
-        with self._keeper.using(instance.id, model, most_gap_s=gap_s, tried=work.tried) as stream:
+        with self._controller.traffic.using(instance.id, model, most_gap_s=gap_s, tried=work.tried) as stream:
             try:
                 pieces = instance.engine.generate(instance.endpoint, request)
                 async with aclosing(pieces), aclosing(self._noted(work, pieces, stream)) as events:
@@ -310,7 +342,9 @@ class Dispatcher:
                 if not self._is_cut_again(work, instance, error):
                     work.tried |= {instance.id}
                 silent_s = self._clock.monotonic() - stream.heard
-                await self._keeper.failed(instance.id, error, began=asked_at, model=model, silent_s=silent_s)
+                await self._controller.failed(
+                    instance.id, error, began=asked_at, model=model, silent_s=silent_s
+                )
 
     def _cut(self, work: _Request, instance: Instance) -> GenerationRequest:
         """What the instance is asked, no longer than the model's context there.
@@ -321,14 +355,14 @@ class Dispatcher:
         request = work.next()
         if work.fit is None:
             return request
-        return work.fit.cut(request, self._keeper.context_tokens(instance.id, work.request.model))
+        return work.fit.cut(request, self._knowledge.context_tokens(instance.id, work.request.model))
 
     def _is_cut_again(self, work: _Request, instance: Instance, error: EngineError) -> bool:
         """Whether it found its prompt too long, and a shorter one is worth asking there."""
         if work.fit is None or not isinstance(error, ContextOverflow):
             return False
         if error.context_tokens is not None:
-            self._keeper.refused_context(instance.id, work.request.model, error.context_tokens)
+            self._knowledge.refused_context(instance.id, work.request.model, error.context_tokens)
         return work.fit.refused(error)
 
     async def _noted(
@@ -363,7 +397,7 @@ class Dispatcher:
             if stream.moved:
                 raise EngineTimeout("the model server stands still") from exc
             raise DeadlineExceeded("the answer took too long") from exc
-        self._keeper.hears(stream)
+        self._controller.traffic.hears(stream)
         return piece
 
     def _nobody_left(self, work: _Request, exc: NoInstance | None = None) -> EngineError | NoInstance:
@@ -379,7 +413,7 @@ class Dispatcher:
     def _retry_after_s(self) -> float | None:
         """Seconds until the first avoided instance is looked at again; None if none is avoided."""
         now = self._clock.now()
-        ends = [known.health.open_until for known in self._keeper.known().values()]
+        ends = [known.health.open_until for known in self._knowledge.known().values()]
         waits_s = [max(0.0, end - now) for end in ends if end is not None]
         return min(waits_s, default=None)
 

@@ -5,9 +5,7 @@ Why generations and not a status page: docs/adr/0011.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from backend.core.errors import (
     EngineError,
@@ -127,17 +125,6 @@ def succeeded(health: Health, *, began: float | None = None) -> Health:
     if _is_late(health, began):
         return health
     return Health(since=health.since if began is None else began)
-
-
-def to_json(health: Health) -> dict[str, Any]:
-    """The record that replicas share."""
-    return asdict(health)
-
-
-def from_json(record: Mapping[str, Any]) -> Health:
-    """The health in a record that an older or newer release may have written."""
-    given = {field.name: record.get(field.name) for field in fields(Health)}
-    return Health(**{name: value for name, value in given.items() if value is not None})
 
 
 def _is_late(health: Health, began: float | None) -> bool:

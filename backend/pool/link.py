@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 
 from backend.core.clock import Clock
 from backend.core.errors import SlotsUnavailable
-from backend.pool.board.base import Change, Note
-from backend.pool.board.redis import RedisBoard
-from backend.pool.slots.base import Granted, Place, Row, Ticket, View
+from backend.pool.board.base import Change, Note, SharedBoard
+from backend.pool.slots.base import Granted, Place, Row, SharedSlots, Ticket, View
 from backend.pool.slots.memory import MemorySlots
-from backend.pool.slots.redis import RedisSlots
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ class LinkedSlots:
     than an instance's slots may be taken meanwhile: that costs latency, never an answer.
     """
 
-    def __init__(self, shared: RedisSlots, link: Link, clock: Clock, *, queue_limit: int = 512) -> None:
+    def __init__(self, shared: SharedSlots, link: Link, clock: Clock, *, queue_limit: int = 512) -> None:
         self._shared = shared
         self._own = MemorySlots(clock, queue_limit=queue_limit)
         self._link = link
@@ -84,6 +82,16 @@ class LinkedSlots:
                 self._tickets[ticket.id] = ticket, now
                 return self._noted(ticket.id, place)
         return await self._join_own(ticket, now, weights)
+
+    async def peek(self, ticket: Ticket) -> int:
+        """See `Slots.peek`."""
+        if self._link.is_up:
+            try:
+                return await self._shared.peek(ticket)
+            except SlotsUnavailable as exc:
+                self._link.lost(exc)
+        self._count()
+        return await self._own.peek(ticket)
 
     async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
         """See `Slots.wait`."""
@@ -247,7 +255,7 @@ class LinkedSlots:
 class LinkedBoard:
     """The shared board while the store answers; else this process's copy of it, where it leads everything."""
 
-    def __init__(self, shared: RedisBoard, link: Link) -> None:
+    def __init__(self, shared: SharedBoard, link: Link) -> None:
         self._shared = shared
         self._own = shared.copy
         self._link = link

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.core.errors import SlotsUnavailable
-from backend.pool.keeper import Keeper
+from backend.core.instances import InstanceSpec
+from backend.pool.controller import Controller
 from backend.pool.roster import Roster
 
 
@@ -14,33 +15,33 @@ class PoolOperator:
     """A `Roster` whose changes the slots are told of; implements `Operator`."""
 
     roster: Roster
-    keeper: Keeper
+    controller: Controller
 
-    async def add(self, id: str, *, url: str, engine: str, slots: int) -> None:
+    async def add(self, spec: InstanceSpec) -> None:
         """See `Operator.add`."""
         self._check_shared()
-        await self.roster.add(id, url=url, engine=engine, slots=slots)
-        await self.keeper.welcome(id)
+        await self.roster.add(spec)
+        await self.controller.welcome(spec.id)
 
     async def drain(self, id: str) -> None:
         """See `Operator.drain`."""
         self._check_shared()
         await self.roster.drain(id)
-        await self.keeper.refresh()
+        await self.controller.refresh()
 
     async def resume(self, id: str) -> None:
         """See `Operator.resume`."""
         self._check_shared()
         await self.roster.resume(id)
-        await self.keeper.refresh()
+        await self.controller.refresh()
 
     async def remove(self, id: str) -> None:
         """See `Operator.remove`."""
         self._check_shared()
         await self.roster.remove(id)
-        await self.keeper.refresh()
+        await self.controller.refresh()
 
     def _check_shared(self) -> None:
         """What only this process heard of would be forgotten as soon as the store is back."""
-        if not self.keeper.view.shared:
+        if not self.controller.publisher.view.shared:
             raise SlotsUnavailable("the store that processes share is away: nothing was changed")

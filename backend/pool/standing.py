@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from backend.pool.barred import Bars
-from backend.pool.base import Instance, InstanceState, PoolState
-from backend.pool.keeper import Keeper
-from backend.pool.looking import oddity
+from backend.pool.base import InstanceState, PoolState
+from backend.pool.knowledge import Knowledge
 from backend.pool.slots.base import ANY_MODEL, Row, View
 
 
-def standing(keeper: Keeper, view: View, now: float) -> PoolState:
-    """Every instance and the queue, from what the keeper knows and what the slots say at `now`."""
+def standing(knowledge: Knowledge, view: View, now: float) -> PoolState:
+    """Every instance and the queue, from what is known and what the slots say at `now`."""
     return PoolState(
-        instances=tuple(_instance(keeper, id, view, now) for id in keeper.instances()),
+        instances=tuple(_instance(knowledge, id, view, now) for id in knowledge.instances()),
         waiting=view.waiting,
         batch=view.batch,
         processes=view.processes,
@@ -25,35 +24,28 @@ def _unserved(bars: Bars) -> str:
     return "; ".join(f"{model}: {bar.reason}" for model, bar in sorted(bars.items()))
 
 
-def _instance(keeper: Keeper, id: str, view: View, now: float) -> InstanceState:
-    one, known = keeper.instances()[id], keeper.known()[id]
+def _instance(knowledge: Knowledge, id: str, view: View, now: float) -> InstanceState:
+    one, known = knowledge.instances()[id], knowledge.known()[id]
     row = view.rows.get(id, Row(0, frozenset()))
     return InstanceState(
         id=id,
-        engine=one.engine.name,
+        kind=one.engine.name,
         slots=one.slots,
         in_flight=len(view.held_s.get(id, ())),
         health=known.health.state(now),
         address=one.endpoint.address,
         serving=view.serving.get(id, {}),
-        reason=known.health.reason
-        or _unserved(keeper.barred(id))
-        or oddity(keeper.note(id), _asked(keeper, one)),
+        reason=known.health.reason or _unserved(knowledge.barred(id)) or knowledge.oddity(one),
         draining=known.draining,
         ready=tuple(sorted(row.ready)),
         cold=tuple(sorted(row.cold)),
         loading=known.loading,
         tokens_per_s=known.facts.tokens_per_s,
         on_gpu=known.facts.on_gpu,
-        contexts=_contexts(keeper, id, row),
+        contexts=_contexts(knowledge, id, row),
     )
 
 
-def _contexts(keeper: Keeper, id: str, row: Row) -> dict[str, int]:
-    told = {name: keeper.context_tokens(id, name) for name in sorted((row.ready | row.cold) - {ANY_MODEL})}
+def _contexts(knowledge: Knowledge, id: str, row: Row) -> dict[str, int]:
+    told = {name: knowledge.context_tokens(id, name) for name in sorted((row.ready | row.cold) - {ANY_MODEL})}
     return {name: tokens for name, tokens in told.items() if tokens is not None}
-
-
-def _asked(keeper: Keeper, one: Instance) -> int | None:
-    """The context that the server is asked for: only Ollama can be."""
-    return keeper.contexts.asked if one.engine.name == "ollama" else None

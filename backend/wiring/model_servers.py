@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from backend.config import Settings, base_url, variable
-from backend.core.addresses import complaint, credentials, masked
+from backend.config import Settings, base_url
+from backend.core.addresses import masked
 from backend.core.durations import go_seconds
 from backend.core.errors import InvalidRequest
+from backend.core.instances import OLLAMA, InstanceSpec, Kind
 from backend.engines.base import Endpoint, Engine
 from backend.engines.control import ModelControl
 from backend.engines.dialects import DIALECTS
 from backend.engines.ollama import OllamaEngine
 from backend.engines.ollama_control import ControlBounds, OllamaControl
 from backend.engines.openai_compat import OpenAICompatEngine
+from backend.engines.renamed import RenamedEngine
 from backend.infra.http import open_session
 from backend.pool.base import Instance
 
@@ -49,58 +51,58 @@ async def open_model_servers(settings: Settings) -> AsyncIterator[ModelServers]:
         found = configured(settings, engines(settings, session))
         yield ModelServers(
             control=control(settings),
-            managed=tuple(one.endpoint for one in found if isinstance(one.engine, OllamaEngine)),
-            others=tuple(one for one in found if not isinstance(one.engine, OllamaEngine)),
+            managed=tuple(one.endpoint for one in found if one.engine.name == OLLAMA),
+            others=tuple(one for one in found if one.engine.name != OLLAMA),
         )
 
 
-def engines(settings: Settings, session: aiohttp.ClientSession) -> dict[str, Engine]:
-    """The ways to speak to model servers, by name."""
+def engines(settings: Settings, session: aiohttp.ClientSession) -> dict[Kind, Engine]:
+    """The ways to speak to model servers: one for each kind."""
     section = settings.engine
-    return {
-        "openai": OpenAICompatEngine(session, dialect=DIALECTS[section.openai_dialect]),
-        "ollama": OllamaEngine(
-            session,
-            context_tokens=section.context_tokens,
-            keep_alive=section.ollama_keep_alive,
-            keeps_loaded=_is_kept(section.ollama_keep_alive),
-            control=control(settings),
-        ),
-    }
+    ollama = OllamaEngine(
+        session,
+        context_tokens=section.context_tokens,
+        keep_alive=section.ollama_keep_alive,
+        keeps_loaded=_is_kept(section.ollama_keep_alive),
+        control=control(settings),
+    )
+    return {kind: OpenAICompatEngine(session, dialect=DIALECTS[kind]) for kind in DIALECTS} | {OLLAMA: ollama}
 
 
-def configured(settings: Settings, engines: Mapping[str, Engine]) -> Sequence[Instance]:
+def configured(settings: Settings, engines: Mapping[Kind, Engine]) -> Sequence[Instance]:
     """The instances that the settings name, in a stable order; what cannot be one is left out and logged."""
-    section = settings.engine
-    urls = {"openai": section.openai_urls, "ollama": section.ollama_urls}
-    served = [(kind, url) for kind in urls if section.backend in ("auto", kind) for url in urls[kind]]
-    found = []
-    for number, (kind, url) in enumerate(served, 1):
+    found: dict[str, Instance] = {}
+    for name, spec in settings.engine.declared():
         try:
-            found.append(made(settings, engines, f"{kind}-{number}", kind, url, section.slots))
+            one = made(engines, spec)
+            if one.id in found:
+                raise InvalidRequest("another instance has that id")
+            if any(one.endpoint.address == other.endpoint.address for other in found.values()):
+                raise InvalidRequest("another instance has that address")
+            found[one.id] = one
         except InvalidRequest as exc:
-            name = variable("engine", f"{kind}_urls")
-            log.error("%s: %s is left out: %s", name, masked(url), exc.message)
-    return found
+            event = {"event": "instance_left_out", "instance": spec.id[:80]}
+            log.error("%s: %s is left out: %s", name, masked(spec.url)[:200], exc.message, extra=event)
+    return tuple(found.values())
 
 
-def made(
-    settings: Settings, engines: Mapping[str, Engine], id: str, kind: str, url: str, slots: int
-) -> Instance:
-    """An instance of a kind at an address.
+def made(engines: Mapping[Kind, Engine], spec: InstanceSpec) -> Instance:
+    """The instance that a spec describes.
 
     Raises:
-        InvalidRequest: There is no such kind of either, or two credentials; the message holds neither.
+        InvalidRequest: It describes none; the message holds no credential.
     """
-    if kind not in engines or complaint(url):
-        raise InvalidRequest("an instance is ollama or openai, at an http address")
-    key = settings.engine.openai_api_key.get_secret_value() if kind == "openai" else ""
-    if key and credentials(url):
-        name = variable("engine", "openai_api_key")
-        raise InvalidRequest(f"its address has credentials, and {name} is set: a server takes one of the two")
-    endpoint = Endpoint(base_url(url), key)
-    at_once, loose = settings.engine.models_at_once, kind == "ollama"
-    return Instance(id, endpoint, engines[kind], slots, models_at_once=at_once, loose_names=loose)
+    spec.check()
+    engine = engines[spec.kind]
+    return Instance(
+        id=spec.id,
+        endpoint=Endpoint(base_url(spec.url), spec.key),
+        engine=RenamedEngine(engine, spec.served_names) if spec.served_names else engine,
+        slots=spec.slots,
+        models=spec.models,
+        models_at_once=spec.models_at_once,
+        loose_names=spec.kind == OLLAMA,
+    )
 
 
 def control(settings: Settings) -> OllamaControl:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from secrets import token_bytes
 from uuid import uuid4
 
 from backend.config import Settings, named
@@ -18,9 +19,9 @@ from backend.pool.board.base import Board
 from backend.pool.board.memory import MemoryBoard
 from backend.pool.board.redis import RedisBoard
 from backend.pool.contexts import Contexts
+from backend.pool.controller import Controller, Pace
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
-from backend.pool.keeper import Keeper, Pace
 from backend.pool.link import Link, LinkedBoard, LinkedSlots
 from backend.pool.operating import PoolOperator
 from backend.pool.retries import Retried, RetryBudget
@@ -28,6 +29,8 @@ from backend.pool.roster import Roster
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
+from backend.security.seal import Seal
+from backend.security.server_secret import ServerSecret
 from backend.wiring.model_servers import configured, engines, made
 
 PAUSE_S = 1.0
@@ -43,29 +46,37 @@ async def open_pool(
     instances: Sequence[Instance] | None,
     loops: Loops,
     retried: Retried = lambda _: None,
+    *,
+    secret: ServerSecret | None = None,
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
     `instances` take the place of those that the settings name; `loops` runs those of the pool.
+    `secret` seals the credentials of instances that operators add; a process without it can use only those
+    that were added to itself.
     """
     section = settings.engine
     spoken = engines(settings, await stack.enter_async_context(open_session()))
     if instances is None:
         instances = configured(settings, spoken)
     slots, board = await _open_slots(stack, settings, clock, loops)
-    roster = Roster(instances, board, partial(made, settings, spoken))
-    pace = Pace(quarantine_s=section.quarantine_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
+    seal = Seal(secret.keys("instances") if secret else [token_bytes(32)])
+    roster = Roster(instances, board, partial(made, spoken), seal)
+    pace = Pace(quarantine_s=section.breaker_open_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)
-    keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts)
-    stack.push_async_callback(keeper.close)
-    await keeper.open()
-    loops.start(keeper.run, name="keeper of the pool", longest_pause_s=PAUSE_S)
+    controller = Controller(
+        roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts
+    )
+    stack.push_async_callback(controller.close)
+    await controller.open()
+    loops.start(controller.run, name="controller of the pool", longest_pause_s=PAUSE_S)
+    loops.start(controller.watch, name="silent streams", longest_pause_s=PAUSE_S)
     retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
     pool = Dispatcher(
-        keeper, slots, clock,
+        controller, slots, clock,
         waits=Waits(), retries=retries, max_wait_s=section.max_wait_s, retried=retried,
     )  # fmt: skip
-    return pool, PoolOperator(roster, keeper)
+    return pool, PoolOperator(roster, controller)
 
 
 async def _open_slots(

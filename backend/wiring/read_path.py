@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
+from backend.calibration.files import CALIBRATIONS, calibration_for
 from backend.chat.answer import Answerer
+from backend.chat.grounding import Grounding
 from backend.chat.memory import MemoryRuns
 from backend.chat.openings import Openings
+from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
 from backend.chat.runs import Runs
+from backend.chat.turns import Turns
 from backend.config import Settings
 from backend.core.clock import Clock
 from backend.corpus.base import Catalogue
@@ -19,7 +23,8 @@ from backend.generations.memory import MemoryLog
 from backend.history.base import History
 from backend.infra import language
 from backend.pool.base import Pool
-from backend.retrieval.base import Retriever
+from backend.retrieval.base import DenseIndex, LexicalIndex
+from backend.retrieval.search import HybridRetriever
 from backend.telemetry.metrics import Metrics
 
 
@@ -27,35 +32,57 @@ def read_path(
     settings: Settings,
     clock: Clock,
     embedder: Embedder,
-    retriever: Retriever,
+    indexes: tuple[DenseIndex, LexicalIndex],
     pool: Pool,
     history: History,
     catalogue: Catalogue,
     metrics: Metrics,
 ) -> tuple[Runs, BackgroundProducer]:
     """Readers' requests, and what produces their answers."""
+    calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
+    dense, lexical = indexes
+    retriever = HybridRetriever(
+        embedder=embedder,
+        dense=dense,
+        lexical=lexical,
+        catalogue=catalogue,
+        gate=calibration.gate,
+        settings=settings.retrieval,
+        clock=clock,
+    )
     generations = MemoryLog(
         clock,
         abandon_after_s=settings.chat.abandon_after_s,
         retention_s=settings.chat.retention_s,
         max_live=settings.chat.max_live,
         max_log_bytes=settings.chat.max_log_bytes,
+        max_bytes=settings.chat.max_logs_bytes,
     )
+    grounding = Grounding(
+        retriever=retriever,
+        pool=pool,
+        metrics=metrics,
+        clock=clock,
+        count=partial(prompt_tokens, embedder),
+        passage_tokens=settings.retrieval.budget_tokens,
+        history_tokens=settings.chat.history_tokens,
+    )
+    outbox = Outbox()
+    turns = Turns(history=history, generations=generations, outbox=outbox)
     producer = BackgroundProducer(
         answerer=Answerer(
-            retriever=retriever,
+            grounding=grounding,
             pool=pool,
-            fallback=ExtractiveEngine(partial(nearness, embedder)),
-            generations=generations,
-            metrics=metrics,
+            fallback=ExtractiveEngine(
+                partial(nearness, embedder),
+                by_words=calibration.by_words,
+                by_meaning=calibration.by_meaning,
+            ),
             clock=clock,
-            count=partial(prompt_tokens, embedder),
-            chat=settings.chat,
             engine=settings.engine,
-            passage_tokens=settings.retrieval.budget_tokens,
         ),
+        turns=turns,
         generations=generations,
-        history=history,
         metrics=metrics,
         clock=clock,
     )
@@ -64,7 +91,8 @@ def read_path(
         producer=producer,
         generations=generations,
         history=history,
-        openings=Openings(history),
+        openings=Openings(history, outbox),
+        turns=turns,
         catalogue=catalogue,
         pool=pool,
         metrics=metrics,
@@ -72,6 +100,9 @@ def read_path(
         detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
-        settings_in_key=(embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend),
+        retrieval="\n".join(
+            (embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend, str(calibration))
+        ),
+        context_tokens=settings.engine.context_tokens,
     )
     return runs, producer

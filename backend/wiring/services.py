@@ -5,34 +5,44 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from secrets import token_hex
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.chat.turns import CLOSING_S
 from backend.config import Redis, Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
 from backend.core.loops import Loops
+from backend.core.remembered import Remembered
 from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.cached import CachedEmbedder
 from backend.health import health_checks
+from backend.history.base import History
+from backend.history.presence import Presence
 from backend.history.sql import SqlHistory
 from backend.infra import language
 from backend.pool.base import Instance
-from backend.retrieval.search import HybridRetriever
 from backend.security.base import KeyStore
 from backend.security.cached import CachedKeys
 from backend.security.cookies import Cookies
 from backend.security.identity import Identity
+from backend.security.server_secret import ServerSecret
 from backend.security.sql import SqlKeys
-from backend.services import Services
+from backend.services import Services, checked
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.embedder import open_embedder, warm
 from backend.wiring.indexes import hold_folder, open_indexes
 from backend.wiring.pool import open_pool
 from backend.wiring.read_path import read_path
-from backend.wiring.sql import open_sql, secret_of
+from backend.wiring.secret import former_peppers, open_secret
+from backend.wiring.sql import open_sql
 from backend.wiring.write_path import open_ingestion, queue_outdated
+
+_READINESS_S = 1.0
 
 
 @asynccontextmanager
@@ -62,8 +72,8 @@ async def open_services(
     async with AsyncExitStack() as stack:
         hold_folder(stack, settings)
         engine = await open_sql(stack, settings)
-        secret = secret_of(settings)
-        keys = CachedKeys(SqlKeys(engine, clock, pepper=secret), clock)
+        secret = await open_secret(settings, engine, clock)
+        keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
         metrics = Metrics()
         model = open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
@@ -75,28 +85,27 @@ async def open_services(
         background = Background()
         loops = Loops(background, clock, failed=metrics.loop_failed)
         pooled = settings if serving else settings.model_copy(update={"redis": Redis()})
-        pool, operator = await open_pool(stack, pooled, clock, instances, loops, metrics.retried)
-        history = SqlHistory(engine, clock)
-        stack.push_async_callback(history.close)
-        retriever = HybridRetriever(
-            embedder=embedder,
-            dense=dense,
-            lexical=lexical,
-            catalogue=catalogue,
-            settings=settings.retrieval,
-            clock=clock,
+        pool, operator = await open_pool(
+            stack, pooled, clock, instances, loops, metrics.retried, secret=secret
         )
-        runs, producer = read_path(settings, clock, embedder, retriever, pool, history, catalogue, metrics)
+        process = token_hex(16)
+        history = SqlHistory(engine, clock, process=process)
+        stack.push_async_callback(history.close)
+        runs, producer = read_path(
+            settings, clock, embedder, (dense, lexical), pool, history, catalogue, metrics
+        )
         stack.push_async_callback(background.close)
-        stack.push_async_callback(runs.openings.close)
+        stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
         stack.push_async_callback(producer.close, 0)
         await warm(embedder)
         if serving:
             language.load()
-            await history.abandon(clock.now())
+            await _be_present(settings, clock, engine, history, process, loops)
             loops.start(ingestion.run_worker, name="ingest worker")
-            loops.start(producer.sweep, name="abandoned generations")
+            loops.start(producer.sweep, name="generations")
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
+        corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
+        checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)
         yield Services(
             settings=settings,
             runs=runs,
@@ -108,14 +117,24 @@ async def open_services(
             keys=keys,
             identity=_identity(settings, keys, clock, secret, start_token),
             metrics=metrics,
-            checks=health_checks(
-                engine, model, dense, lexical, pool, CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS), loops
-            ),
+            checks=checks,
+            readiness=Remembered(partial(checked, checks), clock, fresh_s=_READINESS_S),
             drain=producer.close,
         )
 
 
-def _identity(settings: Settings, keys: KeyStore, clock: Clock, secret: bytes, start_token: str) -> Identity:
+async def _be_present(
+    settings: Settings, clock: Clock, engine: AsyncEngine, history: History, process: str, loops: Loops
+) -> None:
+    alone = not settings.data.database_url  # the folder is locked
+    presence = Presence(engine, clock, history, process=process, alone=alone)
+    await presence.sign()
+    loops.start(presence.run, name="sign of life")
+
+
+def _identity(
+    settings: Settings, keys: KeyStore, clock: Clock, secret: ServerSecret, start_token: str
+) -> Identity:
     cookies = Cookies(clock, secret=secret, ttl_s=settings.auth.cookie_ttl_s)
     api_key = settings.auth.api_key.get_secret_value()
     return Identity(

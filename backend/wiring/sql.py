@@ -1,4 +1,4 @@
-"""The database, opened and up to date, and what the process keeps beside it."""
+"""The database, opened and up to date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from backend.config import Settings, named, variable
 from backend.core.errors import Misconfigured, StorageUnavailable
 from backend.infra.revision import HEAD, KNOWN, revision
 from backend.infra.sql import Connections, check, open_engine, reason
-from backend.security.secret_file import read_or_create
 
 
 async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
@@ -49,20 +48,3 @@ async def _up_to_date(engine: AsyncEngine) -> None:
         )
     if found != HEAD:
         await import_module("backend.infra.migrate").migrate(engine)
-
-
-def secret_of(settings: Settings) -> bytes:
-    """What signs cookies and digests keys.
-
-    Raises:
-        Misconfigured: The file that holds it is damaged, or can neither be read nor made.
-    """
-    if given := settings.auth.cookie_secret.get_secret_value().encode():
-        return given
-    path = settings.data.dir / "secret"
-    try:
-        return read_or_create(path)
-    except ValueError as exc:
-        raise Misconfigured(f"{path}: {exc}") from exc
-    except OSError as exc:
-        raise Misconfigured(f"{path} can neither be read nor made: {exc.strerror}") from exc

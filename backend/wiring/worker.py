@@ -12,10 +12,10 @@ from backend.corpus.base import Catalogue
 from backend.corpus.sql import SqlCatalogue
 from backend.ingest.service import Ingestion
 from backend.security.base import KeyStore
+from backend.security.sql import SqlKeys
 from backend.telemetry.metrics import Metrics
 from backend.wiring.embedder import open_embedder
 from backend.wiring.indexes import hold_folder, open_indexes
-from backend.wiring.keys import key_store
 from backend.wiring.sql import open_sql
 from backend.wiring.write_path import open_ingestion
 
@@ -46,4 +46,4 @@ async def open_worker(settings: Settings) -> AsyncIterator[Reading]:
         indexes = open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = open_ingestion(stack, settings, clock, engine, catalogue, embedder, indexes, Metrics())
-        yield Reading(ingestion, catalogue, key_store(settings, engine, clock))
+        yield Reading(ingestion, catalogue, SqlKeys(engine, clock))

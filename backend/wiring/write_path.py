@@ -14,6 +14,7 @@ from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import SPECIAL_TOKENS, Embedder
 from backend.ingest.base import PARSER_VERSION
 from backend.ingest.chunk import chunk
+from backend.ingest.derive import Derivation
 from backend.ingest.leases import SqlLeases
 from backend.ingest.parse.reader import SandboxReader
 from backend.ingest.pipeline import Pipeline
@@ -61,7 +62,7 @@ def open_ingestion(
         jobs=jobs,
         leases=SqlLeases(engine, clock, alone=not settings.data.database_url),  # the folder is locked
         pipeline=Pipeline(jobs, preparer, publisher, metrics, clock, section.batch_passages),
-        publisher=publisher,
+        derivation=Derivation(catalogue, jobs, embedder, *indexes, clock),
         clock=clock,
         pace=Pace(section.lease_s, section.poll_s, section.retry_s, section.grace_s, section.keep_s),
     )

@@ -90,7 +90,7 @@ async def ours(site: Site) -> AsyncIterator[Contender]:
         redis={"url": site.redis_url},
         engine={
             "queue_limit": site.queue_limit,
-            "quarantine_s": site.quarantine_s,
+            "breaker_open_s": site.quarantine_s,
             "max_wait_s": site.max_wait_s,
         },
     )

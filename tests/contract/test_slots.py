@@ -10,6 +10,7 @@ import pytest
 
 from backend.core.errors import DeadlineExceeded, NoInstance, PoolFull
 from backend.infra.redis import open_redis
+from backend.pool.link import Link, LinkedSlots
 from backend.pool.slots.base import Granted, Place, Row, Slots, Ticket
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
@@ -35,20 +36,37 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
+async def shared_by(request: pytest.FixtureRequest, clock: ManualClock, stack: AsyncExitStack) -> Make:
+    async def memory(**options) -> Slots:
+        return MemorySlots(clock, **options)
+
+    async def redis(**options) -> Slots:
+        url = request.getfixturevalue("server").url
+        client, listener = [await stack.enter_async_context(open_redis(url, timeout_s=30)) for _ in "ab"]
+        await client.flushall()
+        return RedisSlots(client, listener, clock, process="p", hold_s=0, clock_in_redis=False, **options)
+
+    return memory if request.param == "memory" else redis
+
+
 @pytest.fixture(params=["memory", "redis"])
 async def make(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
+        yield await shared_by(request, clock, stack)
 
-        async def memory(**options) -> Slots:
-            return MemorySlots(clock, **options)
 
-        async def redis(**options) -> Slots:
+@pytest.fixture(params=["memory", "redis", "fallback"])
+async def make_any(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Make]:
+    """The fallback too: what a process does while the store that it shares with others is away."""
+    async with AsyncExitStack() as stack:
+
+        async def fallback(**options) -> Slots:
             url = request.getfixturevalue("server").url
             client, listener = [await stack.enter_async_context(open_redis(url, timeout_s=30)) for _ in "ab"]
-            await client.flushall()
-            return RedisSlots(client, listener, clock, process="p", hold_s=0, clock_in_redis=False, **options)
+            shared = RedisSlots(client, listener, clock, process="p")
+            return LinkedSlots(shared, Link(is_up=False), clock, **options)
 
-        yield memory if request.param == "memory" else redis
+        yield fallback if request.param == "fallback" else await shared_by(request, clock, stack)
 
 
 async def settled(slots: Slots, one: Ticket) -> Granted | Place:
@@ -224,6 +242,25 @@ async def test_queue_flow_and_batch_have_bounds(make: Make) -> None:
     await slots.join(ticket("h"), {})
 
 
+async def test_a_place_is_told_before_it_is_taken(make: Make) -> None:
+    slots = await make(queue_limit=16)
+    with pytest.raises(NoInstance):
+        await slots.peek(ticket())
+    await slots.put("a", Row(1))
+    assert await slots.peek(ticket()) == 0
+    greedy = [ticket("greedy") for _ in range(3)]
+    await joined(slots, *greedy)
+    assert await slots.peek(ticket("greedy")) == 3
+    assert await slots.peek(ticket("modest")) == 1, "who has asked nothing yet stands before the greedy one"
+    assert await slots.peek(ticket("modest", priority="batch")) == 3
+    assert (await slots.view()).waiting == {"m": 2}, "nothing was taken"
+    full = await make(queue_limit=0)
+    await full.put("a", Row(1))
+    await joined(full, ticket())
+    with pytest.raises(PoolFull):
+        await full.peek(ticket())
+
+
 async def test_an_instance_that_failed_a_request_does_not_get_it_again(make: Make) -> None:
     slots = await make()
     await slots.put("bad", Row(1))
@@ -343,8 +380,8 @@ async def test_the_view_tells_how_long_generations_took_and_slots_are_held(
     assert view.rows == {"a": Row(1)}
 
 
-async def test_a_full_queue_turns_nobody_away_who_was_let_in_before(make: Make) -> None:
-    slots = await make(queue_limit=4)
+async def test_a_full_queue_turns_nobody_away_who_was_let_in_before(make_any: Make) -> None:
+    slots = await make_any(queue_limit=4)
     await slots.put("dies", Row(4))
     running = [ticket(f"r{n}") for n in range(4)]
     turns = [place.tag for place in await joined(slots, *running)]
@@ -366,11 +403,40 @@ async def test_a_full_queue_turns_nobody_away_who_was_let_in_before(make: Make) 
 
 
 @pytest.mark.parametrize("sign", [{"tag": 0.0}, {"tried": frozenset({"other"})}, {"again": True}])
-async def test_what_shows_that_a_ticket_returns(make: Make, sign: dict[str, object]) -> None:
-    slots = await make(queue_limit=0)
+async def test_what_shows_that_a_ticket_returns(make_any: Make, sign: dict[str, object]) -> None:
+    slots = await make_any(queue_limit=0)
     await slots.put("one", Row(1))
     await slots.join(ticket(), {})
     with pytest.raises(PoolFull):
         await slots.join(ticket(), {})
     assert isinstance(await slots.join(ticket(**sign), {}), Place)
     assert isinstance(await slots.join(ticket(priority="batch", **sign), {}), Place)
+
+
+@pytest.mark.parametrize("priority", ["interactive", "batch"])
+async def test_all_go_on_whose_instance_failed_while_the_queue_was_full(
+    make_any: Make, priority: str
+) -> None:
+    """Of one greedy reader too: neither the bound of a flow nor that of a class counts for who returns."""
+    slots = await make_any(queue_limit=2)
+    await slots.put("dies", Row(8))
+    running = [ticket("greedy", priority=priority) for _ in range(8)]
+    turns = [place.tag for place in await joined(slots, *running)]
+    waiting = ticket("modest")
+    await slots.join(waiting, {})
+    with pytest.raises(PoolFull):
+        await joined(slots, *(ticket(f"other{n}") for n in range(3)))
+    await slots.put("lives", Row(0, frozenset({"m"})))
+    await slots.put("lives", Row(1))
+    again = [ticket("greedy", priority=priority, tag=tag, tried=frozenset({"dies"})) for tag in turns]
+    for one, next_one in zip(running, again, strict=True):
+        await slots.leave(one.id)
+        assert isinstance(await slots.join(next_one, {}), Granted | Place)
+    await slots.put("dies", Row(0))
+    await slots.leave(waiting.id)
+    while again:
+        seated = [one for one in again if isinstance(await settled(slots, one), Granted)]
+        assert seated, "nobody is served"
+        for one in seated:
+            await slots.leave(one.id, held_s=1.0)
+            again.remove(one)

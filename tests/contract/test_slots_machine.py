@@ -93,15 +93,25 @@ class SlotsMachine(RuleBasedStateMachine):
             frozenset(tried),
         )
         possible = any(r.could_answer(model) for name, r in self.rows.items() if name not in tried)
+        told = self.peek(slots, one) if not tried else None
         try:
             self.standing[one.id] = self.run(slots.join(one, {"a": 2.0}))
         except NoInstance:
             assert not possible
+            assert told in (NoInstance, None)
         except PoolFull:
             assert possible
+            assert told in (PoolFull, None)
         else:
             assert possible
+            assert told in (getattr(self.standing[one.id], "position", 0), None), "what was told comes true"
             self.tickets[one.id], self.of[one.id] = one, slots
+
+    def peek(self, slots: Slots, one: Ticket) -> int | type[Exception]:
+        try:
+            return self.run(slots.peek(one))
+        except (NoInstance, PoolFull) as exc:
+            return type(exc)
 
     @precondition(lambda self: self.tickets)
     @rule(data=st.data(), took=st.one_of(st.none(), st.floats(0.1, 60)))

@@ -64,7 +64,7 @@ NO_MODEL = '{"error":"model \'m\' not found"}'
 MID = (("k", 3),)
 CASES = (
     Case("refuse", QUOTED),
-    Case("accept_then_hang", QUOTED, "`first_token_s`"),
+    Case("accept_then_hang", QUOTED, "`first_token_timeout_s`"),
     Case("slow_accept", LATE, "its delay", (("s", 0.3),)),
     Case("reset_before_headers", QUOTED),
     Case("status", QUOTED, params=(("code", 500), ("body", '{"error":"x"}')), label="`status` 500"),
@@ -79,12 +79,12 @@ CASES = (
     Case("truncate_line", broken("engine_truncated"), params=MID),
     Case("garbage_line", broken("engine_error"), params=MID),
     Case("blank_line", NOTHING, params=MID),
-    Case("freeze", broken("engine_timeout"), "`gap_s`", MID),
+    Case("freeze", broken("engine_timeout"), "`inter_token_timeout_s`", MID),
     Case("oom_runtime", broken("engine_error"), params=MID),
     Case("load_fail", QUOTED),
     Case("oom_load", QUOTED),
     Case("slow_load", LATE, "the load", (("factor", 2),)),
-    Case("stuck_runner", QUOTED, "`first_token_s`"),
+    Case("stuck_runner", QUOTED, "`first_token_timeout_s`"),
     Case("gpu_lost", LATE, "the CPU's speed"),
     Case("throttle", LATE, "its factor", (("factor", 2),)),
     Case("jitter", NOTHING, params=(("s", 0.001),)),
@@ -98,7 +98,7 @@ CASES = (
 def engine_settings(*servers: Emulator) -> dict[str, Any]:
     return {
         "backend": "ollama", "ollama_urls": [one.url for one in servers], "model": MODEL, "slots": 2,
-        "first_token_s": FIRST_TOKEN_S, "gap_s": GAP_S, "quarantine_s": 0.001,
+        "first_token_timeout_s": FIRST_TOKEN_S, "inter_token_timeout_s": GAP_S, "breaker_open_s": 0.001,
     }  # fmt: skip
 
 
@@ -173,32 +173,34 @@ async def test_with_a_second_instance_the_reader_sees_the_whole_answer(
     knobs = {"time_scale": 0.001, "num_parallel": 2, "reply": ANSWER}
     async with emulator(**knobs) as bad, emulator(**knobs) as good:
         engine = engine_settings(bad, good)
-        for one in (bad, good):
-            await one.load(MODEL, num_ctx=CONTEXT_TOKENS)
+        await good.load(MODEL, num_ctx=CONTEXT_TOKENS)
         async with live_app(settings_in(tmp_path / "data", models_dir, engine=engine), instances=None) as app:
             await app.put(HOURS)
             for case in filter(lambda case: case.moves, CASES):
+                await bad.load(MODEL, num_ctx=CONTEXT_TOKENS)
                 await sees_the_whole_answer(app, bad, case)
 
 
 async def sees_the_whole_answer(app: LiveApp, bad: Emulator, case: Case) -> None:
-    """Whichever instance the pool chooses; asked until the bad one was, and another had to take over."""
-    await bad.load(MODEL, num_ctx=CONTEXT_TOKENS)
-    await well_again(app, holding=True)
-    await bad.fault(case.kind, **dict(case.params))
+    """Whichever instance the pool chooses; asked until the bad one was, and another had to take over.
+
+    The pool's own look at an instance may meet the fault before any reader does; then nobody is sent there.
+    So each question finds both instances well, with the fault just switched on.
+    """
     before = await retries(app)
     for number in range(50):
+        await well_again(app, holding=True)
+        await bad.fault(case.kind, **dict(case.params))
         happened = await app.ask(
             f"When does the library open in the morning, number {number} of {case.name}?"
         )
+        await bad.clear()
         assert happened[-1].name == "done", case.name
         assert not happened[-1].data["degraded"], case.name
         assert text_of(happened) == ANSWER, case.name
         if await retries(app) > before:
-            break
-    else:
-        pytest.fail(f"the bad instance was never asked: {case.name}")
-    await bad.clear()
+            return
+    pytest.fail(f"the bad instance was never asked: {case.name}")
 
 
 async def retries(app: LiveApp) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from backend.core.instances import InstanceSpec
 from tests.support.live_app import HOURS, LiveApp, live_app, settings_in
 from tests.support.wire import DONE, LAST, NDJSON, OK, chunk, line, model_server
 
@@ -43,7 +44,7 @@ async def test_all_that_is_offered_is_answered_by_that_model(
     say = openai if kind == "openai" else ollama
     fine = FINE if kind == "openai" else tuple(name for name in FINE if name != "pair")
     async with model_server(say, names=(*UNFIT, *fine, *fine)) as server:
-        await application.services.operator.add(f"named-{kind}", url=server.url, engine=kind, slots=4)
+        await application.services.operator.add(InstanceSpec(f"named-{kind}", kind, server.url, slots=4))
         try:
             listed = (await application.client.get("/api/v1/models")).json()
             assert [model["name"] for model in listed["models"]] == list(fine)

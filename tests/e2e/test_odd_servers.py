@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 import pytest_asyncio
 
+from backend.core.instances import InstanceSpec
 from backend.pool.base import InstanceState
 from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in
 from tests.support.wire import DONE, LAST, NDJSON, OK, chunk, line, model_server, refusal
@@ -61,7 +62,7 @@ class Reader:
         for say in says:
             server = await self._stack.enter_async_context(model_server(say))
             id = f"odd-{next(_NUMBERS)}"
-            await operator.add(id, url=server.url, engine=kind, slots=4)
+            await operator.add(InstanceSpec(id, kind, server.url, slots=4))
             self._stack.push_async_callback(operator.remove, id)
             self.servers.append(server)
             self.ids.append(id)
@@ -77,7 +78,7 @@ class Reader:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def application(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> AsyncIterator[LiveApp]:
-    engine = {"ollama_urls": (), "quarantine_s": 60}
+    engine = {"ollama_urls": (), "breaker_open_s": 60}
     settings = settings_in(tmp_path_factory.mktemp("odd") / "data", models_dir, engine=engine)
     async with live_app(settings, instances=None) as app:
         await app.put(HOURS)
@@ -300,7 +301,7 @@ async def test_why_a_server_cannot_be_reached_is_told_in_words(
     async with model_server(lambda _: [], greeting=greeting) as server:
         at = url + server.url.removeprefix("http://127.0.0.1") if greeting else url
         app = await reader.before("openai")
-        await app.services.operator.add("far", url=at, engine="openai", slots=1)
+        await app.services.operator.add(InstanceSpec("far", "openai", at, slots=1))
         state = {one.id: one for one in (await app.services.pool.state()).instances}["far"]
         await app.services.operator.remove("far")
     assert state.health == "open"

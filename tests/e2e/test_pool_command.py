@@ -57,7 +57,7 @@ async def test_the_pool_is_shown_and_changed_beside_a_running_server(
         "ollama-1", one.url, "in", "use", "0", "of", "3"
     ]  # fmt: skip
     assert await pool.drain(settings, "ollama-1") == 0
-    assert await pool.add(settings, "gpu-2", two.url, engine="ollama", slots=None) == 0
+    assert await pool.add(settings, {"id": "gpu-2", "url": two.url, "kind": "ollama"}) == 0
     told = capsys.readouterr().out.splitlines()
     assert told == ["ollama-1 takes no more requests; 0 still run there.", "gpu-2 is in the pool."]
     both = await table(settings, capsys)
@@ -73,7 +73,7 @@ async def test_the_pool_is_shown_and_changed_beside_a_running_server(
 async def test_an_instance_that_is_avoided_says_why_and_counts_as_a_failure(
     app: LiveApp, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await pool.add(settings, "dead", DEAD, engine="openai", slots=1) == 1
+    assert await pool.add(settings, {"id": "dead", "url": DEAD, "kind": "openai", "slots": 1}) == 1
     assert "dead is in the pool, but is avoided: refuses connections" in capsys.readouterr().out
     assert "avoided: refuses connections" in " ".join((await table(settings, capsys))["dead"])
     assert await pool.status(settings) == 1
@@ -87,10 +87,10 @@ async def test_errors_are_errors(
             await act(settings, "a b?c")
     for id, url in (("ollama-1", DEAD), ("other", f"{pair[0].url}/")):
         with pytest.raises(Conflict):
-            await pool.add(settings, id, url, engine="ollama", slots=1)
+            await pool.add(settings, {"id": id, "url": url, "kind": "ollama", "slots": 1})
     for id, slots, where in (("a b", 1, "body.id"), ("x", 0, "body.slots")):
         with pytest.raises(InvalidRequest, match=where):
-            await pool.add(settings, id, DEAD, engine="ollama", slots=slots)
+            await pool.add(settings, {"id": id, "url": DEAD, "kind": "ollama", "slots": slots})
     assert capsys.readouterr().out == ""
 
 

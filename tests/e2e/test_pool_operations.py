@@ -39,7 +39,7 @@ def serve(tmp_path: Path, models_dir: Path) -> Callable[..., Any]:
     async def serving(*servers: Emulator, **more: Any) -> AsyncIterator[LiveApp]:
         engine = {
             "backend": "ollama", "ollama_urls": [server.url for server in servers], "model": MODEL,
-            "slots": 2, "ollama_keep_alive": "24h", "quarantine_s": 0.5, **more.pop("engine", {}),
+            "slots": 2, "ollama_keep_alive": "24h", "breaker_open_s": 0.5, **more.pop("engine", {}),
         }  # fmt: skip
         settings = settings_in(tmp_path / "data", models_dir, engine=engine, **more)
         async with live_app(settings, instances=None) as app:
@@ -208,7 +208,7 @@ async def test_what_does_not_fit_is_refused_briefly_and_changes_nothing(
     wrong: list[tuple[int, dict[str, Any]]] = [
         *((422, {"id": id}) for id in ("", "a b", "a/b", "é", ".", "x" * 65, "-a", "a\n", 3, None)),
         *((422, {"slots": slots}) for slots in (0, -1, 1025, 1.5, "2", True, None)),
-        *((422, {"engine": engine}) for engine in ("", "vllm", "scripted", None)),
+        *((422, {"engine": engine}) for engine in ("", "tgi", "scripted", None)),
         *(
             (422, {"url": url})
             for url in ("", "gpu1:11434", "ftp://a", "http://", "http://a b", "http://é", 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.core.instances import InstanceSpec
 from tests.support.emulator import Emulator, emulator
 from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in, text_of
 from tests.support.redis_server import RedisServer
@@ -63,7 +64,7 @@ async def test_no_answer_is_quoted_and_what_operators_added_stays(
     replicas: list[LiveApp], servers: list[Emulator], redis: RedisServer, how: str
 ) -> None:
     here, there = replicas
-    await here.services.operator.add("added", url=servers[1].url, engine="ollama", slots=2)
+    await here.services.operator.add(InstanceSpec("added", "ollama", servers[1].url, slots=2))
     answers: list[asyncio.Task[list[Event]]] = []
     for n in range(20):
         if n == 5:

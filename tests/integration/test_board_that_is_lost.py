@@ -132,3 +132,34 @@ async def test_many_who_change_and_lose_at_once_lose_nothing(server: RedisServer
         await asyncio.gather(*(count(board, str(n)) for n, board in enumerate(three)))
         counted = await three[0].read("seen")
         assert {name: note["n"] >= 29 for name, note in counted.items()} == dict.fromkeys("012", True)
+
+
+ODD = ["no JSON", "[1, 2]", "7", "null", '"text"', "{", "{}", "[" * 100_000, b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("field", ["a", "", "b"])
+async def test_what_is_no_note_of_ours_stops_nobody(
+    server: RedisServer, odd: str | bytes, field: str
+) -> None:
+    async with boards(server, 2) as (one, other):
+        await one._redis.hset(f"{PREFIX}:seen", field, odd)
+        assert await one.read("seen") == {}
+        assert await one.change("seen", "a", lambda note: {"was": note}) == {"was": None}
+        assert await other.read("seen") == {"a": {"was": None}}
+        await one._redis.hset(f"{PREFIX}:seen", field, odd)
+        for board in (one, other):
+            await board.read("seen")
+            await board.change("seen", "c", lambda _: {"n": 1})
+            assert (await board.read("seen"))["c"] == {"n": 1}
+
+
+async def test_what_is_no_hash_is_taken_away_and_told_again(server: RedisServer) -> None:
+    async with boards(server, 2) as (one, other):
+        await one.change("seen", "a", lambda _: {"n": 1})
+        await one._redis.set(f"{PREFIX}:seen", "something else")
+        assert await other.read("seen") == {}
+        assert await one.read("seen") == {"a": {"n": 1}}
+        await one._redis.set(f"{PREFIX}:seen", "something else")
+        await one.change("seen", "b", lambda _: {"n": 2})
+        assert await other.read("seen") == {"a": {"n": 1}, "b": {"n": 2}}

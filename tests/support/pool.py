@@ -1,4 +1,4 @@
-"""A pool over scripted engines, in one process, whose keeper makes a round when it is told to."""
+"""A pool over scripted engines, in one process, whose controller makes a round when it is told to."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from random import Random
 from backend.core.clock import Clock
 from backend.pool.base import Instance, InstanceState
 from backend.pool.board.memory import MemoryBoard
+from backend.pool.controller import Controller, Pace
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
-from backend.pool.keeper import Keeper, Pace
 from backend.pool.operating import PoolOperator
 from backend.pool.retries import Retried, RetryBudget
-from backend.pool.roster import Roster
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.asks import a_request, a_roster, an_ask
 from tests.support.manual_clock import ManualClock
 
 
@@ -27,7 +26,7 @@ class APool:
     """A pool and what it is made of."""
 
     pool: Dispatcher
-    keeper: Keeper
+    controller: Controller
     slots: MemorySlots
     operator: PoolOperator
     clock: Clock
@@ -63,22 +62,21 @@ async def a_pool(
     max_wait_s: float = math.inf,
     retried: Retried = lambda _: None,
     default_model: str = "",
+    kind: type[MemorySlots] = MemorySlots,
+    board: MemoryBoard | None = None,
 ) -> AsyncIterator[APool]:
     """A pool that has looked at its instances once."""
     clock = clock or ManualClock()
-    slots, board = MemorySlots(clock, queue_limit=queue_limit, rng=Random(0)), MemoryBoard()
+    slots, board = kind(clock, queue_limit=queue_limit, rng=Random(0)), board or MemoryBoard()
 
-    def make(id: str, engine: str, url: str, many: int) -> Instance:
-        return an_instance(instances[0].engine, id, slots=many, url=url)
-
-    roster = Roster(instances, board, make)
-    keeper = Keeper(roster, slots, board, clock, pace=pace, default_model=default_model)
-    await keeper.open()
+    roster = a_roster(instances, board)
+    controller = Controller(roster, slots, board, clock, pace=pace, default_model=default_model)
+    await controller.open()
     pool = Dispatcher(
-        keeper, slots, clock,
+        controller, slots, clock,
         waits=Waits(), retries=retries, max_wait_s=max_wait_s, refresh_s=refresh_s, retried=retried,
     )  # fmt: skip
     try:
-        yield APool(pool, keeper, slots, PoolOperator(roster, keeper), clock)
+        yield APool(pool, controller, slots, PoolOperator(roster, controller), clock)
     finally:
-        await keeper.close()
+        await controller.close()

@@ -26,3 +26,11 @@ class Board(Protocol):
 
     async def lead(self, task: str, for_s: float) -> bool:
         """Whether this process, and no other, is to do `task` for `for_s` seconds; asking again renews it."""
+
+
+class SharedBoard(Board, Protocol):
+    """Notes in a store that several processes share."""
+
+    @property
+    def copy(self) -> Board:
+        """What this process knows of them, for while the store is away."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from typing import Any
 from uuid import uuid4
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from backend.core.errors import SlotsUnavailable
 from backend.pool.board.base import Change, Note
@@ -34,8 +35,9 @@ class _Version:
 
     @classmethod
     def read(cls, text: str | bytes) -> _Version | None:
-        said = json.loads(text) if text else None
-        return cls(str(said["born"]), int(said["count"])) if said else None
+        said = _object(text)
+        born, count = said.get("born"), said.get("count")
+        return cls(born, count) if isinstance(born, str) and isinstance(count, int) else None
 
 
 class RedisBoard:
@@ -66,10 +68,11 @@ class RedisBoard:
     async def read(self, kind: str) -> dict[str, Note]:
         """See `Board.read`."""
         for _ in range(_TRIES):
-            with _translated():
-                said = await self._redis.hgetall(_key(kind))
+            said: dict[str, str] = await self._asked(kind, self._redis.hgetall(_key(kind)), {})
             version = said.pop(VERSION, "")
-            notes = {str(name): json.loads(note) for name, note in said.items()}
+            notes: dict[str, Note] = {
+                str(name): note for name, text in said.items() if (note := _object(text))
+            }
             if self._goes_on(kind, version):
                 self._take(kind, notes, version)
                 return notes
@@ -79,12 +82,12 @@ class RedisBoard:
     async def change(self, kind: str, name: str, change: Change) -> Note | None:
         """See `Board.change`."""
         for _ in range(_TRIES):
-            with _translated():
-                was, version = await self._redis.hmget(_key(kind), [name, VERSION])
+            asked = self._redis.hmget(_key(kind), [name, VERSION])
+            was, version = await self._asked(kind, asked, [None, None])
             if not self._goes_on(kind, version or ""):
                 await self.read(kind)
                 continue
-            note = change(json.loads(was) if was else None)
+            note = change(_object(was or "") or None)
             new = "" if note is None else json.dumps(note)
             if new != (was or ""):
                 born = _Version.read(version or "")
@@ -104,6 +107,18 @@ class RedisBoard:
             return bool(
                 await self._lead(keys=[f"{PREFIX}:lead:{task}"], args=[self._process, int(for_s * 1000)])
             )
+
+    async def _asked(self, kind: str, answer: Awaitable[Any], nothing: Any) -> Any:
+        """The answer; what is no hash of notes is taken away, as if Redis had lost it."""
+        with _translated():
+            try:
+                return await answer
+            except ResponseError as exc:
+                if not str(exc).startswith("WRONGTYPE"):
+                    raise
+                log.warning("what is no note is taken away", extra={"event": "note_unreadable", "kind": kind})
+                await self._redis.delete(_key(kind))
+                return nothing
 
     def _goes_on(self, kind: str, said: str | bytes) -> bool:
         """Whether the notes that Redis has are those that this process knew, or later ones."""
@@ -135,6 +150,15 @@ class RedisBoard:
     def _remember(self, kind: str, said: str | bytes) -> None:
         if version := _Version.read(said):
             self._versions[kind] = version
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in a text; an empty one if it holds none: whoever wrote it, no process stops at it."""
+    try:
+        said = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _key(kind: str) -> str:

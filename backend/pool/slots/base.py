@@ -126,6 +126,13 @@ class Slots(Protocol):
             NoInstance: No instance could answer this ticket.
         """
 
+    async def peek(self, ticket: Ticket) -> int:
+        """The place that `join` would give a new ticket at this moment, 0 for a slot; nothing is taken.
+
+        Raises:
+            PoolFull, NoInstance: As `join` would.
+        """
+
     async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
         """The slot once it is granted; the place as it is after `timeout_s`.
 
@@ -153,3 +160,16 @@ class Slots(Protocol):
 
     async def view(self) -> View:
         """All of it, as it is."""
+
+
+class SharedSlots(Slots, Protocol):
+    """Slots in a store that several processes share, and that may be away or come back empty."""
+
+    async def beat(self) -> None:
+        """Give a sign of life, and set right what the store and this process think of each other."""
+
+    async def adopt(self, ticket: Ticket, instance: str, since_s: float) -> None:
+        """Count a slot that was taken `since_s` seconds ago, while the store was away."""
+
+    def forget(self, ticket: str) -> None:
+        """Leave without telling the store now; the next sign of life does."""

@@ -29,6 +29,11 @@ class MemorySlots:
         """See `Slots.join`."""
         return self._table.join(ticket, weights, self._expired())
 
+    async def peek(self, ticket: Ticket) -> int:
+        """See `Slots.peek`."""
+        self._expired()
+        return self._table.peek(ticket)
+
     async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
         """See `Slots.wait`."""
         self._expired()

@@ -23,7 +23,7 @@ from backend.pool.slots.base import Granted, Place, Row, Ticket, View
 log = logging.getLogger(__name__)
 
 PREFIX = "libri:{pool}"
-_OPERATIONS = ("join", "leave", "claim", "promote", "put", "beat", "restore", "view")
+_OPERATIONS = ("join", "peek", "leave", "claim", "promote", "put", "beat", "restore", "view")
 _UNBOUNDED = 1_000_000_000
 _FULL = {
     "full": "too many requests are waiting",
@@ -107,18 +107,21 @@ class RedisSlots:
         """See `Slots.join`."""
         now = self._clock.monotonic()
         mine = self._mine[ticket.id] = _Mine(ticket, now, now)
-        arguments = self._join_arguments(ticket, weights)
         try:
-            answer = await self._known("join", *arguments)
-            if answer == ["none"] and self._could(
-                ticket
-            ):  # as this process knows: Redis may have dropped rows
-                await self._restore([])
-                answer = await self._known("join", *arguments)
+            answer = await self._asked("join", ticket, self._join_arguments(ticket, weights))
             return self._joined(mine, answer)
         except BaseException:
             self._mine.pop(ticket.id, None)
             raise
+
+    async def peek(self, ticket: Ticket) -> int:
+        """See `Slots.peek`."""
+        arguments = ticket.model, ticket.flow, _batch(ticket), _tried(ticket), self._queue_limit
+        match await self._asked("peek", ticket, arguments):
+            case ["queued", position]:
+                return int(position)
+            case answer:
+                raise _refusal(answer)
 
     async def wait(self, ticket: str, timeout_s: float) -> Granted | Place:
         """See `Slots.wait`."""
@@ -241,6 +244,14 @@ class RedisSlots:
             *(part for name, weight in weights.items() for part in (name, repr(weight))),
         )
 
+    async def _asked(self, operation: str, ticket: Ticket, arguments: Sequence[str | int]) -> Any:
+        """The answer; "none" is asked again where this process knows better: Redis may have dropped rows."""
+        answer = await self._known(operation, *arguments)
+        if answer == ["none"] and self._could(ticket):
+            await self._restore([])
+            answer = await self._known(operation, *arguments)
+        return answer
+
     def _joined(self, mine: _Mine, answer: Sequence[Any]) -> Granted | Place:
         match answer:
             case ["granted", instance, tag]:
@@ -249,11 +260,7 @@ class RedisSlots:
             case ["queued", position, tag]:
                 mine.position, mine.tag = int(position), float(tag)
                 return Place(mine.position, mine.tag)
-            case ["none"]:
-                raise NoInstance("no model server is available")
-            case [why]:
-                raise PoolFull(_FULL[why])
-        raise SlotsUnavailable("the shared slots answer strangely")
+        raise _refusal(answer)
 
     def _could(self, ticket: Ticket) -> bool:
         return any(
@@ -354,6 +361,15 @@ def _row(capacity: int, flat: Sequence[str] | Mapping[str, str]) -> Row:
     flags = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else {}
     ready = frozenset(model for model, flag in flags.items() if flag == "1")
     return Row(capacity, ready, frozenset(flags) - ready)
+
+
+def _refusal(answer: Any) -> LibriError:
+    match answer:
+        case ["none"]:
+            return NoInstance("no model server is available")
+        case ["full" | "flow_full" as why]:
+            return PoolFull(_FULL[why])
+    return SlotsUnavailable("the shared slots answer strangely")
 
 
 def _void(why: str) -> LibriError:

@@ -10,7 +10,7 @@ generation advances by its cost over the number of active flows: newcomers witho
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -88,8 +88,7 @@ class SlotTable:
         Raises:
             PoolFull, NoInstance
         """
-        if not any(self._could(name, ticket) for name in self.rows):
-            raise NoInstance("no model server is available")
+        self._check_could(ticket)
         instance = self._best(ticket, weights)
         if instance is None and not ticket.returns:
             self._check_room(ticket)
@@ -99,6 +98,20 @@ class SlotTable:
             return self.place(ticket.id)
         self._seat(entry, instance, now)
         return Granted(instance, entry.tag)
+
+    def peek(self, ticket: Ticket) -> int:
+        """What `join` would give, without joining: a place, 0 for a slot.
+
+        Raises:
+            PoolFull, NoInstance
+        """
+        self._check_could(ticket)
+        if self._best(ticket, {}) is not None:
+            return 0
+        self._check_room(ticket)
+        lag = BATCH_LAG * self._expected_s(ticket.model) if ticket.priority == "batch" else 0.0
+        turn = self._turn(ticket.flow) + lag, self._order + 1, ""
+        return bisect(self.queues.get(ticket.model, []), turn) + 1
 
     def adopt(self, ticket: Ticket, instance: str, now: float) -> None:
         """Count a slot that was taken elsewhere, be there room or not."""
@@ -194,6 +207,10 @@ class SlotTable:
         row = self.rows.get(instance)
         return row.capacity - len(self.held.get(instance, ())) if row else 0
 
+    def _check_could(self, ticket: Ticket) -> None:
+        if not any(self._could(name, ticket) for name in self.rows):
+            raise NoInstance("no model server is available")
+
     def _could(self, instance: str, ticket: Ticket) -> bool:
         return instance not in ticket.tried and self.rows[instance].could_answer(ticket.model)
 
@@ -220,12 +237,18 @@ class SlotTable:
         if own >= max(1, self.queue_limit // PER_FLOW):
             raise PoolFull("too many of your own requests are waiting")
 
+    def _turn(self, flow: str) -> float:
+        """When a flow may be served again, in virtual time."""
+        return max(self._virtual, self._finish.get(flow, 0.0))
+
+    def _expected_s(self, model: str) -> float:
+        return self._mean_s.get(model, PRIOR_COST_S)
+
     def _entered(self, ticket: Ticket, now: float) -> Entry:
         batch = ticket.priority == "batch"
         tag, mean_s = ticket.tag, 0.0
         if tag is None:
-            mean_s = self._mean_s.get(ticket.model, PRIOR_COST_S)
-            tag = max(self._virtual, self._finish.get(ticket.flow, 0.0))
+            tag, mean_s = self._turn(ticket.flow), self._expected_s(ticket.model)
         cost = mean_s / (ticket.weight * (BATCH_WEIGHT if batch else 1.0))
         if cost:
             self._finish[ticket.flow] = tag + cost

@@ -28,9 +28,64 @@ def test_names_that_operators_know_reach_their_setting(name: str, monkeypatch: p
         "OLLAMA_URLS": "http://a:1,http://b:2/",
         "REDIS_URL": "redis://cache",
     }
-    monkeypatch.setenv(name, values.get(name, "given"))
+    given = "7.5" if name.endswith("_S") else "4" if name.endswith("_AT_ONCE") else "given"
+    monkeypatch.setenv(name, values.get(name, given))
     found = getattr(getattr(Settings(), section), field)
     assert found != Settings.model_fields[section].default.model_dump()[field]
+
+
+def test_the_present_name_of_a_setting_wins_over_a_former_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("libri_engine__gap_s", "3")
+    assert Settings().engine.inter_token_timeout_s == 3
+    monkeypatch.setenv("LIBRI_ENGINE__INTER_TOKEN_TIMEOUT_S", "4")
+    assert Settings().engine.inter_token_timeout_s == 4
+
+
+def test_a_wrong_value_is_told_under_the_name_that_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBRI_ENGINE__QUARANTINE_S", "-1")
+    with pytest.raises(Misconfigured, match=r"^LIBRI_ENGINE__QUARANTINE_S=-1: input should be greater"):
+        load()
+
+
+INSTANCE = '{"id": "gpu1", "kind": "vllm", "url": "http://u:hunter2@gpu1", "key": "hunter3"%s}'
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("hunter2", "is no JSON list"),
+        ("{}", "is no JSON list"),
+        ("[1]", "is no JSON list"),
+        ("[" * 100_000, "is no JSON list"),
+        ('[{"id": "gpu1", "key": "hunter3"}]', "its instance 1: needs kind and url"),
+        ("[" + INSTANCE % ', "slot": 4' + "]", "its instance 1: has no field 'slot'"),
+        (
+            "[" + INSTANCE % "" + "," + INSTANCE % ', "slots": "4"' + "]",
+            "2: its slots must be a whole",
+        ),
+        ("[" + INSTANCE % ', "models": "m"' + "]", "its models must be a list of names"),
+        ("[" + INSTANCE % ', "served_names": {"m": 5}' + "]", "its served_names must be an object of names"),
+    ],
+)
+def test_instances_that_cannot_be_read_are_told_without_their_secrets(
+    value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIBRI_ENGINE__INSTANCES", value)
+    with pytest.raises(Misconfigured) as refused:
+        load()
+    assert str(refused.value).startswith("LIBRI_ENGINE__INSTANCES: ")
+    assert said in str(refused.value)
+    assert "hunter" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
+def test_instances_may_be_written_on_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBRI_ENGINE__INSTANCES", "[\n" + INSTANCE % ',\n\t"slots": 3' + "\n]\n")
+    monkeypatch.setenv("LIBRI_ENGINE__OLLAMA_URLS", "")
+    settings = Settings()
+    (spec,) = [spec for _, spec in settings.engine.declared()]
+    assert (spec.id, spec.kind, spec.slots, spec.key) == ("gpu1", "vllm", 3, "hunter3")
+    assert "hunter" not in repr(spec) + settings.model_dump_json() + repr(settings)
 
 
 def test_every_dialect_that_can_be_set_is_spoken() -> None:
@@ -164,7 +219,7 @@ def test_the_address_of_a_model_server_may_end_as_other_clients_want_it(
 def test_zero_is_what_ollama_takes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_NUM_PARALLEL", "0")
     monkeypatch.setenv("OLLAMA_MAX_LOADED_MODELS", "0")
-    assert (Settings().engine.slots, Settings().engine.models_at_once) == (1, 3)
+    assert (Settings().engine.slots, Settings().engine.max_loaded_models) == (1, 3)
 
 
 def test_an_empty_variable_is_an_unset_one_but_for_lists(monkeypatch: pytest.MonkeyPatch) -> None:

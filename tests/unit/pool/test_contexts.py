@@ -4,14 +4,14 @@ import pytest
 
 from backend.config import Settings
 from backend.engines.base import LoadedModel, ModelInfo
-from backend.pool.contexts import USUAL_TOKENS, Contexts
-from backend.pool.looking import Seen, noted, oddity
+from backend.pool.contexts import USUAL_TOKENS, Contexts, reloaded, with_others
+from backend.pool.report import Look, Report
 
 
 def note(made_for=None, loaded=None, *, is_loaded=True, name="m:latest", asked=None, before=None, now=0.0):
     models = (ModelInfo(name, context_tokens=made_for),)
     memory = (LoadedModel(name, context_tokens=loaded),) if is_loaded else ()
-    return noted(before, Seen(models, memory), asked, now)
+    return with_others((before or Report()).after(Look(models, memory)), asked, now)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def note(made_for=None, loaded=None, *, is_loaded=True, name="m:latest", asked=N
         (note(32_768, None), None, None),
         (note(2048, None), None, 2048),
         (note(None, None), 8192, 8192),
-        ({"models": [{"name": "m", "context_length": 7}]}, None, USUAL_TOKENS),
-        (None, None, USUAL_TOKENS),
-        (None, 2048, 2048),
+        (Report(models=(ModelInfo("m"),)), None, USUAL_TOKENS),
+        (Report(), None, USUAL_TOKENS),
+        (Report(), 2048, 2048),
     ],
 )
 def test_what_the_server_tells_is_used_and_what_the_operator_set_bounds_it(known, asked, context):
@@ -53,14 +53,14 @@ def test_a_refusal_counts_until_the_next_look_and_longer_where_looks_do_not_tell
 
 def test_a_context_that_another_client_asked_for_is_told_for_minutes():
     ours = note(131_072, 8192, asked=8192)
-    assert oddity(ours, 8192) == ""
+    assert reloaded(ours, 8192) == ""
     theirs = note(131_072, 4096, asked=8192, before=ours, now=10.0)
-    assert "m:latest" in oddity(theirs, 8192)
-    assert "4096" in oddity(theirs, 8192)
-    assert "LIBRI_ENGINE__CONTEXT_TOKENS" in oddity(theirs, 8192)
+    assert "m:latest" in reloaded(theirs, 8192)
+    assert "4096" in reloaded(theirs, 8192)
+    assert "LIBRI_ENGINE__CONTEXT_TOKENS" in reloaded(theirs, 8192)
     again = note(131_072, 8192, asked=8192, before=theirs, now=20.0)
-    assert oddity(again, 8192) == oddity(theirs, 8192)
-    assert oddity(note(131_072, 8192, asked=8192, before=again, now=700.0), 8192) == ""
+    assert reloaded(again, 8192) == reloaded(theirs, 8192)
+    assert reloaded(note(131_072, 8192, asked=8192, before=again, now=700.0), 8192) == ""
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_a_context_that_another_client_asked_for_is_told_for_minutes():
     ],
 )
 def test_a_context_clamped_to_the_training_one_or_never_asked_for_is_not_odd(known):
-    assert oddity(known, 8192) == ""
-    assert oddity(known, None) == ""
+    assert reloaded(known, 8192) == ""
+    assert reloaded(known, None) == ""
 
 
 def test_the_oddity_is_one_line_whatever_a_model_is_called():
     known = note(131_072, 4096, name="x" * 5000, asked=8192)
-    assert len(oddity(known, 8192)) < 1000
+    assert len(reloaded(known, 8192)) < 1000
 
 
 def test_by_default_and_left_empty_no_context_is_asked_for():

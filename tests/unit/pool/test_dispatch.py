@@ -1,7 +1,7 @@
 """A request's way through the pool, over engines that follow a script."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -18,11 +18,13 @@ from backend.core.errors import (
     NotFound,
     PoolFull,
 )
+from backend.core.instances import InstanceSpec
 from backend.engines.base import End, Text, Thought
 from backend.engines.scripted import Hold, ScriptedEngine, recite
 from backend.pool.base import Assigned, Restarted, Waiting
 from backend.pool.retries import RetryBudget
-from tests.support.asks import an_instance
+from backend.pool.slots.memory import MemorySlots
+from tests.support.asks import an_ask, an_instance
 from tests.support.manual_clock import ManualClock
 from tests.support.pool import a_pool
 
@@ -95,6 +97,50 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back():
         assert await it.waiting() == 0
 
 
+async def test_who_will_be_refused_is_told_so_before_anything_is_spent_on_it():
+    async with a_pool(an_instance(busy()), queue_limit=1) as it:
+        await it.pool.admit(an_ask("a"), "m")
+        async with aclosing(it.ask("a")) as running, aclosing(it.ask("b")) as queued:
+            await anext(running)
+            await it.pool.admit(an_ask("b"), "m")
+            await anext(queued)
+            with pytest.raises(PoolFull) as refused:
+                await it.pool.admit(an_ask("c"), "m")
+            assert refused.value.retry_after_s >= 1
+            assert await it.waiting() == 1, "asking takes no place"
+            await it.pool.admit(an_ask("c"), "a model that nobody serves")
+
+
+async def test_who_might_wait_too_long_is_not_even_admitted_unless_it_stands_in_front():
+    async with a_pool(an_instance(busy()), max_wait_s=60.0) as it:
+        greedy = [it.ask(str(n), subject="greedy") for n in range(6)]
+        for events in greedy:
+            with suppress(PoolFull):
+                await anext(events)
+            await it.controller.tick()
+        with pytest.raises(PoolFull) as refused:
+            await it.pool.admit(an_ask("g", subject="greedy"), "m")
+        assert refused.value.retry_after_s >= 1
+        await it.pool.admit(an_ask("h", subject="modest"), "m")
+        with pytest.raises(DeadlineExceeded):
+            await it.pool.admit(an_ask("h", deadline=0.0), "m")
+        for events in greedy:
+            await events.aclose()
+
+
+async def test_a_queue_that_is_full_in_mid_wait_says_when_to_come_back_too():
+    class Fills(MemorySlots):
+        async def wait(self, ticket, timeout_s):
+            raise PoolFull("too many requests are waiting")
+
+    async with a_pool(an_instance(busy()), kind=Fills) as it, aclosing(it.ask("a")) as running:
+        await anext(running)
+        with pytest.raises(PoolFull) as refused:
+            await it.events("b")
+        assert refused.value.retry_after_s >= 1
+        assert await it.waiting() == 0
+
+
 async def test_a_wait_that_would_outlast_the_request_is_refused_at_once():
     clock = ManualClock()
     script = (Text("a"), End("stop"))
@@ -104,10 +150,10 @@ async def test_a_wait_that_would_outlast_the_request_is_refused_at_once():
                 async for event in events:
                     if isinstance(event, Text):
                         clock.advance(100)
-        await it.keeper.tick()
+        await it.controller.tick()
         async with aclosing(it.ask("long")) as running:
             await anext(running)
-            await it.keeper.tick()
+            await it.controller.tick()
             with pytest.raises(PoolFull) as refused:
                 await it.events("hurried", deadline=clock.monotonic() + 1)
             assert refused.value.retry_after_s > 1
@@ -142,7 +188,7 @@ async def test_who_was_let_in_and_lost_its_instance_is_not_refused_by_a_full_que
         streams = [it.ask(f"{n}", subject=f"{n}") for n in range(3)]
         for stream in streams:
             assert [type(await anext(stream)), type(await anext(stream))] == [Assigned, Text]
-        await it.operator.add("two", url="http://two", engine="ollama", slots=1)
+        await it.operator.add(InstanceSpec("two", "ollama", "http://two", slots=1))
         async with aclosing(it.ask("holds", subject="other")) as holds:
             await anext(holds)
             release.set()
@@ -294,7 +340,7 @@ async def test_who_finds_nobody_left_is_told_when_to_come_back():
         with pytest.raises(EngineUnreachable) as failed:
             await it.events("a")
         assert failed.value.retry_after_s > 0
-        await it.keeper.failed("one", EngineTimeout())
+        await it.controller.failed("one", EngineTimeout())
         with pytest.raises(NoInstance) as refused:
             await it.events("b")
         assert refused.value.retry_after_s > 0
@@ -357,7 +403,7 @@ async def test_an_instance_that_failed_comes_back_by_a_probe_and_not_by_a_reader
         assert await it.health() == ["half_open"]
         with pytest.raises(NoInstance):
             await it.events()
-        await it.keeper.tick()
+        await it.controller.tick()
         while await it.health() != ["closed"]:
             await asyncio.sleep(0.001)
         assert one.requests[-1][1].sampling.max_tokens == 1
@@ -371,7 +417,7 @@ async def test_a_probe_that_fails_puts_the_instance_aside_for_longer():
         with pytest.raises(EngineTimeout):
             await it.events()
         clock.advance(40)
-        await it.keeper.tick()
+        await it.controller.tick()
         while await it.health() != ["open"]:
             await asyncio.sleep(0.001)
         clock.advance(40)
@@ -477,12 +523,12 @@ async def test_an_instance_can_be_added_while_it_runs():
         running, queued = it.ask("1"), it.ask("2")
         await anext(running)
         assert isinstance(await anext(queued), Waiting)
-        await it.operator.add("new", url="http://new", engine="ollama", slots=1)
+        await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
         while not isinstance(event := await anext(queued), Assigned):
             pass
         assert event.instance == "new"
         with pytest.raises(Conflict):
-            await it.operator.add("a", url="http://a", engine="ollama", slots=1)
+            await it.operator.add(InstanceSpec("a", "ollama", "http://a", slots=1))
         await running.aclose()
         await queued.aclose()
 
@@ -491,5 +537,5 @@ async def test_a_slow_or_fallen_gpu_is_told_to_the_operator():
     async with a_pool(an_instance(engine(recite("hi")))) as it:
         for speed in (100.0, *[10.0] * 20):
             it.clock.advance(10)
-            await it.keeper.succeeded("one", speed, began=it.clock.now())
+            await it.controller.succeeded("one", speed, began=it.clock.now())
         assert "was 100" in (await it.instance("one")).reason

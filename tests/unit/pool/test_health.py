@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict, fields
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from backend.core.errors import (
     EngineUnreachable,
     ModelMissing,
 )
-from backend.pool.health import FAILURES_IN_A_ROW, Health, failed, from_json, succeeded, to_json
+from backend.pool.facts import HEALTH
+from backend.pool.health import FAILURES_IN_A_ROW, Health, failed, succeeded
 
 AT_ONCE = [EngineUnreachable(), EngineTimeout(), EngineRefused()]
 THIRD_IN_A_ROW = [EngineTruncated(), EngineError()]
@@ -139,14 +141,16 @@ def test_a_well_instance_stays_the_same_record():
 
 @given(healths)
 def test_the_record_survives_json(health):
-    assert from_json(json.loads(json.dumps(to_json(health)))) == health
+    assert HEALTH.read(json.loads(json.dumps(HEALTH.write(health)))) == health
 
 
-@given(healths, st.sets(st.sampled_from(list(to_json(Health())))))
+NAMES = [field.name for field in fields(Health)]
+
+
+@given(healths, st.sets(st.sampled_from(NAMES)))
 def test_a_record_of_another_release_is_understood(health, missing):
-    record = {name: value for name, value in to_json(health).items() if name not in missing}
-    read = from_json({**record, "invented_later": 1})
+    record = {name: value for name, value in asdict(health).items() if name not in missing}
+    read = HEALTH.read({**record, "invented_later": 1})
     assert all(
-        getattr(read, name) == getattr(Health() if name in missing else health, name)
-        for name in to_json(health)
+        getattr(read, name) == getattr(Health() if name in missing else health, name) for name in NAMES
     )

@@ -45,7 +45,7 @@ def ended_well(events) -> bool:
 async def rounds(it, seconds: float) -> None:
     for _ in range(int(seconds / 0.5)):
         it.clock.advance(0.5)
-        await it.keeper.tick()
+        await it.controller.tick()
         await asyncio.sleep(0.002)
 
 
@@ -62,7 +62,7 @@ async def test_who_meets_a_refusal_is_served_elsewhere_and_nobody_meets_it_again
 async def test_a_server_that_lists_and_refuses_to_chat_does_not_come_and_go():
     bad, good = Server("m", m=REFUSAL), Server("m")
     async with a_pool(an_instance(bad, "bad"), an_instance(good, "good")) as it:
-        await it.keeper.failed("bad", REFUSAL, model="m")
+        await it.controller.failed("bad", REFUSAL, model="m")
         for _ in range(240):
             await rounds(it, 0.5)
             assert await it.health() != ["closed", "closed"]
@@ -72,7 +72,7 @@ async def test_a_server_that_lists_and_refuses_to_chat_does_not_come_and_go():
 async def test_one_that_is_mended_comes_back_by_itself_before_its_time():
     bad, good = Server("m", m=REFUSAL), Server("m")
     async with a_pool(an_instance(bad, "bad"), an_instance(good, "good")) as it:
-        await it.keeper.failed("bad", REFUSAL, model="m")
+        await it.controller.failed("bad", REFUSAL, model="m")
         await rounds(it, 20)
         assert await it.health() == ["open", "closed"]
         bad.refused.clear()
@@ -173,7 +173,7 @@ async def test_a_model_that_nobody_serves_is_not_offered():
 async def test_a_key_that_ends_after_one_model_was_refused_sets_the_server_aside():
     half, good = Server("a", "m", m=REFUSAL), Server("a", "m")
     async with a_pool(an_instance(half, "half", slots=4), an_instance(good, "good", slots=4)) as it:
-        await it.keeper.failed("half", REFUSAL, model="m")
+        await it.controller.failed("half", REFUSAL, model="m")
         await rounds(it, 1)
         assert (await it.instance("half")).health == "closed"
         half.refused["a"] = REFUSAL
@@ -208,6 +208,6 @@ async def test_one_that_is_removed_while_it_refuses_disturbs_nobody():
     bad, good = Server("a", "m", m=REFUSAL), Server("m")
     async with a_pool(an_instance(bad, "bad"), an_instance(good, "good")) as it:
         await it.operator.remove("bad")
-        await it.keeper.failed("bad", REFUSAL, model="m")
+        await it.controller.failed("bad", REFUSAL, model="m")
         await rounds(it, 10)
         assert ended_well(await it.events())

@@ -5,25 +5,20 @@ from __future__ import annotations
 import pytest
 
 from backend.core.errors import Conflict, EngineUnreachable, NotFound, SlotsUnavailable
+from backend.core.instances import InstanceSpec
 from backend.engines.scripted import ScriptedEngine
-from backend.pool.base import Instance
 from backend.pool.board.memory import MemoryBoard
-from backend.pool.roster import Roster
+from backend.pool.roster import KIND, Roster
 from backend.pool.slots.base import View
-from tests.support.asks import an_instance
+from tests.support.asks import a_roster, an_instance
 from tests.support.pool import a_pool
 
 ENGINE = ScriptedEngine()
 
 
-def make(id: str, engine: str, url: str, slots: int) -> Instance:
-    return an_instance(ENGINE, id, slots=slots, url=url.rstrip("/"))
-
-
-def a_roster(board: MemoryBoard | None = None) -> Roster:
-    """That of one process; those over one board are of one pool."""
+def of_process(board: MemoryBoard | None = None, secret: bytes = b"s" * 32) -> Roster:
     configured = [an_instance(ENGINE, "one", url="http://one"), an_instance(ENGINE, "two", url="http://two")]
-    return Roster(configured, board or MemoryBoard(), make)
+    return a_roster(configured, board or MemoryBoard(), secret)
 
 
 def addresses(roster: Roster) -> dict[str, str]:
@@ -32,8 +27,8 @@ def addresses(roster: Roster) -> dict[str, str]:
 
 async def test_what_one_process_is_told_the_others_read():
     board = MemoryBoard()
-    here, there = a_roster(board), a_roster(board)
-    await here.add("new", url="http://new", engine="ollama", slots=3)
+    here, there = of_process(board), of_process(board)
+    await here.add(InstanceSpec("new", "ollama", "http://new", slots=3))
     await here.drain("one")
     await here.remove("two")
     await there.read()
@@ -46,30 +41,30 @@ async def test_what_one_process_is_told_the_others_read():
 
 
 async def test_neither_a_name_nor_an_address_is_there_twice():
-    roster = a_roster()
+    roster = of_process()
     for id, url in (("one", "http://other"), ("other", "http://one"), ("other", "http://two/")):
         with pytest.raises(Conflict):
-            await roster.add(id, url=url, engine="ollama", slots=1)
+            await roster.add(InstanceSpec(id, "ollama", url, slots=1))
     assert set(roster.instances) == {"one", "two"}
 
 
 async def test_the_name_of_one_that_was_removed_may_be_given_to_another():
-    roster = a_roster()
+    roster = of_process()
     for id in ("one", "new"):
         if id == "new":
-            await roster.add("new", url="http://new", engine="ollama", slots=1)
+            await roster.add(InstanceSpec("new", "ollama", "http://new", slots=1))
         await roster.remove(id)
         with pytest.raises(NotFound):
             await roster.resume(id)
-        await roster.add(id, url="http://elsewhere", engine="ollama", slots=2)
+        await roster.add(InstanceSpec(id, "ollama", "http://elsewhere", slots=2))
         assert addresses(roster)[id] == "http://elsewhere"
         await roster.remove(id)
         assert id not in roster.instances
 
 
 async def test_what_has_not_changed_stays_the_same_object():
-    roster = a_roster()
-    await roster.add("new", url="http://new", engine="ollama", slots=1)
+    roster = of_process()
+    await roster.add(InstanceSpec("new", "ollama", "http://new", slots=1))
     before = roster.instances["new"]
     await roster.read()
     assert roster.instances["new"] is before
@@ -80,7 +75,7 @@ async def test_an_instance_inherits_nothing_from_one_of_the_same_name():
     async with a_pool(an_instance(ENGINE, "one"), an_instance(dead, "gone", url="http://gone")) as it:
         assert (await it.instance("gone")).health == "open"
         await it.operator.remove("gone")
-        await it.operator.add("gone", url="http://back", engine="scripted", slots=1)
+        await it.operator.add(InstanceSpec("gone", "ollama", "http://back", slots=1))
         again = await it.instance("gone")
         assert (again.health, again.reason, again.address) == ("closed", "", "http://back")
 
@@ -88,18 +83,89 @@ async def test_an_instance_inherits_nothing_from_one_of_the_same_name():
 async def test_adding_one_does_not_count_against_another_that_is_down():
     dead = ScriptedEngine(models=EngineUnreachable())
     async with a_pool(an_instance(ENGINE, "one"), an_instance(dead, "down", url="http://down")) as it:
-        before = it.keeper.known()["down"].health
-        await it.operator.add("new", url="http://new", engine="scripted", slots=1)
-        assert it.keeper.known()["down"].health == before
+        before = it.controller.knowledge.known()["down"].health
+        await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
+        assert it.controller.knowledge.known()["down"].health == before
 
 
 async def test_nothing_is_changed_that_other_processes_would_not_hear_of():
     async with a_pool(an_instance(ENGINE, "one")) as it:
-        it.keeper.view = View(shared=False)
+        it.controller.publisher.view = View(shared=False)
         for act in (it.operator.drain, it.operator.resume, it.operator.remove):
             with pytest.raises(SlotsUnavailable):
                 await act("one")
         with pytest.raises(SlotsUnavailable):
-            await it.operator.add("new", url="http://new", engine="scripted", slots=1)
-        it.keeper.view = View()
+            await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
+        it.controller.publisher.view = View()
         assert not (await it.instance("one")).draining
+
+
+async def test_credentials_reach_the_other_processes_and_nobody_else():
+    board = MemoryBoard()
+    here, there, stranger = of_process(board), of_process(board), of_process(board, b"t" * 32)
+    await here.add(InstanceSpec("keyed", "vllm", "http://keyed", "hunter2", models=frozenset("m")))
+    await here.add(InstanceSpec("named", "ollama", "http://u:hunter3@named"))
+    told = str(await board.read(KIND))
+    assert "hunter" not in told
+    assert "u:" not in told
+    await there.read()
+    assert there.instances["named"].endpoint.url == "http://u:hunter3@named"
+    await stranger.read()
+    assert set(stranger.instances) == {"one", "two"}, "what it cannot read it leaves out"
+
+
+async def test_sealed_credentials_go_to_no_other_address_or_instance(caplog):
+    board = MemoryBoard()
+    roster = of_process(board)
+    await roster.add(InstanceSpec("a", "openai", "http://a", "hunter2"))
+    note = (await board.read(KIND))["a"]
+    await board.change(KIND, "b", lambda _: {**note, "url": "http://b"})
+    await board.change(KIND, "a", lambda _: {**note, "url": "http://b"})
+    await roster.read()
+    assert set(roster.instances) == {"one", "two"}
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {},
+        {"url": None},
+        {"url": 7, "kind": "openai"},
+        {"url": "http://x", "kind": ["openai"], "slots": 1},
+        {"url": "http://x", "kind": "openai", "slots": "many"},
+        {"url": "http://x", "kind": "openai", "slots": True},
+        {"url": "http://x", "kind": "openai", "slots": -1},
+        {"url": "http://[::1", "kind": "openai", "slots": 1},
+        {"url": "http://x", "kind": "openai", "models": {"m": 1}},
+        {"url": "http://x", "kind": "openai", "models": [1]},
+        {"url": "http://x", "kind": "openai", "served_names": ["m"]},
+        {"url": "http://x", "kind": "openai", "served_names": {"m": 1}},
+        {"url": "http://x", "kind": "openai", "sealed": 5},
+        {"url": "http://x", "kind": "openai", "sealed": "gAAAAA"},
+        {"url": "http://u:p@x", "kind": "openai", "slots": 1, "state": ["active"], "sealed": None},
+    ],
+)
+async def test_no_note_that_stands_there_stops_a_process(note):
+    board = MemoryBoard()
+    await board.change(KIND, "odd", lambda _: note)
+    roster = of_process(board)
+    await roster.read()
+    await roster.read()
+    assert set(roster.instances) == {"one", "two"}
+
+
+async def test_what_a_former_release_noted_is_read_and_what_a_later_one_adds_is_passed_over():
+    board = MemoryBoard()
+    former = {"state": "active", "url": "http://former", "engine": "openai", "slots": 2}
+    later = {"state": "active", "url": "http://later", "kind": "vllm", "slots": 3, "rack": [1, 2]}
+    await board.change(KIND, "former", lambda _: former)
+    await board.change(KIND, "later", lambda _: later)
+    roster = of_process(board)
+    await roster.read()
+    assert {id: one.slots for id, one in roster.instances.items()} == {
+        "one": 1,
+        "two": 1,
+        "former": 2,
+        "later": 3,
+    }

@@ -10,14 +10,13 @@ from backend.engines.base import Bounds, End, Text
 from backend.engines.scripted import Hold, ScriptedEngine, recite
 from backend.pool.base import Assigned
 from backend.pool.board.memory import MemoryBoard
+from backend.pool.controller import Controller
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
 from backend.pool.gaps import ENOUGH
-from backend.pool.keeper import Keeper
 from backend.pool.retries import RetryBudget
-from backend.pool.roster import Roster
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import a_request, an_ask, an_instance
+from tests.support.asks import a_request, a_roster, an_ask, an_instance
 from tests.support.manual_clock import ManualClock
 from tests.support.pool import a_pool
 
@@ -98,7 +97,7 @@ async def test_a_stream_that_stalls_takes_those_with_it_that_have_nothing_and_le
             await settled()
             assert two.task.done(), "it was served to its end"
             it.clock.advance(9.5)  # a gap of 3 s was seen: four times as long is borne
-            it.keeper.watch()
+            it.controller.traffic.watch()
             await settled()
             assert one.instances == three.instances == ["bad", "good"]
             assert "elsewhere" in one.text
@@ -124,7 +123,7 @@ async def test_with_nowhere_to_go_everybody_waits_on():
     bad = server(speaking(asyncio.Event()), never())
     async with a_pool(an_instance(bad, "bad", slots=4)) as it, readers(it, "a", "b") as (one, two):
         it.clock.advance(20)
-        it.keeper.watch()
+        it.controller.traffic.watch()
         await settled()
         assert not one.task.done()
         assert not two.task.done()
@@ -144,7 +143,7 @@ async def test_who_failed_at_the_only_other_instance_waits_on():
             await settled()
             assert one.instances == ["first", "second"]
             it.clock.advance(20)
-            it.keeper.watch()
+            it.controller.traffic.watch()
             await settled()
             assert one.instances == ["first", "second"]
             assert not one.task.done()
@@ -161,7 +160,7 @@ async def test_another_model_of_the_same_instance_keeps_its_requests():
         async with readers(it, "a") as (one,), readers(it, "b", model="n") as (two,):
             await it.operator.resume("good")
             it.clock.advance(6)
-            it.keeper.watch()
+            it.controller.traffic.watch()
             await settled()
             assert one.instances == ["bad", "good"]
             assert two.instances == ["bad"]
@@ -176,7 +175,7 @@ async def test_moving_many_is_no_matter_of_the_budget_for_retries():
         async with readers(it, *map(str, range(20))) as all_of_them:
             await it.operator.resume("good")
             it.clock.advance(6)
-            it.keeper.watch()
+            it.controller.traffic.watch()
             for _ in range(20):
                 await asyncio.sleep(0.005)
                 await settled()
@@ -192,7 +191,7 @@ async def test_a_slow_reader_is_no_silent_server():
             await anext(stream)
         await it.operator.resume("good")
         it.clock.advance(60)
-        it.keeper.watch()
+        it.controller.traffic.watch()
         assert isinstance(await anext(stream), Text)
         assert await it.health() == ["closed", "closed"]
         await stream.aclose()
@@ -205,29 +204,38 @@ async def test_what_another_process_found_moves_the_requests_of_this_one(speaks)
     heard = asyncio.Event()
     bad = server(speaking(heard), speaking(asyncio.Event()))
     instances = [an_instance(bad, "bad", slots=4), an_instance(good(), "good", slots=4)]
-    keepers = [Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in "ab"]
-    pools = [Dispatcher(keeper, slots, clock, waits=Waits(), refresh_s=0.001) for keeper in keepers]
-    for keeper in keepers:
-        await keeper.open()
-        await keeper.tick()
+    controllers = [
+        Controller(
+            a_roster(instances, board),
+            slots,
+            board,
+            clock,
+        )
+        for _ in "ab"
+    ]
+    pools = [
+        Dispatcher(controller, slots, clock, waits=Waits(), refresh_s=0.001) for controller in controllers
+    ]
+    for controller in controllers:
+        await controller.open()
+        await controller.tick()
     await slots.remove("good")
     here, there = Reader(pools[0], "here"), Reader(pools[1], "there")
     await settled()
-    for keeper in keepers:
-        keeper._published = {}
-        await keeper.tick()
+    for controller in controllers:
+        await controller.tick()
     clock.advance(4)
     if speaks:
         heard.set()
         await settled()
     clock.advance(2)
-    keepers[1].watch()
+    controllers[1].traffic.watch()
     await settled()
     assert there.instances == ["bad", "good"]
-    await keepers[0].tick()
+    await controllers[0].tick()
     await settled()
     assert here.instances == (["bad"] if speaks else ["bad", "good"])
     for reader in (here, there):
         reader.task.cancel()
-    for keeper in keepers:
-        await keeper.close()
+    for controller in controllers:
+        await controller.close()

@@ -8,6 +8,7 @@ from backend.corpus.base import CorpusRef, LiveView
 from backend.retrieval.lexical_tantivy import TantivyIndex
 from backend.retrieval.memory import MemoryDenseIndex
 from backend.retrieval.search import HybridRetriever
+from tests.support.calibrations import MINILM
 from tests.support.manual_clock import ManualClock
 from tests.support.shelf import LIBRARY, HashEmbedder, passage
 
@@ -52,8 +53,9 @@ class Bench:
         self.embedder = HashEmbedder()
         self.dense, self.lexical = Faulty(MemoryDenseIndex()), Faulty(TantivyIndex(None))
         self.catalogue = Catalogue()
-        settings = Retrieval(**({"deadline_s": 20, "no_answer_threshold": 0.0} | changes))
+        settings = Retrieval(**({"index_timeout_s": 20, "no_answer_threshold": 0.0} | changes))
         self.retriever = HybridRetriever(
+            gate=MINILM.gate,
             embedder=self.embedder,
             dense=self.dense,
             lexical=self.lexical,
@@ -82,7 +84,7 @@ def bench(request):
     made.lexical.inner.close()
 
 
-HASTY = pytest.mark.parametrize("bench", [{"deadline_s": 0.3}], indirect=True, ids=["hasty"])
+HASTY = pytest.mark.parametrize("bench", [{"index_timeout_s": 0.3}], indirect=True, ids=["hasty"])
 
 
 async def test_the_best_comes_first_with_a_score_and_the_version(bench):
@@ -216,7 +218,7 @@ async def test_a_question_of_stop_words_is_no_error(bench):
 
 
 async def test_many_questions_at_once_wait_their_turn_and_none_is_late():
-    bench = Bench(deadline_s=2.0, concurrency=2)
+    bench = Bench(index_timeout_s=2.0, concurrency=2)
     await bench.put(passage("prêt livre durée"))
     running = most = 0
 
@@ -236,7 +238,7 @@ async def test_many_questions_at_once_wait_their_turn_and_none_is_late():
 
 async def test_an_index_that_is_late_again_and_again_is_left_alone_for_a_while():
     clock = ManualClock()
-    bench = Bench(clock=clock, deadline_s=0.3)
+    bench = Bench(clock=clock, index_timeout_s=0.3)
     await bench.put(passage("prêt livre durée"))
     bench.dense.hangs = True
     for _ in range(5):

@@ -4,7 +4,10 @@
 -- -> the new version, or "" when note or board is no longer what was read
 local is = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 local said = redis.call('HGET', KEYS[1], '')
-local version = said and cjson.decode(said) or {born = '', count = 0}
+local ok, version = pcall(cjson.decode, said or '')
+if not ok or type(version) ~= 'table' or type(version.born) ~= 'string' or type(version.count) ~= 'number' then
+  version = {born = '', count = 0} -- none yet, or not one of ours
+end
 if is ~= ARGV[2] or version.born ~= ARGV[4] then return '' end
 if version.born == '' then version.born = ARGV[5] end
 version.count = version.count + 1

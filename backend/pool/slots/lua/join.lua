@@ -21,38 +21,18 @@ local weight, patience, tag, limit, random = tonumber(ARGV[7]), tonumber(ARGV[8]
 local preferred = {}
 for i = 13, #ARGV, 2 do preferred[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
--- The instance with the best share of free slots; of equal ones any.
-local function best()
-  local rows, top, ties = call('HGETALL', P .. ':rows'), 0, {}
-  for i = 1, #rows, 2 do
-    local name, slots = rows[i], tonumber(rows[i + 1])
-    local open = slots > 0 and not tried(t.tried, name) and slots - call('ZCARD', key('held', name)) or 0
-    if open > 0 and answers(name, t.model) then
-      local score = (preferred[name] or 1) * open / slots
-      if score > top then top, ties = score, {name}
-      elseif score == top then ties[#ties + 1] = name end
-    end
-  end
-  table.sort(ties)
-  return ties[math.floor(random * #ties) + 1]
-end
-
-local instance = not holding() and best() or nil
+local instance = not holding() and best(t, preferred, random) or nil
 if not instance then
-  if not holding() and not hope(t.model, t.tried) then return done({'none'}) end
-  local waiting = 0
-  for _, count in ipairs(call('HVALS', P .. ':queued')) do waiting = waiting + tonumber(count) end
-  if waiting >= (t.batch == '1' and math.floor(limit / 2) or limit) then return done({'full'}) end
-  local own = tonumber(call('HGET', P .. ':asking', t.flow) or '0')
-  if own >= math.max(1, math.floor(limit / PER_FLOW)) then return done({'flow_full'}) end
+  local refusal = refused(t, limit)
+  if refusal then return done({refusal}) end
 end
 
 local expected, order = 0, 0
 if not tag then
   state.order = (state.order or 0) + 1
   order = state.order
-  expected = tonumber(call('HGET', P .. ':mean', t.model) or PRIOR_COST_S)
-  tag = math.max(state.virtual or 0, tonumber(call('ZSCORE', P .. ':finish', t.flow) or '0'))
+  expected = expected_of(t)
+  tag = turn(t)
 end
 local cost = expected / (weight * (t.batch == '1' and BATCH_WEIGHT or 1))
 if cost > 0 then call('ZADD', P .. ':finish', text(tag + cost), t.flow) end

@@ -89,6 +89,9 @@ end
 local function capacity(instance) return tonumber(call('HGET', P .. ':rows', instance) or '0') end
 local function free(instance) return capacity(instance) - call('ZCARD', key('held', instance)) end
 
+-- Whether nothing is given out: Redis came back, and processes still tell what they hold.
+local function holding() return state.hold ~= nil and now < state.hold end
+
 -- Whether any instance could answer, perhaps after loading.
 local function hope(model, t_tried)
   local rows = call('HGETALL', P .. ':rows')
@@ -100,6 +103,38 @@ local function hope(model, t_tried)
   end
   return false
 end
+
+-- The instance with the best share of free slots; of equal ones any: `random` is in [0, 1).
+local function best(t, preferred, random)
+  local rows, top, ties = call('HGETALL', P .. ':rows'), 0, {}
+  for i = 1, #rows, 2 do
+    local name, slots = rows[i], tonumber(rows[i + 1])
+    local open = slots > 0 and not tried(t.tried, name) and slots - call('ZCARD', key('held', name)) or 0
+    if open > 0 and answers(name, t.model) then
+      local score = (preferred[name] or 1) * open / slots
+      if score > top then top, ties = score, {name}
+      elseif score == top then ties[#ties + 1] = name end
+    end
+  end
+  table.sort(ties)
+  return ties[math.floor(random * #ties) + 1]
+end
+
+-- Why a ticket for which no slot is free may not wait either; nil if it may. While nothing is given out nobody knows
+-- yet which instances there are, so only the bounds count.
+local function refused(t, limit)
+  if not holding() and not hope(t.model, t.tried) then return 'none' end
+  local waiting = 0
+  for _, count in ipairs(call('HVALS', P .. ':queued')) do waiting = waiting + tonumber(count) end
+  if waiting >= (t.batch == '1' and math.floor(limit / 2) or limit) then return 'full' end
+  local own = tonumber(call('HGET', P .. ':asking', t.flow) or '0')
+  if own >= math.max(1, math.floor(limit / PER_FLOW)) then return 'flow_full' end
+end
+
+-- When a newcomer's flow may be served again, in virtual time.
+local function turn(t) return math.max(state.virtual or 0, tonumber(call('ZSCORE', P .. ':finish', t.flow) or '0')) end
+-- How long it is thought to hold its slot.
+local function expected_of(t) return tonumber(call('HGET', P .. ':mean', t.model) or PRIOR_COST_S) end
 
 -- What lies before virtual time is as good as forgotten; a sign of life removes it.
 local function charge(flow, cost)
@@ -129,8 +164,6 @@ local function hold(t, instance, since)
   call('ZADD', key('held', instance), text(since), t.id)
   advance(t.tag)
 end
-
-local function holding() return state.hold ~= nil and now < state.hold end
 
 -- The first in the queue of a model who may have a slot of the instance.
 local function first(model, instance)

@@ -1,4 +1,4 @@
-"""Keepers of several processes, over one board and the same slots."""
+"""Controllers of several processes, over one board and the same slots."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,11 +10,10 @@ from backend.core.errors import EngineTruncated, EngineUnreachable
 from backend.engines.base import End
 from backend.engines.scripted import ScriptedEngine
 from backend.pool.board.memory import MemoryBoard
-from backend.pool.keeper import Keeper
-from backend.pool.notes import HEALTH
-from backend.pool.roster import Roster
+from backend.pool.controller import Controller
+from backend.pool.facts import HEALTH
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import an_instance
+from tests.support.asks import a_roster, an_instance
 from tests.support.manual_clock import ManualClock
 
 
@@ -27,48 +26,54 @@ class Interrupted(MemoryBoard):
 
     async def read(self, kind: str):
         notes = await super().read(kind)
-        if kind == HEALTH and self.meanwhile is not None:
+        if kind == HEALTH.kind and self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
         return notes
 
 
-def keepers(many: int):
+def controllers(many: int):
     clock, board = ManualClock(), Interrupted()
     slots = MemorySlots(clock)
     engine = ScriptedEngine((End("stop"),), models=("m",))
     instances = [an_instance(engine, name, slots=2) for name in "ab"]
     made = [
-        Keeper(Roster(instances, board, lambda *_: instances[0]), slots, board, clock) for _ in range(many)
+        Controller(
+            a_roster(instances, board),
+            slots,
+            board,
+            clock,
+        )
+        for _ in range(many)
     ]
     return board, slots, clock, made
 
 
 async def test_who_has_not_heard_of_a_failure_yet_does_not_give_the_instance_its_slots_back():
-    board, slots, _, (one, other) = keepers(2)
-    for keeper in (one, other):
-        await keeper.open()
-        await keeper.tick()
+    board, slots, _, (one, other) = controllers(2)
+    for controller in (one, other):
+        await controller.open()
+        await controller.tick()
     board.meanwhile = lambda: other.failed("a", EngineUnreachable())
     await one.tick()
     assert (await slots.view()).rows["a"].capacity == 0
     await one.tick()
     assert (await slots.view()).rows["a"].capacity == 0
     assert (await slots.view()).rows["b"].capacity == 2
-    for keeper in (one, other):
-        await keeper.close()
+    for controller in (one, other):
+        await controller.close()
 
 
 @pytest.mark.parametrize(("error", "is_tried"), [(EngineUnreachable(), True), (EngineTruncated(), False)])
 async def test_only_what_refused_is_tried_before_its_time(error, is_tried):
     """One token proves nothing where streams break in the middle."""
-    _, slots, clock, (keeper,) = keepers(1)
-    await keeper.open()
+    _, slots, clock, (controller,) = controllers(1)
+    await controller.open()
     for _ in range(3):
-        await keeper.failed("a", error)
+        await controller.failed("a", error)
     for after_s, is_back in ((6, is_tried), (40, True)):
         clock.advance(after_s)
-        await keeper.tick()
+        await controller.tick()
         await asyncio.sleep(0.05)
         assert (await slots.view()).rows["a"].capacity == (2 if is_back else 0)
-    await keeper.close()
+    await controller.close()
