@@ -13,7 +13,7 @@ from backend.api.page_markdown import to_html
 from backend.api.schemas import MarkdownText, ModelList, ModelShown, OptionDefaults
 from backend.api.strict import JsonBody
 from backend.core.model_names import QUOTING
-from backend.pool.offered import named
+from backend.pool.model_list import named
 
 router = APIRouter(tags=["operations"])
 
@@ -53,7 +53,7 @@ async def config(services: ServicesDep, who: AdminDep) -> dict[str, Any]:
 @router.get("/metrics")
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus text."""
-    body, content_type = services.metrics.render(await services.pool.state())
+    body, content_type = services.metrics.render(await services.pool.status())
     return Response(body, headers={"content-type": content_type})
 
 

@@ -15,17 +15,17 @@ from backend.core.errors import Misconfigured
 from backend.infra.http import open_session
 from backend.infra.redis import open_redis
 from backend.pool.base import Instance, Pool
-from backend.pool.board.base import Board
-from backend.pool.board.memory import MemoryBoard
-from backend.pool.board.redis import RedisBoard
 from backend.pool.contexts import Contexts
 from backend.pool.controller import Controller, Pace
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
-from backend.pool.link import Link, LinkedBoard, LinkedSlots
+from backend.pool.fallback import FallbackNotes, FallbackSlots, Link
 from backend.pool.operating import PoolOperator
+from backend.pool.registry import Registry
 from backend.pool.retries import Retried, RetryBudget
-from backend.pool.roster import Roster
+from backend.pool.shared_notes.base import SharedNotes
+from backend.pool.shared_notes.memory import MemoryNotes
+from backend.pool.shared_notes.redis import RedisNotes
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
@@ -58,7 +58,7 @@ async def open_pool(
         instances = configured(settings, spoken)
     slots, board = await _open_slots(stack, settings, clock, background)
     seal = Seal(secrets or [token_bytes()], purpose="instances")
-    roster = Roster(instances, board, partial(made, spoken), seal)
+    roster = Registry(instances, board, partial(made, spoken), seal)
     pace = Pace(quarantine_s=section.breaker_open_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)
     controller = Controller(
@@ -78,10 +78,10 @@ async def open_pool(
 
 async def _open_slots(
     stack: AsyncExitStack, settings: Settings, clock: Clock, background: Background
-) -> tuple[Slots, Board]:
+) -> tuple[Slots, SharedNotes]:
     url, section = settings.redis.url.get_secret_value(), settings.redis
     if not url:
-        return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryBoard()
+        return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryNotes()
     process = uuid4().hex
     try:
         redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
@@ -93,8 +93,8 @@ async def _open_slots(
         process=process, queue_limit=settings.engine.queue_limit, hold_s=section.hold_s,
     )  # fmt: skip
     link = Link()
-    slots = LinkedSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
+    slots = FallbackSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
     await slots.beat()
     background.start(shared.listen(), name="slots: grants")
     background.start(slots.live(), name="slots: signs of life")
-    return slots, LinkedBoard(RedisBoard(redis, process=process), link)
+    return slots, FallbackNotes(RedisNotes(redis, process=process), link)
