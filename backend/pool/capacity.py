@@ -51,7 +51,7 @@ class Observed:
 
 
 def capacities(known: Mapping[str, Observed], now: float) -> dict[str, Capacity]:
-    """A room for each instance: all its slots while it is healthy, otherwise none.
+    """The capacity of each instance: all its slots while it is healthy, otherwise none.
 
     Unless nobody else is left: a model that no healthy instance could answer is tried, one request at a time,
     on those that are avoided because they refused. One that hangs is left to the probe.
