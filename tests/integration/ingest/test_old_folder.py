@@ -9,9 +9,12 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
+from alembic import command
+from sqlalchemy import create_engine
 
 from backend.config import Settings
 from backend.corpus.sql import SqlCatalogue
+from backend.infra.migrate import alembic_config
 from backend.services import Services
 from backend.wiring.services import open_services
 from tests.support.live_app import DEFAULT, GARDEN, HOURS, live_app, settings_in, text_of
@@ -21,12 +24,10 @@ QUESTION = "When does the library open in the morning?"
 
 def as_the_release_before_left_it(folder: Path) -> None:
     """The tables of revision 0001, and indexes that say nothing of a version."""
-    with sqlite3.connect(folder / "libriassist.db") as sql:
-        sql.execute("DROP TABLE passages")
-        sql.execute("DROP TABLE history_processes")
-        sql.execute("ALTER TABLE history_turns DROP COLUMN process")
-        sql.execute("UPDATE alembic_version SET version_num = '0001'")
-    sql.close()
+    engine = create_engine(f"sqlite:///{folder / 'libriassist.db'}")
+    with engine.begin() as sql:
+        command.downgrade(alembic_config(sql), "0001")
+    engine.dispose()
     for note in (folder / "lexical").glob("*/held"):
         note.unlink()
     with sqlite3.connect(folder / "chroma" / "chroma.sqlite3") as sql:
