@@ -68,7 +68,7 @@ def health_checks(
 
 
 async def _models(pool: Pool) -> str:
-    offered, instances = await pool.models(), (await pool.state()).instances
+    offered, instances = await pool.models(), (await pool.status()).instances
     if not instances:
         return "none, by choice"
     aside = ", ".join(f"{one.id} ({one.reason})" for one in instances if one.health != "closed")

@@ -16,7 +16,7 @@ from random import Random
 from typing import Protocol
 
 from backend.core.errors import PoolFull
-from backend.pool.slots.base import Granted, Row, Ticket, View
+from backend.pool.slots.base import Capacity, Granted, Snapshot, Ticket
 from backend.pool.slots.table import Entry, SlotTable
 
 MODEL = "m"
@@ -29,7 +29,7 @@ LEAVES_WITHIN_S = 20.0
 class Estimator(Protocol):
     """What tells a waiter how long it will take."""
 
-    def interval_s(self, view: View, model: str, position: int) -> tuple[float, float]: ...
+    def interval_s(self, view: Snapshot, model: str, position: int) -> tuple[float, float]: ...
 
     def waited(self, told: tuple[float, float], waited_s: float) -> None: ...
 
@@ -122,7 +122,7 @@ class _Run:
         self._table = SlotTable(512, rng)
         self._speed = {f"i{n}": speed for n, speed in enumerate(scene.speeds)}
         for name in self._speed:
-            self._table.put(name, Row(scene.slots), 0.0)
+            self._table.put(name, Capacity(scene.slots), 0.0)
         self._estimators = [{name: make() for name, make in makers.items()} for _ in range(scene.processes)]
         self._views = [self._table.view(0.0)] * scene.processes
         self._outcomes: dict[str, list[Outcome]] = {name: [] for name in makers}

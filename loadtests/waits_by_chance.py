@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.pool.eta import PRIOR_S
-from backend.pool.slots.base import View
+from backend.pool.slots.base import Snapshot
 
 RUNS = 200
 
@@ -16,9 +16,9 @@ RUNS = 200
 class Naive:
     """Place × mean duration / slots: one figure, nothing learned."""
 
-    def interval_s(self, view: View, model: str, position: int) -> tuple[float, float]:
+    def interval_s(self, view: Snapshot, model: str, position: int) -> tuple[float, float]:
         mean_s = fmean(view.durations_s.get(model, (PRIOR_S,)))
-        expected_s = position * mean_s / sum(row.capacity for row in view.rows.values())
+        expected_s = position * mean_s / sum(row.slots for row in view.capacities.values())
         return expected_s, expected_s
 
     def waited(self, told: tuple[float, float], waited_s: float) -> None:
@@ -35,9 +35,9 @@ class MonteCarlo:
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
 
-    def interval_s(self, view: View, model: str, position: int) -> tuple[float, float]:
+    def interval_s(self, view: Snapshot, model: str, position: int) -> tuple[float, float]:
         seen = np.sort(view.durations_s.get(model, (1.0, PRIOR_S, 30.0)))
-        ages = np.concatenate([_ages(view, name) for name in view.rows])
+        ages = np.concatenate([_ages(view, name) for name in view.capacities])
         rounds = int(position / len(ages) + 3 + 2 * np.sqrt(position / len(ages)))
         drawn = self._rng.choice(seen, (RUNS, len(ages), rounds))
         drawn[:, :, 0] = self._left_s(seen, ages)
@@ -57,7 +57,7 @@ class MonteCarlo:
         return np.where(shorter < len(seen), seen[np.minimum(pick, len(seen) - 1)] - ages, older)
 
 
-def _ages(view: View, instance: str) -> NDArray[np.float64]:
+def _ages(view: Snapshot, instance: str) -> NDArray[np.float64]:
     """Since when the slots are taken; one that was free a moment ago is taken now, for somebody waits."""
-    held = sorted(view.held_s.get(instance, ()))[: view.rows[instance].capacity]
-    return np.array([*held, *[0.0] * (view.rows[instance].capacity - len(held))])
+    held = sorted(view.held_s.get(instance, ()))[: view.capacities[instance].slots]
+    return np.array([*held, *[0.0] * (view.capacities[instance].slots - len(held))])

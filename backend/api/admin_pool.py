@@ -12,7 +12,7 @@ from backend.api.strict import Body, JsonBody
 from backend.core.errors import NotFound
 from backend.core.instances import MAX_SLOTS, InstanceSpec, Kind
 from backend.core.model_names import LONGEST_NAME
-from backend.pool.base import InstanceHealth, PoolState
+from backend.pool.base import InstanceHealth, PoolStatus
 from backend.services import Services
 
 router = APIRouter(prefix="/api/v1/admin/pool", tags=["admin"])
@@ -122,7 +122,7 @@ class PoolShown(BaseModel):
     shared: bool
 
     @classmethod
-    def of(cls, state: PoolState) -> PoolShown:
+    def of(cls, state: PoolStatus) -> PoolShown:
         """As an operator sees it."""
         queue = QueueShown(models=dict(state.waiting), total=sum(state.waiting.values()), batch=state.batch)
         instances = tuple(InstanceShown.model_validate(one) for one in state.instances)
@@ -132,7 +132,7 @@ class PoolShown(BaseModel):
 @router.get("")
 async def pool(services: ServicesDep, who: OperatorDep) -> PoolShown:
     """Every instance, and the queue."""
-    return PoolShown.of(await services.pool.state())
+    return PoolShown.of(await services.pool.status())
 
 
 @router.post("/instances", status_code=201)
@@ -163,7 +163,7 @@ async def remove(services: ServicesDep, who: OperatorDep, instance_id: str) -> N
 
 
 async def _shown(services: Services, instance_id: str) -> InstanceShown:
-    for one in (await services.pool.state()).instances:
+    for one in (await services.pool.status()).instances:
         if one.id == instance_id:
             return InstanceShown.model_validate(one)
     raise NotFound("the instance was removed meanwhile")

@@ -14,7 +14,7 @@ from backend.api.schemas import MarkdownText, ModelList, ModelShown, OptionDefau
 from backend.api.scraping import ScraperDep
 from backend.api.strict import JsonBody
 from backend.core.model_names import QUOTING
-from backend.pool.offered import named
+from backend.pool.model_list import named
 
 router = APIRouter(tags=["operations"])
 
@@ -54,7 +54,7 @@ async def config(services: ServicesDep, who: OperatorDep) -> dict[str, Any]:
 @router.get("/metrics")
 async def metrics(services: ServicesDep, who: ScraperDep) -> Response:
     """Prometheus text, for operators and for the scrapers that the settings name."""
-    body, content_type = services.metrics.render(await services.pool.state())
+    body, content_type = services.metrics.render(await services.pool.status())
     return Response(body, headers={"content-type": content_type})
 
 

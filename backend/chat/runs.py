@@ -25,7 +25,7 @@ from backend.corpus.base import Catalogue, CorpusRef
 from backend.generations.base import START, Entry, EntryId, GenerationId, GenerationLog, RequestRecord
 from backend.history.base import History, Owner, Rating
 from backend.pool.base import Pool
-from backend.pool.offered import named
+from backend.pool.model_list import named
 from backend.telemetry.metrics import Metrics
 
 

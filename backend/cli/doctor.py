@@ -144,7 +144,7 @@ async def _services(settings: Settings) -> list[Finding]:
     async with open_services(settings) as services:
         found = await services.checked()
         documents = await services.catalogue.corpora("local")
-        instances = (await services.pool.state()).instances
+        instances = (await services.pool.status()).instances
     findings = [
         _health(name, ok=health.ok, needed=health.needed, detail=health.detail, latency_s=health.latency_s)
         for name, health in found.items()

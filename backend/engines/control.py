@@ -1,15 +1,12 @@
-"""The port through which an operator manages the models of a server: look, fetch, make, remove."""
+"""The port through which an operator manages the models of a server: look, fetch, remove."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Protocol
 
 from backend.engines.base import Endpoint, LoadedModel, ModelInfo
-
-Option = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +41,6 @@ class Progress:
     completed_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a new model is made of.
-
-    Attributes:
-        base: A model that the server has, or may fetch.
-        adapters: File name to digest ("sha256:…") of a LoRA that the server holds; Ollama takes one.
-        template, system: In place of the base's; "" keeps them.
-        quantisation: "q8_0", "q4_K_S" or "q4_K_M", from a base of 16 or 32 bits; "" leaves it as it is.
-        options: Defaults for sampling and the like.
-    """
-
-    base: str
-    adapters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    template: str = ""
-    system: str = ""
-    quantisation: str = ""
-    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
-
-
 class ModelControl(Protocol):
     """Manages the models of servers. Holds no state per server.
 
@@ -74,7 +51,7 @@ class ModelControl(Protocol):
         EngineTimeout: Every method; no answer in time, or work that stands still.
         ModelMissing: Neither the server nor, for `pull`, the registry has such a model.
         EngineRejected: The request itself is refused.
-        EngineTruncated: `pull` and `create`: they ended without saying that it worked.
+        EngineTruncated: `pull`: it ended without saying that it worked.
         EngineError: Every method; anything else.
     """
 
@@ -92,9 +69,6 @@ class ModelControl(Protocol):
 
         Closing the iterator stops the transfer; what has come is kept, and a later pull goes on from it.
         """
-
-    def create(self, endpoint: Endpoint, name: str, recipe: Recipe) -> AsyncGenerator[Progress, None]:
-        """Make a model out of another; ends when it is there."""
 
     async def delete(self, endpoint: Endpoint, name: str) -> None:
         """Remove a model from the server's disk, and from its memory."""

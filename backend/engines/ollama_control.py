@@ -24,7 +24,7 @@ from backend.core.errors import (
 )
 from backend.engines.base import Endpoint, LoadedModel, ModelInfo
 from backend.engines.call import Patience
-from backend.engines.control import ModelDetails, Progress, Recipe
+from backend.engines.control import ModelDetails, Progress
 from backend.engines.ollama_answers import Tally, details_of, info_of, loaded_of
 from backend.engines.ollama_messages import refused
 from backend.engines.ollama_package import AsyncClient, ProgressResponse, ResponseError
@@ -56,7 +56,7 @@ class ControlBounds:
 
 
 class OllamaControl:
-    """Ollama's list, ps, show, pull, create and delete; a connection each."""
+    """Ollama's list, ps, show, pull and delete; a connection each."""
 
     def __init__(self, bounds: ControlBounds | None = None) -> None:
         self._bounds = bounds or ControlBounds()
@@ -83,23 +83,6 @@ class OllamaControl:
     def pull(self, endpoint: Endpoint, name: str) -> AsyncGenerator[Progress, None]:
         """Fetch a model from its registry."""
         return self._follow(endpoint, lambda client: client.pull(name, stream=True))
-
-    def create(self, endpoint: Endpoint, name: str, recipe: Recipe) -> AsyncGenerator[Progress, None]:
-        """Make a model out of another."""
-
-        def begin(client: AsyncClient) -> Awaitable[AsyncIterator[ProgressResponse]]:
-            return client.create(
-                name,
-                from_=recipe.base,
-                adapters=dict(recipe.adapters) or None,
-                template=recipe.template or None,
-                system=recipe.system or None,
-                quantize=recipe.quantisation or None,
-                parameters=dict(recipe.options) or None,
-                stream=True,
-            )
-
-        return self._follow(endpoint, begin)
 
     async def _ask(self, endpoint: Endpoint, call: Callable[[AsyncClient], Awaitable[T]]) -> T:
         with _translated():

@@ -84,7 +84,7 @@ PoolEvent = Waiting | Assigned | Restarted | Text | Thought | Misplaced | End
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceState:
+class InstanceStatus:
     """What an operator sees of one instance.
 
     Attributes:
@@ -117,7 +117,7 @@ class InstanceState:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolState:
+class PoolStatus:
     """The pool as it stands.
 
     Attributes:
@@ -126,7 +126,7 @@ class PoolState:
         shared: Whether the store they share answers.
     """
 
-    instances: tuple[InstanceState, ...] = ()
+    instances: tuple[InstanceStatus, ...] = ()
     waiting: Mapping[str, int] = field(default_factory=dict)
     batch: int = 0
     processes: int = 1
@@ -206,7 +206,7 @@ class Pool(Protocol):
     async def contexts(self, model: str) -> Mapping[str, int | None]:
         """The context of `model` on each instance that could answer it, in its tokens; None: not told."""
 
-    async def state(self) -> PoolState:
+    async def status(self) -> PoolStatus:
         """Every instance, in a stable order, and the queue."""
 
 

@@ -10,14 +10,14 @@ from functools import partial
 from backend.core.clock import Clock
 from backend.core.errors import EngineError, SlotsUnavailable
 from backend.engines.base import Bounds
-from backend.pool.board.base import Board
 from backend.pool.contexts import Contexts
 from backend.pool.health import succeeded
 from backend.pool.knowledge import Knowledge
 from backend.pool.loader import Loader
 from backend.pool.prober import ProbePace, Prober
 from backend.pool.publisher import Publisher
-from backend.pool.roster import Roster
+from backend.pool.registry import Registry
+from backend.pool.shared_notes.base import SharedNotes
 from backend.pool.slots.base import Slots
 from backend.pool.traffic import Traffic
 from backend.pool.work import Work
@@ -66,9 +66,9 @@ class Controller:
 
     def __init__(
         self,
-        roster: Roster,
+        registry: Registry,
         slots: Slots,
-        board: Board,
+        notes: SharedNotes,
         clock: Clock,
         *,
         pace: Pace | None = None,
@@ -77,15 +77,15 @@ class Controller:
     ) -> None:
         pace = self._pace = pace or Pace()
         self._work = Work()
-        self.knowledge = Knowledge(roster, board, clock, quarantine_s=pace.quarantine_s, contexts=contexts)
+        self.knowledge = Knowledge(registry, notes, clock, quarantine_s=pace.quarantine_s, contexts=contexts)
         self.publisher = Publisher(self.knowledge, slots, clock)
         self.traffic = Traffic(self.knowledge, self.publisher, clock, least_gap_s=pace.least_gap_s)
         self._prober = Prober(
-            self.knowledge, self.publisher, self.traffic, board, clock, self._work,
+            self.knowledge, self.publisher, self.traffic, notes, clock, self._work,
             pace=ProbePace(pace.look_s, pace.look_timeout_s, pace.probe), default_model=default_model,
         )  # fmt: skip
         self._loader = Loader(
-            self.knowledge, self.publisher, self._prober, board, clock, self._work,
+            self.knowledge, self.publisher, self._prober, notes, clock, self._work,
             load_s=pace.load_s, quarantine_s=pace.quarantine_s,
         )  # fmt: skip
 

@@ -31,16 +31,16 @@ from backend.pool.base import (
     Instance,
     OfferedModel,
     PoolEvent,
-    PoolState,
+    PoolStatus,
     Restarted,
     Waiting,
 )
-from backend.pool.choose import weights
 from backend.pool.controller import Controller
 from backend.pool.eta import Waits
+from backend.pool.preference import preferences
 from backend.pool.retries import Phase, Retried, RetryBudget
 from backend.pool.slots.base import Granted, Place, Slots, Ticket
-from backend.pool.standing import standing
+from backend.pool.status import status
 from backend.pool.streams import Stream
 
 _BEGINS_ANEW = "another model server began anew"
@@ -213,10 +213,10 @@ class Dispatcher:
             for id in self._controller.publisher.could_answer(model)
         }
 
-    async def state(self) -> PoolState:
-        """See `Pool.state`."""
+    async def status(self) -> PoolStatus:
+        """See `Pool.status`."""
         view = await self._slots.view()
-        return standing(self._knowledge, view, self._clock.now())
+        return status(self._knowledge, view, self._clock.now())
 
     def _may_retry(self, work: _Request) -> bool:
         """Whether another attempt is no load that a broken pool has to be spared.
@@ -258,7 +258,7 @@ class Dispatcher:
         work.ticket = replace(
             work.ticket, id=uuid4().hex, patience_s=self._left_s(work.ask), tried=work.tried, tag=work.tag
         )
-        preferred = weights(self._knowledge.that_may_hold(work.request.model), work.ask.affinity)
+        preferred = preferences(self._knowledge.that_may_hold(work.request.model), work.ask.affinity)
         try:
             place = await self._slots.join(work.ticket, preferred)
         except PoolFull as exc:
@@ -413,7 +413,7 @@ class Dispatcher:
     def _retry_after_s(self) -> float | None:
         """Seconds until the first avoided instance is looked at again; None if none is avoided."""
         now = self._clock.now()
-        ends = [known.health.open_until for known in self._knowledge.known().values()]
+        ends = [known.health.open_until for known in self._knowledge.observed().values()]
         waits_s = [max(0.0, end - now) for end in ends if end is not None]
         return min(waits_s, default=None)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.pool.hindsight import Floats, Hindsight
-from backend.pool.slots.base import View
+from backend.pool.calibration import Calibration, Floats
+from backend.pool.slots.base import Snapshot
 
 FURTHEST = 512
 """Places beyond take in proportion."""
@@ -66,11 +66,11 @@ class Waits:
     """How long a place in the queue takes, from what was seen; one per process."""
 
     def __init__(self) -> None:
-        self._hindsight = Hindsight(LIKE)
-        self._view: View | None = None
+        self._calibration = Calibration(LIKE)
+        self._view: Snapshot | None = None
         self._reckoned: dict[str, _Reckoned] = {}
 
-    def interval_s(self, view: View, model: str, position: int) -> tuple[float, float]:
+    def interval_s(self, view: Snapshot, model: str, position: int) -> tuple[float, float]:
         """Low and high end of the wait for `position` (1 is next), in seconds; for 90 % of waiters it holds.
 
         All places of a model are reckoned at once, and once for a view. Further back is never sooner.
@@ -87,14 +87,14 @@ class Waits:
         `told` is the very object that `interval_s` gave; of any other pair is only learned whether it held.
         """
         low_s, high_s = told
-        self._hindsight.trim(below=waited_s < low_s, above=waited_s > high_s)
+        self._calibration.trim(below=waited_s < low_s, above=waited_s > high_s)
         if isinstance(told, Told):
-            self._hindsight.learn(told.where, max(waited_s, SHORTEST_S) / told.guess_s)
+            self._calibration.learn(told.where, max(waited_s, SHORTEST_S) / told.guess_s)
 
-    def _reckon(self, view: View, model: str) -> _Reckoned:
+    def _reckon(self, view: Snapshot, model: str) -> _Reckoned:
         waiting = view.waiting.get(model, 0)
         guess_s = max(SHORTEST_S, _turn_s(view, model))
-        low, high = self._hindsight.factors(_where(_KNOTS, waiting), _made_up(_KNOTS))
+        low, high = self._calibration.factors(_where(_KNOTS, waiting), _made_up(_KNOTS))
         between = np.log(_PLACES), np.log(_KNOTS)
         low_s = guess_s * _PLACES * np.interp(*between, low)
         high_s = guess_s * _PLACES * np.interp(*between, np.maximum(low, high))
@@ -125,7 +125,7 @@ def _made_up(places: Floats) -> Floats:
     return np.linspace(np.log(np.maximum(0.04, fast)), math.log(OVERTAKEN), MADE_UP, axis=1)
 
 
-def _turn_s(view: View, model: str) -> float:
+def _turn_s(view: Snapshot, model: str) -> float:
     """Seconds until the next slot comes free for `model`, on average, when all are taken.
 
     Where slots answer other models too, those who wait for these take their share of the turns.
@@ -135,18 +135,18 @@ def _turn_s(view: View, model: str) -> float:
     for other, waiting in view.waiting.items():
         if other != model and waiting:
             both = sum(
-                row.capacity for row in view.rows.values() if row.answers(model) and row.answers(other)
+                row.slots for row in view.capacities.values() if row.answers(model) and row.answers(other)
             )
             turn_s += _mean_s(view, other) * waiting / between * both / _slots(view, other)
     return turn_s / _slots(view, model)
 
 
-def _slots(view: View, model: str) -> int:
+def _slots(view: Snapshot, model: str) -> int:
     """Slots for the model, or those that it will have once loaded."""
-    ready = sum(row.capacity for row in view.rows.values() if row.answers(model))
-    return ready or max(1, sum(row.capacity for row in view.rows.values() if row.could_answer(model)))
+    ready = sum(row.slots for row in view.capacities.values() if row.answers(model))
+    return ready or max(1, sum(row.slots for row in view.capacities.values() if row.could_answer(model)))
 
 
-def _mean_s(view: View, model: str) -> float:
+def _mean_s(view: Snapshot, model: str) -> float:
     seen = view.durations_s.get(model, ())
     return (PRIOR_S * PRIOR_WEIGHT + sum(seen)) / (PRIOR_WEIGHT + len(seen))

@@ -13,16 +13,16 @@ from backend.core.errors import EngineError
 from backend.core.instances import OLLAMA
 from backend.pool.barred import Bar, Bars, barred, in_force
 from backend.pool.base import Instance, OfferedModel
-from backend.pool.board.base import Board, Note
-from backend.pool.choose import Facts
+from backend.pool.capacity import Observed
 from backend.pool.contexts import Contexts, reloaded
-from backend.pool.facts import BARRED, HEALTH, LOADING, REPORT, Form, Loading
 from backend.pool.health import Health, failed
+from backend.pool.model_list import merged
 from backend.pool.names import Names, names_of
-from backend.pool.offered import merged
-from backend.pool.report import Called, Report, models_of
-from backend.pool.roster import Roster
-from backend.pool.rows import Known
+from backend.pool.note_forms import BARRED, HEALTH, LOADING, REPORT, Form, Loading
+from backend.pool.preference import Profile
+from backend.pool.registry import Registry
+from backend.pool.report import Called, Report, offers_of
+from backend.pool.shared_notes.base import Note, SharedNotes
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,8 +43,8 @@ class Knowledge:
 
     def __init__(
         self,
-        roster: Roster,
-        board: Board,
+        registry: Registry,
+        notes: SharedNotes,
         clock: Clock,
         *,
         quarantine_s: float = 30.0,
@@ -52,8 +52,8 @@ class Knowledge:
     ) -> None:
         self.contexts = contexts or Contexts()
         self.names = Names()
-        self._roster = roster
-        self._board = board
+        self._registry = registry
+        self._notes = notes
         self._clock = clock
         self._quarantine_s = quarantine_s
         self._rng = Random()  # noqa: S311  jitter, not secrets
@@ -64,7 +64,7 @@ class Knowledge:
 
     async def read(self) -> None:
         """Take in what others changed."""
-        await self._roster.read()
+        await self._registry.read()
         self._health = await self._all(HEALTH)
         self._reports = await self._all(REPORT)
         self._loading = await self._all(LOADING)
@@ -74,11 +74,11 @@ class Knowledge:
     async def forget(self, id: str) -> None:
         """What is known of an instance of that name is void."""
         for kind in (HEALTH.kind, REPORT.kind, LOADING.kind, BARRED.kind):
-            await self._board.change(kind, id, lambda _: None)
+            await self._notes.change(kind, id, lambda _: None)
 
     def instances(self) -> Mapping[str, Instance]:
         """Every instance by its id, in a stable order."""
-        return self._roster.instances
+        return self._registry.instances
 
     def health(self, id: str) -> Health:
         """How an instance is."""
@@ -100,22 +100,22 @@ class Knowledge:
         """Those that it does not serve now."""
         return in_force(self.bars(id), self._clock.now())
 
-    def facts(self, one: Instance) -> Facts:
+    def profile(self, one: Instance) -> Profile:
         """What an instance says of itself, by the pool's names."""
         report, called = self.report(one.id), self._called(one)
-        return Facts(
+        return Profile(
             models=None if report.models is None else called(report.listed),
             loaded=None if report.loaded is None else frozenset(called(report.loaded)),
             tokens_per_s=report.tokens_per_s,
             on_gpu=report.on_gpu,
         )
 
-    def that_may_hold(self, model: str) -> dict[str, Facts]:
+    def that_may_hold(self, model: str) -> dict[str, Profile]:
         """What those instances say of themselves that hold `model`, or do not say what they hold."""
-        found = {id: self.facts(one) for id, one in self.instances().items()}
+        found = {id: self.profile(one) for id, one in self.instances().items()}
         return {id: one for id, one in found.items() if one.loaded is None or model in one.loaded}
 
-    def known(self) -> dict[str, Known]:
+    def observed(self) -> dict[str, Observed]:
         """What the rules need to know of each instance."""
         return {id: self._known(id, one) for id, one in self.instances().items()}
 
@@ -123,7 +123,7 @@ class Knowledge:
         """What the instances offer that are not avoided, every name once."""
         now = self._clock.now()
         return merged(
-            [model for model in self._models_of(one) if model.info.name not in self.barred(id)]
+            [model for model in self._offers_of(one) if model.info.name not in self.barred(id)]
             for id, one in self.instances().items()
             if self.health(id).state(now) != "open"
         )
@@ -199,22 +199,22 @@ class Knowledge:
         self._loading[id] = await self._changed(LOADING, id, change)
 
     async def _all(self, form: Form[T]) -> dict[str, T]:
-        return {id: form.read(note) for id, note in (await self._board.read(form.kind)).items()}
+        return {id: form.read(note) for id, note in (await self._notes.read(form.kind)).items()}
 
     async def _changed(self, form: Form[T], id: str, change: Callable[[T], T]) -> T:
         def changed(note: Note | None) -> Note | None:
             return form.write(change(form.read(note)))
 
-        return form.read(await self._board.change(form.kind, id, changed))
+        return form.read(await self._notes.change(form.kind, id, changed))
 
-    def _known(self, id: str, one: Instance) -> Known:
+    def _known(self, id: str, one: Instance) -> Observed:
         loading = self.loading(id)
-        return Known(
+        return Observed(
             slots=one.slots,
             models=one.models,
-            draining=id in self._roster.draining,
+            draining=id in self._registry.draining,
             health=self.health(id),
-            facts=self.facts(one),
+            profile=self.profile(one),
             loading=loading.model,
             evicts=frozenset(loading.evicts),
             models_at_once=one.models_at_once,
@@ -225,8 +225,8 @@ class Knowledge:
             barred=frozenset(self.barred(id)),
         )
 
-    def _models_of(self, one: Instance) -> tuple[OfferedModel, ...]:
-        return models_of(one, self.report(one.id), self._called(one))
+    def _offers_of(self, one: Instance) -> tuple[OfferedModel, ...]:
+        return offers_of(one, self.report(one.id), self._called(one))
 
     def _called(self, one: Instance) -> Called:
         return partial(self.names.of_all, loose=one.loose_names)

@@ -9,12 +9,12 @@ from random import Random
 from backend.core.aio import to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import EngineError, EngineRefused, ModelMissing
-from backend.pool.board.base import Board
-from backend.pool.facts import Loading
 from backend.pool.knowledge import Knowledge
+from backend.pool.note_forms import Loading
 from backend.pool.placement import Load, loads
 from backend.pool.prober import Prober
 from backend.pool.publisher import Publisher
+from backend.pool.shared_notes.base import SharedNotes
 from backend.pool.work import Work
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Loader:
         knowledge: Knowledge,
         publisher: Publisher,
         prober: Prober,
-        board: Board,
+        notes: SharedNotes,
         clock: Clock,
         work: Work,
         *,
@@ -48,7 +48,7 @@ class Loader:
         self._knowledge = knowledge
         self._publisher = publisher
         self._prober = prober
-        self._board = board
+        self._notes = notes
         self._clock = clock
         self._work = work
         self._load_s = load_s
@@ -58,8 +58,8 @@ class Loader:
     async def start_due(self) -> None:
         """Begin the loads that are wanted, if this process is to decide."""
         view = self._publisher.view
-        if any(view.waiting.values()) and await self._board.lead("placement", _DECIDES_S):
-            known = self._knowledge.known()
+        if any(view.waiting.values()) and await self._notes.lead("placement", _DECIDES_S):
+            known = self._knowledge.observed()
             for load in loads(known, view, self._clock.now(), random=self._rng.random()):
                 self._work.start(f"load:{load.instance}", self._load(load))
 

@@ -7,38 +7,38 @@ from dataclasses import dataclass
 from backend.core.errors import SlotsUnavailable
 from backend.core.instances import InstanceSpec
 from backend.pool.controller import Controller
-from backend.pool.roster import Roster
+from backend.pool.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOperator:
-    """A `Roster` whose changes the slots are told of; implements `Operator`."""
+    """A `Registry` whose changes the slots are told of; implements `Operator`."""
 
-    roster: Roster
+    registry: Registry
     controller: Controller
 
     async def add(self, spec: InstanceSpec) -> None:
         """See `Operator.add`."""
         self._check_shared()
-        await self.roster.add(spec)
+        await self.registry.add(spec)
         await self.controller.welcome(spec.id)
 
     async def drain(self, id: str) -> None:
         """See `Operator.drain`."""
         self._check_shared()
-        await self.roster.drain(id)
+        await self.registry.drain(id)
         await self.controller.refresh()
 
     async def resume(self, id: str) -> None:
         """See `Operator.resume`."""
         self._check_shared()
-        await self.roster.resume(id)
+        await self.registry.resume(id)
         await self.controller.refresh()
 
     async def remove(self, id: str) -> None:
         """See `Operator.remove`."""
         self._check_shared()
-        await self.roster.remove(id)
+        await self.registry.remove(id)
         await self.controller.refresh()
 
     def _check_shared(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from backend.pool.choose import weights
-from backend.pool.rows import Known, held
-from backend.pool.scene import Scene
-from backend.pool.slots.base import View
+from backend.pool.capacity import Observed, held
+from backend.pool.cluster import Cluster
+from backend.pool.preference import preferences
+from backend.pool.slots.base import Snapshot
 
-_Admits = Callable[[Scene, str, frozenset[str]], bool]
+_Admits = Callable[[Cluster, str, frozenset[str]], bool]
 """Whether an instance may be given a load that has these models go."""
 SLOW = 0.5
 """Below this share of the fastest's speed an instance is the second choice for a model."""
@@ -26,8 +26,8 @@ class Load:
 
 
 def loads(
-    known: Mapping[str, Known],
-    view: View,
+    known: Mapping[str, Observed],
+    view: Snapshot,
     now: float,
     *,
     random: float,
@@ -49,65 +49,73 @@ def loads(
     further instance that has nothing better to do. For `settle_s` after a load there, or after the latest use
     of a last copy, nothing is evicted for that. `random`, in [0, 1), decides between equals.
     """
-    scene = Scene(dict(known), view, now, settle_s)
-    wanted = sorted(filter(scene.waiting, view.waiting), key=lambda model: (-scene.oldest_s(model), model))
-    missing = [model for model in wanted if not scene.ready_at(model)]
-    scarce = [m for m in wanted if m not in missing and scene.oldest_s(m) > spread_after_s]
+    cluster = Cluster(dict(known), view, now, settle_s)
+    wanted = sorted(
+        filter(cluster.waiting, view.waiting), key=lambda model: (-cluster.oldest_s(model), model)
+    )
+    missing = [model for model in wanted if not cluster.ready_at(model)]
+    scarce = [m for m in wanted if m not in missing and cluster.oldest_s(m) > spread_after_s]
     chosen: dict[str, Load | None] = {}
     for model in missing:
-        chosen[model] = None if scene.is_being_loaded(model) else _placed(scene, model, random, _may_give_up)
+        chosen[model] = (
+            None if cluster.is_being_loaded(model) else _placed(cluster, model, random, _may_give_up)
+        )
     for model in wanted:
-        if not chosen.get(model) and scene.oldest_s(model) > room_after_s and scene.lacks_slots(model):
-            chosen[model] = _placed(scene, model, random, _has_room)
+        if not chosen.get(model) and cluster.oldest_s(model) > room_after_s and cluster.lacks_slots(model):
+            chosen[model] = _placed(cluster, model, random, _has_room)
     for model in scarce:
-        if not chosen.get(model) and not scene.is_being_loaded(model):
-            chosen[model] = _placed(scene, model, random, _is_spare)
+        if not chosen.get(model) and not cluster.is_being_loaded(model):
+            chosen[model] = _placed(cluster, model, random, _is_spare)
     return [load for load in chosen.values() if load is not None]
 
 
-def _placed(scene: Scene, model: str, random: float, admits: _Admits) -> Load | None:
+def _placed(cluster: Cluster, model: str, random: float, admits: _Admits) -> Load | None:
     """Where to load `model`, of the instances that may be asked to; None: nowhere now."""
-    able = {name: scene.victims(name) for name in sorted(scene.known) if scene.could_load(name, model)}
+    able = {name: cluster.victims(name) for name in sorted(cluster.known) if cluster.could_load(name, model)}
     costs = {
-        name: _cost(scene, name, victims) for name, victims in able.items() if admits(scene, name, victims)
+        name: _cost(cluster, name, victims)
+        for name, victims in able.items()
+        if admits(cluster, name, victims)
     }
     if not costs:
         return None
     best = [name for name, cost in costs.items() if cost == min(costs.values())]
     name = best[int(random * len(best))]
-    scene.begin(name, model, able[name])
+    cluster.begin(name, model, able[name])
     return Load(name, model, able[name])
 
 
-def _has_room(scene: Scene, name: str, victims: frozenset[str]) -> bool:
+def _has_room(cluster: Cluster, name: str, victims: frozenset[str]) -> bool:
     """Whether nothing has to go."""
-    return not victims and scene.busy(name) < 1
+    return not victims and cluster.busy(name) < 1
 
 
-def _may_give_up(scene: Scene, name: str, victims: frozenset[str]) -> bool:
+def _may_give_up(cluster: Cluster, name: str, victims: frozenset[str]) -> bool:
     """Whether the victims had their time on it, or are not needed there."""
-    return scene.is_settled(name) or not scene.any_needed(name, victims, idle_s=scene.known[name].load_s)
+    return cluster.is_settled(name) or not cluster.any_needed(
+        name, victims, idle_s=cluster.known[name].load_s
+    )
 
 
-def _is_spare(scene: Scene, name: str, victims: frozenset[str]) -> bool:
+def _is_spare(cluster: Cluster, name: str, victims: frozenset[str]) -> bool:
     """Whether it has nothing better to do than to hold a further copy of another model."""
-    if scene.busy(name) >= 1 or any(map(scene.waiting, held(scene.known[name]))):
+    if cluster.busy(name) >= 1 or any(map(cluster.waiting, held(cluster.known[name]))):
         return False
-    if victims and not scene.is_settled(name):
+    if victims and not cluster.is_settled(name):
         return False
-    return not scene.any_needed(name, victims, idle_s=scene.settle_s)
+    return not cluster.any_needed(name, victims, idle_s=cluster.settle_s)
 
 
-def _cost(scene: Scene, name: str, victims: frozenset[str]) -> tuple[float, ...]:
+def _cost(cluster: Cluster, name: str, victims: frozenset[str]) -> tuple[float, ...]:
     """What speaks against an instance, the worst first."""
-    busy = scene.busy(name)
-    speed = weights({n: k.facts for n, k in scene.known.items()}, "")[name]
+    busy = cluster.busy(name)
+    speed = preferences({n: k.profile for n, k in cluster.known.items()}, "")[name]
     return (
-        scene.any_needed(name, victims, idle_s=0.0),
-        sum(scene.waiting(m) > 0 for m in victims),
+        cluster.any_needed(name, victims, idle_s=0.0),
+        sum(cluster.waiting(m) > 0 for m in victims),
         bool(victims) and busy > 0,  # the load waits until what runs has ended
         speed < SLOW,
         bool(victims),
         busy,
-        scene.used_at(name, victims),
+        cluster.used_at(name, victims),
     )

@@ -12,12 +12,12 @@ from backend.core.errors import EngineError, EngineRefused, EngineTimeout, Model
 from backend.core.types import Message, Sampling
 from backend.engines.base import Bounds, End, GenerationRequest
 from backend.pool.base import Instance
-from backend.pool.board.base import Board
 from backend.pool.contexts import with_others
 from backend.pool.health import succeeded
 from backend.pool.knowledge import Knowledge
 from backend.pool.publisher import Publisher
 from backend.pool.report import Report, look
+from backend.pool.shared_notes.base import SharedNotes
 from backend.pool.traffic import Traffic
 from backend.pool.work import Work
 
@@ -54,7 +54,7 @@ class Prober:
         knowledge: Knowledge,
         publisher: Publisher,
         traffic: Traffic,
-        board: Board,
+        notes: SharedNotes,
         clock: Clock,
         work: Work,
         *,
@@ -64,7 +64,7 @@ class Prober:
         self._knowledge = knowledge
         self._publisher = publisher
         self._traffic = traffic
-        self._board = board
+        self._notes = notes
         self._clock = clock
         self._work = work
         self._pace = pace
@@ -77,9 +77,9 @@ class Prober:
         """Look at what is well, and at what refused; probe what may be well again."""
         health = self._knowledge.health(id)
         state = health.state(self._clock.now())
-        if state == "half_open" and await self._board.lead(f"probe:{id}", self._pace.probe.first_token_s):
+        if state == "half_open" and await self._notes.lead(f"probe:{id}", self._pace.probe.first_token_s):
             self._work.start(f"probe:{id}", self._probe(id, one))
-        elif self._is_due(id) and await self._board.lead(f"look:{id}", self._pace.look_s):
+        elif self._is_due(id) and await self._notes.lead(f"look:{id}", self._pace.look_s):
             if state == "closed":
                 self._work.start(f"look:{id}", self.look(one))
             elif health.refused and not health.hangs:
@@ -161,7 +161,7 @@ class Prober:
 
     def _tries(self, one: Instance) -> list[str]:
         """Models to try it with, the first choice first: what it refused, what it holds, else what it has."""
-        known, refused_model = self._knowledge.facts(one), self._knowledge.health(one.id).refused_model
+        known, refused_model = self._knowledge.profile(one), self._knowledge.health(one.id).refused_model
         names = sorted(one.models) or list(known.models or ())
         held = [name for name in names if name in (known.loaded or ())]
         refused = [refused_model] if refused_model else []

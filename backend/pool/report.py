@@ -114,7 +114,7 @@ async def look(instance: Instance, timeout_s: float) -> Look:
     )
 
 
-def models_of(instance: Instance, report: Report, called: Called = tuple) -> tuple[OfferedModel, ...]:
+def offers_of(instance: Instance, report: Report, called: Called = tuple) -> tuple[OfferedModel, ...]:
     """The models of one instance: the names declared for it, in place of those that it lists."""
     infos: dict[str, ModelInfo] = {}
     for info in report.models or ():

@@ -10,7 +10,7 @@ from functools import cache
 from backend.core.clock import Clock
 from backend.pool.knowledge import Knowledge
 from backend.pool.publisher import Publisher
-from backend.pool.slots.base import Row
+from backend.pool.slots.base import Capacity
 from backend.pool.streams import CanGo, Stream, Streams
 
 _TOLD_EVERY_S = 5.0
@@ -87,9 +87,9 @@ class Traffic:
         """Whether another instance that is well would take a request over; looked up when first asked."""
 
         @cache
-        def well() -> dict[str, Row]:
+        def well() -> dict[str, Capacity]:
             now, told = self._clock.now(), self._publisher.told()
-            known = self._knowledge.known().items()
+            known = self._knowledge.observed().items()
             return {id: told[id] for id, one in known if one.healthy(now) and id in told}
 
         def can_go(stream: Stream) -> bool:

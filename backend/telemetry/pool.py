@@ -10,12 +10,12 @@ from typing import Literal, Protocol
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-InstanceState = Literal["closed", "half_open", "open"]
-_STATES: Mapping[InstanceState, int] = {"closed": 0, "half_open": 1, "open": 2}
+InstanceStatus = Literal["closed", "half_open", "open"]
+_STATES: Mapping[InstanceStatus, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class InstanceSeen(Protocol):
-    """What is read of an instance; see `pool.base.InstanceState`."""
+    """What is read of an instance; see `pool.base.InstanceStatus`."""
 
     @property
     def id(self) -> str:
@@ -30,7 +30,7 @@ class InstanceSeen(Protocol):
         """Slots taken now, per model."""
 
     @property
-    def health(self) -> InstanceState:
+    def health(self) -> InstanceStatus:
         """State of its breaker."""
 
     @property
@@ -43,7 +43,7 @@ class InstanceSeen(Protocol):
 
 
 class PoolSeen(Protocol):
-    """What is read of the pool; see `pool.base.PoolState`."""
+    """What is read of the pool; see `pool.base.PoolStatus`."""
 
     @property
     def instances(self) -> Sequence[InstanceSeen]:

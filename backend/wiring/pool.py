@@ -15,17 +15,17 @@ from backend.core.loops import Loops
 from backend.infra.http import open_session
 from backend.infra.redis import open_redis
 from backend.pool.base import Instance, Pool
-from backend.pool.board.base import Board
-from backend.pool.board.memory import MemoryBoard
-from backend.pool.board.redis import RedisBoard
 from backend.pool.contexts import Contexts
 from backend.pool.controller import Controller, Pace
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
-from backend.pool.link import Link, LinkedBoard, LinkedSlots
+from backend.pool.fallback import FallbackNotes, FallbackSlots, Link
 from backend.pool.operating import PoolOperator
+from backend.pool.registry import Registry
 from backend.pool.retries import Retried, RetryBudget
-from backend.pool.roster import Roster
+from backend.pool.shared_notes.base import SharedNotes
+from backend.pool.shared_notes.memory import MemoryNotes
+from backend.pool.shared_notes.redis import RedisNotes
 from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
@@ -59,13 +59,13 @@ async def open_pool(
     spoken = engines(settings, await stack.enter_async_context(open_session()))
     if instances is None:
         instances = configured(settings, spoken)
-    slots, board = await _open_slots(stack, settings, clock, loops)
+    slots, notes = await _open_slots(stack, settings, clock, loops)
     seal = Seal(secret.keys("instances") if secret else [token_bytes(32)])
-    roster = Roster(instances, board, partial(made, spoken), seal)
+    registry = Registry(instances, notes, partial(made, spoken), seal)
     pace = Pace(quarantine_s=section.breaker_open_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)
     controller = Controller(
-        roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts
+        registry, slots, notes, clock, pace=pace, default_model=section.model, contexts=contexts
     )
     stack.push_async_callback(controller.close)
     await controller.open()
@@ -76,15 +76,15 @@ async def open_pool(
         controller, slots, clock,
         waits=Waits(), retries=retries, max_wait_s=section.max_wait_s, retried=retried,
     )  # fmt: skip
-    return pool, PoolOperator(roster, controller)
+    return pool, PoolOperator(registry, controller)
 
 
 async def _open_slots(
     stack: AsyncExitStack, settings: Settings, clock: Clock, loops: Loops
-) -> tuple[Slots, Board]:
+) -> tuple[Slots, SharedNotes]:
     url, section = settings.redis.url.get_secret_value(), settings.redis
     if not url:
-        return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryBoard()
+        return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryNotes()
     process = uuid4().hex
     try:
         redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
@@ -96,8 +96,8 @@ async def _open_slots(
         process=process, queue_limit=settings.engine.queue_limit, hold_s=section.hold_s,
     )  # fmt: skip
     link = Link()
-    slots = LinkedSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
+    slots = FallbackSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
     await slots.beat()
     loops.start(shared.listen, name="slots: grants", longest_pause_s=PAUSE_S)
     loops.start(slots.live, name="slots: signs of life", longest_pause_s=PAUSE_S)
-    return slots, LinkedBoard(RedisBoard(redis, process=process), link)
+    return slots, FallbackNotes(RedisNotes(redis, process=process), link)

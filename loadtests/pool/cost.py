@@ -18,7 +18,7 @@ import uvloop
 
 from backend.core.clock import SystemClock
 from backend.infra.redis import open_redis
-from backend.pool.slots.base import Granted, Row, Ticket
+from backend.pool.slots.base import Capacity, Granted, Ticket
 from backend.pool.slots.redis import RedisSlots
 from devstack.redis import redis_server
 from loadtests.bench import percentile
@@ -47,8 +47,8 @@ def measured(*, processes: int, seconds: float) -> Cost:
 
 async def _measured(url: str, processes: int, seconds: float) -> Cost:
     async with _slots(url) as slots:
-        await slots.put("busy", Row(1, frozenset({OTHER})))
-        await slots.put("free", Row(64, frozenset({MODEL})))
+        await slots.put("busy", Capacity(1, frozenset({OTHER})))
+        await slots.put("free", Capacity(64, frozenset({MODEL})))
         for n in range(WAITING + 1):
             await slots.join(_ticket(OTHER, f"flow-{n % FLOWS}"), {})
         beats = asyncio.ensure_future(_live(slots))

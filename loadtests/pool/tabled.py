@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from backend.pool.eta import Waits
-from backend.pool.slots.base import Granted, Row, Ticket, View
+from backend.pool.slots.base import Capacity, Granted, Snapshot, Ticket
 from backend.pool.slots.table import Entry, SlotTable
 from loadtests.pool.arrivals import Arrival
 from loadtests.pool.machines import Machine
@@ -36,9 +36,9 @@ class _Tabled(Stage):
         self._waits = [Waits() for _ in range(processes)]
         self._turns: dict[str, asyncio.Future[Machine]] = {}
         self._began: dict[int, float] = {}
-        self._view, self._viewed_s = View(), -VIEW_S
+        self._view, self._viewed_s = Snapshot(), -VIEW_S
         for machine in machines:
-            self._table.put(machine.id, Row(machine.slots, frozenset(machine.models)), 0.0)
+            self._table.put(machine.id, Capacity(machine.slots, frozenset(machine.models)), 0.0)
 
     async def sent(self, arrival: Arrival, record: Record) -> Machine:
         now_s, ticket = self._clock.now(), str(arrival.id)
@@ -66,7 +66,7 @@ class _Tabled(Stage):
             assert entry.instance is not None
             self._turns.pop(entry.ticket.id).set_result(self._by_id[entry.instance])
 
-    def _seen(self, now_s: float) -> View:
+    def _seen(self, now_s: float) -> Snapshot:
         if now_s - self._viewed_s >= VIEW_S:
             self._view, self._viewed_s = self._table.view(now_s), now_s
         return self._view

@@ -10,8 +10,8 @@ import pytest
 
 from backend.core.errors import DeadlineExceeded, NoInstance, PoolFull
 from backend.infra.redis import open_redis
-from backend.pool.link import Link, LinkedSlots
-from backend.pool.slots.base import Granted, Place, Row, Slots, Ticket
+from backend.pool.fallback import FallbackSlots, Link
+from backend.pool.slots.base import Capacity, Granted, Place, Slots, Ticket
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
 from tests.support.manual_clock import ManualClock
@@ -64,7 +64,7 @@ async def make_any(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncI
             url = request.getfixturevalue("server").url
             client, listener = [await stack.enter_async_context(open_redis(url, timeout_s=30)) for _ in "ab"]
             shared = RedisSlots(client, listener, clock, process="p")
-            return LinkedSlots(shared, Link(is_up=False), clock, **options)
+            return FallbackSlots(shared, Link(is_up=False), clock, **options)
 
         yield fallback if request.param == "fallback" else await shared_by(request, clock, stack)
 
@@ -97,7 +97,7 @@ async def order(slots: Slots, *tickets: Ticket) -> list[str]:
 
 async def test_a_free_slot_is_taken_at_once_and_never_twice(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(2))
+    await slots.put("a", Capacity(2))
     got = await joined(slots, *(ticket() for _ in range(3)))
     assert [type(one) for one in got] == [Granted, Granted, Place]
     assert len((await slots.view()).held_s["a"]) == 2
@@ -105,7 +105,7 @@ async def test_a_free_slot_is_taken_at_once_and_never_twice(make: Make) -> None:
 
 async def test_a_freed_slot_goes_to_the_first_who_waits(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     first, second, third = ticket("a"), ticket("b"), ticket("c")
     await joined(slots, first, second, third)
     assert (await settled(slots, third)).position == 2
@@ -116,8 +116,8 @@ async def test_a_freed_slot_goes_to_the_first_who_waits(make: Make) -> None:
 
 async def test_the_best_free_slot_is_chosen_by_weight_and_free_share(make: Make) -> None:
     slots = await make()
-    await slots.put("fast", Row(4))
-    await slots.put("slow", Row(4))
+    await slots.put("fast", Capacity(4))
+    await slots.put("slow", Capacity(4))
     chosen = [(await slots.join(ticket(), {"fast": 2.0, "slow": 1.0})).instance for _ in range(8)]
     assert chosen[:3] == ["fast", "fast", "fast"] or chosen[:2] == ["fast", "fast"]
     assert sorted(chosen) == ["fast"] * 4 + ["slow"] * 4
@@ -126,7 +126,7 @@ async def test_the_best_free_slot_is_chosen_by_weight_and_free_share(make: Make)
 
 async def test_a_flow_that_sends_much_does_not_delay_the_others(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     greedy = [ticket("greedy") for _ in range(5)]
     await joined(slots, *greedy)
     others = [ticket("bob"), ticket("eve")]
@@ -137,7 +137,7 @@ async def test_a_flow_that_sends_much_does_not_delay_the_others(make: Make) -> N
 
 async def test_flows_of_equal_demand_are_served_in_turns(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     running = ticket("x")
     await slots.join(running, {})
     waiting = [ticket(flow) for flow in "aaabbb"]
@@ -153,7 +153,7 @@ async def test_flows_of_equal_demand_are_served_in_turns(make: Make) -> None:
 
 async def test_a_flow_of_more_weight_is_served_more_often(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     running = ticket("x")
     await slots.join(running, {})
     waiting = [ticket("big", weight=3.0) for _ in range(6)] + [ticket("small") for _ in range(2)]
@@ -164,7 +164,7 @@ async def test_a_flow_of_more_weight_is_served_more_often(make: Make) -> None:
 
 async def test_a_continuation_keeps_its_turn(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     first = ticket("ann")
     tag = (await slots.join(first, {})).tag
     others = [ticket(flow) for flow in "bcd"]
@@ -177,7 +177,7 @@ async def test_a_continuation_keeps_its_turn(make: Make) -> None:
 
 async def test_batch_waits_behind_interactive_but_not_for_ever(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     running = ticket("x")
     await slots.join(running, {})
     batch = ticket("job", priority="batch")
@@ -199,7 +199,7 @@ async def test_batch_waits_behind_interactive_but_not_for_ever(make: Make) -> No
 
 async def test_a_second_question_is_not_passed_for_ever_by_newcomers(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     running = ticket("ann")
     second = ticket("ann")
     await joined(slots, running, second)
@@ -215,7 +215,7 @@ async def test_a_second_question_is_not_passed_for_ever_by_newcomers(make: Make)
 
 async def test_a_promoted_ticket_goes_before_batch(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     await slots.join(running := ticket("x"), {})
     jobs = [ticket(f"j{n}", priority="batch") for n in range(3)]
     await joined(slots, *jobs)
@@ -227,7 +227,7 @@ async def test_a_promoted_ticket_goes_before_batch(make: Make) -> None:
 
 async def test_queue_flow_and_batch_have_bounds(make: Make) -> None:
     slots = await make(queue_limit=8)
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     await slots.join(running := ticket("x"), {})
     await joined(slots, ticket("ann"), ticket("ann"))
     with pytest.raises(PoolFull, match="own"):
@@ -246,7 +246,7 @@ async def test_a_place_is_told_before_it_is_taken(make: Make) -> None:
     slots = await make(queue_limit=16)
     with pytest.raises(NoInstance):
         await slots.peek(ticket())
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     assert await slots.peek(ticket()) == 0
     greedy = [ticket("greedy") for _ in range(3)]
     await joined(slots, *greedy)
@@ -255,7 +255,7 @@ async def test_a_place_is_told_before_it_is_taken(make: Make) -> None:
     assert await slots.peek(ticket("modest", priority="batch")) == 3
     assert (await slots.view()).waiting == {"m": 2}, "nothing was taken"
     full = await make(queue_limit=0)
-    await full.put("a", Row(1))
+    await full.put("a", Capacity(1))
     await joined(full, ticket())
     with pytest.raises(PoolFull):
         await full.peek(ticket())
@@ -263,10 +263,10 @@ async def test_a_place_is_told_before_it_is_taken(make: Make) -> None:
 
 async def test_an_instance_that_failed_a_request_does_not_get_it_again(make: Make) -> None:
     slots = await make()
-    await slots.put("bad", Row(1))
+    await slots.put("bad", Capacity(1))
     with pytest.raises(NoInstance):
         await slots.join(ticket(tried=frozenset({"bad"})), {})
-    await slots.put("good", Row(1))
+    await slots.put("good", Capacity(1))
     assert (await slots.join(ticket(tried=frozenset({"bad"})), {})).instance == "good"
     waiting = ticket("ann", tried=frozenset({"bad"}))
     await slots.join(waiting, {})
@@ -276,13 +276,13 @@ async def test_an_instance_that_failed_a_request_does_not_get_it_again(make: Mak
 
 async def test_who_waits_for_nothing_is_told(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
-    await slots.put("b", Row(1))
+    await slots.put("a", Capacity(1))
+    await slots.put("b", Capacity(1))
     await joined(slots, ticket("x"), ticket("x"))
     picky = ticket("ann", tried=frozenset({"b"}))
     easy = ticket("bob")
     await joined(slots, picky, easy)
-    await slots.put("a", Row(0))
+    await slots.put("a", Capacity(0))
     with pytest.raises(NoInstance):
         await settled(slots, picky)
     assert isinstance(await settled(slots, easy), Place)
@@ -295,21 +295,21 @@ async def test_who_waits_for_nothing_is_told(make: Make) -> None:
 
 async def test_a_model_that_is_not_loaded_is_waited_for(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(2, frozenset({"m"}), frozenset({"big"})))
+    await slots.put("a", Capacity(2, frozenset({"m"}), frozenset({"big"})))
     waiting = ticket(model="big")
     assert isinstance(await slots.join(waiting, {}), Place)
     assert isinstance(await slots.join(ticket(model="m"), {}), Granted)
     with pytest.raises(NoInstance):
         await slots.join(ticket(model="other"), {})
     assert (await slots.view()).waiting == {"big": 1}
-    await slots.put("a", Row(2, frozenset({"m", "big"})))
+    await slots.put("a", Capacity(2, frozenset({"m", "big"})))
     assert (await settled(slots, waiting)).instance == "a"
     assert (await slots.view()).waiting == {}
 
 
 async def test_patience_ends_in_the_queue_and_on_a_slot(make: Make, clock: ManualClock) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     short, waiting = ticket("a", patience_s=10), ticket("b", patience_s=5)
     await joined(slots, short, waiting, patient := ticket("c"))
     clock.advance(2)
@@ -328,10 +328,10 @@ async def test_patience_ends_in_the_queue_and_on_a_slot(make: Make, clock: Manua
 
 async def test_less_capacity_gives_out_nothing_until_there_is_room(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(2))
+    await slots.put("a", Capacity(2))
     held = [ticket("a"), ticket("b")]
     await joined(slots, *held, waiting := ticket("c"))
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     await slots.leave(held[0].id)
     assert isinstance(await settled(slots, waiting), Place)
     await slots.leave(held[1].id)
@@ -340,7 +340,7 @@ async def test_less_capacity_gives_out_nothing_until_there_is_room(make: Make) -
 
 async def test_who_leaves_the_queue_is_gone_and_not_charged(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     await slots.join(running := ticket("x"), {})
     gone = [ticket("ann") for _ in range(3)]
     await joined(slots, *gone)
@@ -355,8 +355,8 @@ async def test_who_leaves_the_queue_is_gone_and_not_charged(make: Make) -> None:
 
 async def test_the_view_tells_which_models_hold_the_slots(make: Make) -> None:
     slots = await make()
-    await slots.put("a", Row(4))
-    await slots.put("b", Row(1))
+    await slots.put("a", Capacity(4))
+    await slots.put("b", Capacity(1))
     both = {"a": 9.0}
     for model in ("small", "big", "small"):
         await slots.join(ticket(model=model), both)
@@ -367,7 +367,7 @@ async def test_the_view_tells_how_long_generations_took_and_slots_are_held(
     make: Make, clock: ManualClock
 ) -> None:
     slots = await make()
-    await slots.put("a", Row(1))
+    await slots.put("a", Capacity(1))
     await slots.join(running := ticket("x"), {})
     await slots.join(ticket("y"), {})
     clock.advance(2)
@@ -377,25 +377,25 @@ async def test_the_view_tells_how_long_generations_took_and_slots_are_held(
     await slots.leave(running.id, held_s=2.0)
     view = await slots.view()
     assert view.durations_s == {"m": (2.0,)}
-    assert view.rows == {"a": Row(1)}
+    assert view.capacities == {"a": Capacity(1)}
 
 
 async def test_a_full_queue_turns_nobody_away_who_was_let_in_before(make_any: Make) -> None:
     slots = await make_any(queue_limit=4)
-    await slots.put("dies", Row(4))
+    await slots.put("dies", Capacity(4))
     running = [ticket(f"r{n}") for n in range(4)]
     turns = [place.tag for place in await joined(slots, *running)]
     waiting = [ticket(f"w{n}") for n in range(4)]
     assert all(isinstance(place, Place) for place in await joined(slots, *waiting))
     with pytest.raises(PoolFull):
         await slots.join(ticket("new"), {})
-    await slots.put("lives", Row(1))
+    await slots.put("lives", Capacity(1))
     again = [
         ticket(one.flow, tag=tag, tried=frozenset({"dies"})) for one, tag in zip(running, turns, strict=True)
     ]
     for one in running:
         await slots.leave(one.id)
-    await slots.put("dies", Row(0))
+    await slots.put("dies", Capacity(0))
     await joined(slots, *again)
     for one in waiting:
         await slots.leave(one.id)
@@ -405,7 +405,7 @@ async def test_a_full_queue_turns_nobody_away_who_was_let_in_before(make_any: Ma
 @pytest.mark.parametrize("sign", [{"tag": 0.0}, {"tried": frozenset({"other"})}, {"again": True}])
 async def test_what_shows_that_a_ticket_returns(make_any: Make, sign: dict[str, object]) -> None:
     slots = await make_any(queue_limit=0)
-    await slots.put("one", Row(1))
+    await slots.put("one", Capacity(1))
     await slots.join(ticket(), {})
     with pytest.raises(PoolFull):
         await slots.join(ticket(), {})
@@ -419,20 +419,20 @@ async def test_all_go_on_whose_instance_failed_while_the_queue_was_full(
 ) -> None:
     """Of one greedy reader too: neither the bound of a flow nor that of a class counts for who returns."""
     slots = await make_any(queue_limit=2)
-    await slots.put("dies", Row(8))
+    await slots.put("dies", Capacity(8))
     running = [ticket("greedy", priority=priority) for _ in range(8)]
     turns = [place.tag for place in await joined(slots, *running)]
     waiting = ticket("modest")
     await slots.join(waiting, {})
     with pytest.raises(PoolFull):
         await joined(slots, *(ticket(f"other{n}") for n in range(3)))
-    await slots.put("lives", Row(0, frozenset({"m"})))
-    await slots.put("lives", Row(1))
+    await slots.put("lives", Capacity(0, frozenset({"m"})))
+    await slots.put("lives", Capacity(1))
     again = [ticket("greedy", priority=priority, tag=tag, tried=frozenset({"dies"})) for tag in turns]
     for one, next_one in zip(running, again, strict=True):
         await slots.leave(one.id)
         assert isinstance(await slots.join(next_one, {}), Granted | Place)
-    await slots.put("dies", Row(0))
+    await slots.put("dies", Capacity(0))
     await slots.leave(waiting.id)
     while again:
         seated = [one for one in again if isinstance(await settled(slots, one), Granted)]

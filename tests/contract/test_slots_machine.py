@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from backend.core.errors import DeadlineExceeded, NoInstance, PoolFull
-from backend.pool.slots.base import Granted, Place, Row, Slots, Ticket
+from backend.pool.slots.base import Capacity, Granted, Place, Slots, Ticket
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
 from tests.support.manual_clock import ManualClock
@@ -43,7 +43,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock(1000.0)
         self.numbers = itertools.count()
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, Capacity] = {}
         self.tickets: dict[str, Ticket] = {}
         self.of: dict[str, Slots] = {}
         self.standing: dict[str, Granted | Place] = {}
@@ -123,7 +123,7 @@ class SlotsMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), capacity=st.integers(0, 3), ready=st.sets(st.sampled_from(MODELS)))
     def put(self, name, capacity, ready) -> None:
-        self.rows[name] = Row(capacity, frozenset(ready), frozenset(MODELS) - ready)
+        self.rows[name] = Capacity(capacity, frozenset(ready), frozenset(MODELS) - ready)
         self.run(self.processes[0].put(name, self.rows[name]))
 
     @precondition(lambda self: self.rows)
@@ -173,7 +173,7 @@ class SlotsMachine(RuleBasedStateMachine):
         for name, row in self.rows.items():
             held = [s for s in self.standing.values() if isinstance(s, Granted) and s.instance == name]
             assert len(view.held_s.get(name, ())) == len(held), "the slots held are those of tickets"
-            if len(held) < row.capacity:
+            if len(held) < row.slots:
                 for one in waiting:
                     ticket = self.tickets[one]
                     assert name in ticket.tried or not row.answers(ticket.model), "no slot is free in vain"
@@ -201,7 +201,7 @@ class SlotsMachine(RuleBasedStateMachine):
         for name, row in self.rows.items():
             held = sum(isinstance(s, Granted) and s.instance == name for s in self.standing.values())
             peak = getattr(self, "peak", {}).get(name, 0)
-            self.peak = {**getattr(self, "peak", {}), name: max(row.capacity, min(peak, held))}
+            self.peak = {**getattr(self, "peak", {}), name: max(row.slots, min(peak, held))}
             assert held <= self.peak[name]
 
 

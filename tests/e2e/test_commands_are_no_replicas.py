@@ -77,5 +77,5 @@ async def test_a_running_server_keeps_its_share(
 async def watch(app: LiveApp, seen: set[int]) -> None:
     """How many processes share the pool, all the time."""
     while True:
-        seen.add((await app.services.pool.state()).processes)
+        seen.add((await app.services.pool.status()).processes)
         await asyncio.sleep(0.02)

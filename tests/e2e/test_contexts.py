@@ -178,13 +178,13 @@ async def test_where_the_operator_set_a_context_it_is_asked_for_and_a_neighbour_
 
 
 async def reason(app: LiveApp) -> str:
-    return (await app.services.pool.state()).instances[0].reason
+    return (await app.services.pool.status()).instances[0].reason
 
 
 async def test_the_doctor_names_a_model_that_is_too_small(tmp_path: Path, models_dir: Path) -> None:
     async with served(tmp_path, models_dir, model(NAME, train_ctx=512)) as (app, _):
         assert answered(await app.ask(QUESTIONS[0]))
-        contexts = [one.contexts for one in (await app.services.pool.state()).instances]
+        contexts = [one.contexts for one in (await app.services.pool.status()).instances]
         (finding,) = of_contexts(app.services.settings, contexts)
         assert (finding.state, finding.what) == ("note", "small context")
         assert f"{NAME}: 512 tokens" in finding.detail

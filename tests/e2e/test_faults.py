@@ -123,7 +123,7 @@ async def well_again(app: LiveApp, *, holding: bool = False) -> None:
     """
     async with asyncio.timeout(60):
         while True:
-            all_of_them = (await app.services.pool.state()).instances
+            all_of_them = (await app.services.pool.status()).instances
             may = [one.ready if holding else (*one.ready, *one.cold) for one in all_of_them]
             if all(one.health == "closed" for one in all_of_them) and all(MODEL in names for names in may):
                 return
@@ -162,7 +162,7 @@ async def test_what_a_reader_sees_of_each_fault_and_that_the_slot_is_freed(
         assert took_s < FIRST_TOKEN_S + GAP_S + SLACK_S, case.name
         await server.clear()
         await server.until(lambda state: not any(s["busy"] for r in state["loaded"] for s in r["slots"]))
-        assert all(one.in_flight == 0 for one in (await app.services.pool.state()).instances), case.name
+        assert all(one.in_flight == 0 for one in (await app.services.pool.status()).instances), case.name
         await server.reset()
         await well_again(app)
 

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from backend.core.instances import InstanceSpec
-from backend.pool.base import InstanceState
+from backend.pool.base import InstanceStatus
 from tests.support.live_app import HOURS, Event, LiveApp, live_app, settings_in
 from tests.support.wire import DONE, LAST, NDJSON, OK, chunk, line, model_server, refusal
 
@@ -68,8 +68,8 @@ class Reader:
             self.ids.append(id)
         return self._app
 
-    async def states(self) -> dict[str, InstanceState]:
-        state = await self._app.services.pool.state()
+    async def states(self) -> dict[str, InstanceStatus]:
+        state = await self._app.services.pool.status()
         return {one.id: one for one in state.instances if one.id in self.ids}
 
     async def close(self) -> None:
@@ -302,7 +302,7 @@ async def test_why_a_server_cannot_be_reached_is_told_in_words(
         at = url + server.url.removeprefix("http://127.0.0.1") if greeting else url
         app = await reader.before("openai")
         await app.services.operator.add(InstanceSpec("far", "openai", at, slots=1))
-        state = {one.id: one for one in (await app.services.pool.state()).instances}["far"]
+        state = {one.id: one for one in (await app.services.pool.status()).instances}["far"]
         await app.services.operator.remove("far")
     assert state.health == "open"
     assert reason in state.reason

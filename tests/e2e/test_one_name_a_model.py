@@ -40,7 +40,7 @@ async def test_a_model_has_one_name_everywhere_whatever_it_is_asked_for_as(app: 
         assert text_of(happened) == ANSWER
         assert not happened[-1].data.get("degraded")
     async with asyncio.timeout(60):
-        while not (one := (await app.services.pool.state()).instances[0]).ready:
+        while not (one := (await app.services.pool.status()).instances[0]).ready:
             await asyncio.sleep(0.1)
     assert (one.ready, one.cold) == ((NAME,), ())
     models = (await app.client.get("/api/v1/models")).json()

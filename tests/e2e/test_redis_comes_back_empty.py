@@ -79,7 +79,7 @@ async def test_no_answer_is_quoted_and_what_operators_added_stays(
     assert [text_of(happened) for happened in told] == [ANSWER] * len(told)
     assert not [happened[-1].data for happened in told if happened[-1].data.get("degraded")]
     async with asyncio.timeout(30):
-        while not all([(await app.services.pool.state()).shared for app in replicas]):
+        while not all([(await app.services.pool.status()).shared for app in replicas]):
             await asyncio.sleep(0.1)
     for app in (here, there):
-        assert {one.id for one in (await app.services.pool.state()).instances} == {"ollama-1", "added"}
+        assert {one.id for one in (await app.services.pool.status()).instances} == {"ollama-1", "added"}

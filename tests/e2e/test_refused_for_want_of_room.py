@@ -24,7 +24,7 @@ async def test_who_finds_no_room_is_refused_before_anything_is_searched(
         await app.put(HOURS)
         first = asyncio.create_task(app.ask(QUESTION.format(1)))
         async with asyncio.timeout(30):
-            while not (await app.services.pool.state()).instances[0].in_flight:
+            while not (await app.services.pool.status()).instances[0].in_flight:
                 await asyncio.sleep(0.01)
         events = await app.ask(QUESTION.format(2))
         goes_on.set()

@@ -66,7 +66,7 @@ async def test_together_they_never_take_more_slots_than_there_are_and_nobody_is_
     for server in servers:
         peaks = (await server.state())["totals"]["peaks"]
         assert all(peak["in_flight"] <= SLOTS for peak in peaks.values())
-    states = [await app.services.pool.state() for app in replicas]
+    states = [await app.services.pool.status() for app in replicas]
     assert [state.processes for state in states] == [2, 2]
     assert all(one.in_flight == 0 for state in states for one in state.instances)
 
@@ -77,14 +77,14 @@ async def test_what_one_replica_learns_of_a_server_the_other_knows(
     here, there = replicas
     await asyncio.gather(*(ask(app, 100 + n) for n in range(8) for app in replicas))
     async with asyncio.timeout(60):
-        while not all(one.ready for one in (await there.services.pool.state()).instances):
+        while not all(one.ready for one in (await there.services.pool.status()).instances):
             await asyncio.gather(*(ask(app, 200 + n) for n in range(8) for app in replicas))
     await servers[0].fault("status", code=500, body="{}")
     n = 0
     async with asyncio.timeout(60):
-        while all(one.health == "closed" for one in (await here.services.pool.state()).instances):
+        while all(one.health == "closed" for one in (await here.services.pool.status()).instances):
             assert ended_well(await ask(here, n := n + 1)), "the other server answers"
-        while all(one.health == "closed" for one in (await there.services.pool.state()).instances):
+        while all(one.health == "closed" for one in (await there.services.pool.status()).instances):
             await asyncio.sleep(0.05)
     assert ended_well(await ask(there, 0))
 
@@ -97,9 +97,9 @@ async def test_answers_go_on_while_redis_is_away_and_come_together_again(
     assert all(map(ended_well, answers))
     redis.start()
     async with asyncio.timeout(60):
-        while not all([(await app.services.pool.state()).shared for app in replicas]):
+        while not all([(await app.services.pool.status()).shared for app in replicas]):
             await asyncio.sleep(0.05)
-        while (await replicas[0].services.pool.state()).processes != 2:
+        while (await replicas[0].services.pool.status()).processes != 2:
             await asyncio.sleep(0.05)
     answers = await asyncio.gather(*(ask(app, 10 + n) for n in range(3) for app in replicas))
     assert all(map(ended_well, answers))

@@ -63,7 +63,7 @@ async def test_an_admin_of_a_tenant_neither_sees_nor_changes_what_is_of_all(app:
                 answer = await app.client.request(method, path, json=body, headers=headers)
                 assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), (method, path)
                 assert answer.json()["detail"] == "this needs the role operator"
-    state = await app.services.pool.state()
+    state = await app.services.pool.status()
     assert [(one.id, one.draining) for one in state.instances] == [("scripted-1", False)]
 
 

@@ -64,7 +64,7 @@ async def test_a_reader_without_a_token_is_moved_as_soon_as_another_replica_find
     for happened in told:
         assert text_of(happened[_restart(happened) :]) == ANSWER
         assert not happened[-1].data.get("degraded")
-    health = {one.id: one.health for one in (await there.services.pool.state()).instances}
+    health = {one.id: one.health for one in (await there.services.pool.status()).instances}
     assert health["ollama-1"] != "closed"
 
 

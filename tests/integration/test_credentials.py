@@ -19,8 +19,8 @@ from backend.engines.ollama import OllamaEngine
 from backend.engines.ollama_control import OllamaControl
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.infra.http import open_session
-from backend.pool.board.memory import MemoryBoard
-from backend.pool.roster import KIND
+from backend.pool.registry import KIND
+from backend.pool.shared_notes.memory import MemoryNotes
 from tests.support.live_app import LiveApp, live_app, settings_in
 
 INSTANCES = "/api/v1/admin/pool/instances"
@@ -146,10 +146,10 @@ async def test_a_note_that_cannot_be_made_into_an_instance_is_left_out(
         "less": {"state": "active", "url": "http://h:3"},
         "good": {"state": "active", "url": "http://127.0.0.1:9", "engine": "openai", "slots": 1},
     }
-    board = MemoryBoard()
+    board = MemoryNotes()
     for id, note in notes.items():
         await board.change(KIND, id, lambda _, note=note: note)
-    monkeypatch.setattr("backend.wiring.pool.MemoryBoard", lambda *_: board)
+    monkeypatch.setattr("backend.wiring.pool.MemoryNotes", lambda *_: board)
     settings = settings_in(
         tmp_path / "data", models_dir, engine={"openai_api_key": "a-key", "ollama_urls": ()}
     )

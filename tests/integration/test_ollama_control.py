@@ -17,7 +17,7 @@ from backend.core.errors import (
 )
 from backend.core.types import Sampling
 from backend.engines.base import Endpoint
-from backend.engines.control import Progress, Recipe
+from backend.engines.control import Progress
 from backend.engines.ollama import OllamaEngine
 from backend.engines.ollama_control import ControlBounds, OllamaControl
 from backend.infra.http import open_session
@@ -127,15 +127,11 @@ async def test_closing_a_pull_stops_it():
         assert "gemma3:4b" not in {model.name for model in await control.list(endpoint)}
 
 
-async def test_a_model_is_made_of_another_and_removed_again():
-    recipe = Recipe("llama3.1:8b", system="Be brief.", options={"temperature": 0.2})
+async def test_a_model_is_removed():
     async with ollama() as (control, endpoint, _):
-        steps = await all_of(control.create(endpoint, "tuned", recipe))
-        assert steps[-1].step == "success"
-        assert "temperature" in (await control.show(endpoint, "tuned")).options
-        await control.delete(endpoint, "tuned")
+        await control.delete(endpoint, "llama3.1:8b")
         with pytest.raises(ModelMissing):
-            await control.show(endpoint, "tuned")
+            await control.show(endpoint, "llama3.1:8b")
 
 
 async def test_what_is_not_there_is_said_to_be_missing_in_the_servers_words():
@@ -149,8 +145,6 @@ async def test_what_is_not_there_is_said_to_be_missing_in_the_servers_words():
         with pytest.raises(ModelMissing) as caught:
             await all_of(control.pull(endpoint, "missing-model"))
         assert "pull model manifest" in notes(caught)
-        with pytest.raises(ModelMissing):
-            await all_of(control.create(endpoint, "tuned", Recipe("nobody")))
 
 
 @pytest.mark.parametrize("stage", ["manifest", "pulling", "verifying", "writing"])
@@ -162,21 +156,12 @@ async def test_a_pull_that_fails_says_why(stage):
     assert notes(caught) == "no space left on device [2J", "nothing that steers a terminal"
 
 
-async def test_two_adapters_are_refused_in_the_servers_words():
-    recipe = Recipe("llama3.1:8b", adapters={"a": "sha256:1", "b": "sha256:2"})
-    async with ollama() as (control, endpoint, _):
-        with pytest.raises(EngineError) as caught:
-            await all_of(control.create(endpoint, "tuned", recipe))
-    assert "only one adapter" in notes(caught)
-
-
 CALLS = {
     "/api/tags": lambda control, endpoint: control.list(endpoint),
     "/api/ps": lambda control, endpoint: control.ps(endpoint),
     "/api/show": lambda control, endpoint: control.show(endpoint, "llama3.1:8b"),
     "/api/delete": lambda control, endpoint: control.delete(endpoint, "llama3.1:8b"),
     "/api/pull": lambda control, endpoint: all_of(control.pull(endpoint, "gemma3:4b")),
-    "/api/create": lambda control, endpoint: all_of(control.create(endpoint, "t", Recipe("llama3.1:8b"))),
 }
 FAULTS = [
     ({"kind": "refuse"}, EngineUnreachable),

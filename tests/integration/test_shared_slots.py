@@ -14,9 +14,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from backend.core.clock import Clock, SystemClock
 from backend.core.errors import SlotsUnavailable
 from backend.infra.redis import open_redis
-from backend.pool.board.redis import RedisBoard
-from backend.pool.link import Link, LinkedBoard, LinkedSlots
-from backend.pool.slots.base import Granted, Place, Row, Ticket
+from backend.pool.fallback import FallbackNotes, FallbackSlots, Link
+from backend.pool.shared_notes.redis import RedisNotes
+from backend.pool.slots.base import Capacity, Granted, Place, Ticket
 from backend.pool.slots.redis import PREFIX, RedisSlots
 from tests.support.manual_clock import ManualClock
 from tests.support.redis_server import RedisServer, redis_server
@@ -60,7 +60,7 @@ async def reconnected(*processes: RedisSlots) -> None:
 async def test_a_process_that_falls_silent_loses_its_slots_and_places(server: RedisServer) -> None:
     clock = ManualClock()
     async with process(server, "a", clock) as dies, process(server, "b", clock) as lives:
-        await lives.put("one", Row(1))
+        await lives.put("one", Capacity(1))
         await dies.join(ticket("x"), {})
         await dies.join(ticket("y"), {})
         mine = ticket("z")
@@ -76,7 +76,7 @@ async def test_a_process_that_falls_silent_loses_its_slots_and_places(server: Re
 async def test_a_grant_that_nobody_claims_passes_on(server: RedisServer) -> None:
     clock = ManualClock()
     async with process(server, "a", clock) as hangs, process(server, "b", clock) as lives:
-        await lives.put("one", Row(1))
+        await lives.put("one", Capacity(1))
         running = ticket()
         await lives.join(running, {})
         slow, quick = ticket("x"), ticket("y")
@@ -98,7 +98,7 @@ async def test_a_grant_that_nobody_claims_passes_on(server: RedisServer) -> None
 async def test_who_never_heard_of_a_grant_that_passed_on_joins_again(server: RedisServer) -> None:
     clock = ManualClock()
     async with process(server, "a", clock) as deaf, process(server, "b", clock) as lives:
-        await lives.put("one", Row(1))
+        await lives.put("one", Capacity(1))
         running, waiting = ticket(), ticket("x")
         await lives.join(running, {})
         await deaf.join(waiting, {})
@@ -114,7 +114,7 @@ async def test_who_never_heard_of_a_grant_that_passed_on_joins_again(server: Red
 async def test_grants_arrive_at_once_wherever_the_slot_came_free(server: RedisServer) -> None:
     async with process(server, "a") as here, process(server, "b") as there:
         listening = asyncio.ensure_future(there.listen())
-        await here.put("one", Row(1))
+        await here.put("one", Capacity(1))
         running, waiting = ticket(), ticket("y")
         await here.join(running, {})
         await there.join(waiting, {})
@@ -128,7 +128,7 @@ async def test_grants_arrive_at_once_wherever_the_slot_came_free(server: RedisSe
 async def test_redis_that_forgot_everything_is_told_before_anything_is_given_out(server: RedisServer) -> None:
     clock = ManualClock()
     async with process(server, "a", clock, hold_s=1.5) as a, process(server, "b", clock, hold_s=1.5) as b:
-        await a.put("one", Row(2))
+        await a.put("one", Capacity(2))
         held = [ticket("x"), ticket("y")]
         assert isinstance(await a.join(held[0], {}), Granted)
         assert isinstance(await b.join(held[1], {}), Granted)
@@ -159,7 +159,7 @@ async def test_a_key_that_redis_drops_when_it_is_full_costs_nobody_a_slot(
     server: RedisServer, key: str
 ) -> None:
     async with process(server, "a") as one, process(server, "b") as other:
-        await one.put("one", Row(2, frozenset({"m"})))
+        await one.put("one", Capacity(2, frozenset({"m"})))
         await one.view()
         await other.view()
         first = ticket()
@@ -171,10 +171,10 @@ async def test_a_key_that_redis_drops_when_it_is_full_costs_nobody_a_slot(
 
 
 @asynccontextmanager
-async def linked(server: RedisServer, name: str) -> AsyncIterator[LinkedSlots]:
+async def linked(server: RedisServer, name: str) -> AsyncIterator[FallbackSlots]:
     async with process(server, name, timeout_s=0.3, hold_s=0.2) as shared:
         clock = SystemClock()
-        slots = LinkedSlots(shared, Link(), clock)
+        slots = FallbackSlots(shared, Link(), clock)
         tasks = [asyncio.ensure_future(work) for work in (shared.listen(), slots.live(0.1))]
         await slots.beat()
         yield slots
@@ -182,7 +182,7 @@ async def linked(server: RedisServer, name: str) -> AsyncIterator[LinkedSlots]:
             task.cancel()
 
 
-async def until(slots: LinkedSlots, *, shared: bool) -> None:
+async def until(slots: FallbackSlots, *, shared: bool) -> None:
     async with asyncio.timeout(20):
         while (await slots.view()).shared != shared:
             await asyncio.sleep(0.05)
@@ -193,7 +193,7 @@ async def test_who_joins_while_its_process_tells_again_what_it_holds_stands_in_l
 ) -> None:
     clock = ManualClock()
     async with process(server, "a", clock) as one:
-        await one.put("i", Row(1))
+        await one.put("i", Capacity(1))
         first = ticket()
         await one.join(first, {})
         server.forget()
@@ -223,8 +223,8 @@ async def test_while_redis_hangs_each_process_uses_its_share_and_goes_back_by_it
     server: RedisServer,
 ) -> None:
     async with linked(server, "a") as a, linked(server, "b") as b:
-        await a.put("one", Row(2))
-        await b.put("one", Row(2))
+        await a.put("one", Capacity(2))
+        await b.put("one", Capacity(2))
         before, beside, queued = ticket("x"), ticket("y"), ticket("q")
         await a.join(before, {})
         await a.join(beside, {})
@@ -259,9 +259,9 @@ async def test_while_redis_hangs_each_process_uses_its_share_and_goes_back_by_it
 
 async def test_the_board_is_shared_and_no_change_is_lost(server: RedisServer) -> None:
     async with open_redis(server.url, timeout_s=30) as one, open_redis(server.url, timeout_s=30) as two:
-        boards = [RedisBoard(one, process="a"), RedisBoard(two, process="b")]
+        boards = [RedisNotes(one, process="a"), RedisNotes(two, process="b")]
 
-        async def count(board: RedisBoard) -> None:
+        async def count(board: RedisNotes) -> None:
             for _ in range(20):
                 await board.change("kind", "n", lambda note: {"n": (note or {"n": 0})["n"] + 1})
 
@@ -276,8 +276,8 @@ async def test_the_board_is_shared_and_no_change_is_lost(server: RedisServer) ->
 
 async def test_while_redis_is_away_the_board_is_a_copy(server: RedisServer) -> None:
     async with open_redis(server.url, timeout_s=0.3) as client:
-        shared, link = RedisBoard(client, process="a"), Link()
-        board = LinkedBoard(shared, link)
+        shared, link = RedisNotes(client, process="a"), Link()
+        board = FallbackNotes(shared, link)
         await board.change("kind", "n", lambda _: {"n": 1})
         await board.read("kind")
         server.kill()
@@ -326,9 +326,9 @@ async def test_who_waited_in_redis_waits_on_when_it_goes_away_however_long_the_q
     server: RedisServer,
 ) -> None:
     async with process(server, "a", timeout_s=0.3) as shared:
-        slots = LinkedSlots(shared, Link(), SystemClock(), queue_limit=1)
+        slots = FallbackSlots(shared, Link(), SystemClock(), queue_limit=1)
         await slots.beat()
-        await slots.put("one", Row(1))
+        await slots.put("one", Capacity(1))
         running, waiting = ticket(), [ticket(f"w{n}", tag=0.0) for n in range(3)]
         await slots.join(running, {})
         for one in waiting:

@@ -4,8 +4,8 @@ from backend.core.instances import InstanceSpec
 from backend.core.types import Language, Message, Passage, Sampling, Scored
 from backend.engines.base import Bounds, Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance
-from backend.pool.board.base import Board
-from backend.pool.roster import Roster
+from backend.pool.registry import Registry
+from backend.pool.shared_notes.base import SharedNotes
 from backend.pool.slots.base import Priority
 from backend.security.seal import Seal
 
@@ -45,11 +45,11 @@ def an_instance(engine, name: str = "one", *, slots: int = 1, url: str = "", mod
     )  # fmt: skip
 
 
-def a_roster(instances, board: Board, secret: bytes = b"s" * 32) -> Roster:
-    """The instances of one process; those over one board are of one pool."""
+def a_registry(instances, notes: SharedNotes, secret: bytes = b"s" * 32) -> Registry:
+    """The instances of one process; those over one notes are of one pool."""
 
     def make(spec: InstanceSpec) -> Instance:
         spec.check()
         return an_instance(instances[0].engine, spec.id, slots=spec.slots, url=spec.url.rstrip("/"))
 
-    return Roster(instances, board, make, Seal([secret]))
+    return Registry(instances, notes, make, Seal([secret]))

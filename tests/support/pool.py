@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from random import Random
 
 from backend.core.clock import Clock
-from backend.pool.base import Instance, InstanceState
-from backend.pool.board.memory import MemoryBoard
+from backend.pool.base import Instance, InstanceStatus
 from backend.pool.controller import Controller, Pace
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
 from backend.pool.operating import PoolOperator
 from backend.pool.retries import Retried, RetryBudget
+from backend.pool.shared_notes.memory import MemoryNotes
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import a_request, a_roster, an_ask
+from tests.support.asks import a_registry, a_request, an_ask
 from tests.support.manual_clock import ManualClock
 
 
@@ -38,17 +38,17 @@ class APool:
     async def events(self, name: str = "g", **more) -> list:
         return [event async for event in self.ask(name, **more)]
 
-    async def instance(self, name: str) -> InstanceState:
-        return next(one for one in (await self.pool.state()).instances if one.id == name)
+    async def instance(self, name: str) -> InstanceStatus:
+        return next(one for one in (await self.pool.status()).instances if one.id == name)
 
     async def in_flight(self) -> list[int]:
-        return [one.in_flight for one in (await self.pool.state()).instances]
+        return [one.in_flight for one in (await self.pool.status()).instances]
 
     async def health(self) -> list[str]:
-        return [one.health for one in (await self.pool.state()).instances]
+        return [one.health for one in (await self.pool.status()).instances]
 
     async def waiting(self) -> int:
-        return sum((await self.pool.state()).waiting.values())
+        return sum((await self.pool.status()).waiting.values())
 
 
 @asynccontextmanager
@@ -63,20 +63,20 @@ async def a_pool(
     retried: Retried = lambda _: None,
     default_model: str = "",
     kind: type[MemorySlots] = MemorySlots,
-    board: MemoryBoard | None = None,
+    notes: MemoryNotes | None = None,
 ) -> AsyncIterator[APool]:
     """A pool that has looked at its instances once."""
     clock = clock or ManualClock()
-    slots, board = kind(clock, queue_limit=queue_limit, rng=Random(0)), board or MemoryBoard()
+    slots, notes = kind(clock, queue_limit=queue_limit, rng=Random(0)), notes or MemoryNotes()
 
-    roster = a_roster(instances, board)
-    controller = Controller(roster, slots, board, clock, pace=pace, default_model=default_model)
+    registry = a_registry(instances, notes)
+    controller = Controller(registry, slots, notes, clock, pace=pace, default_model=default_model)
     await controller.open()
     pool = Dispatcher(
         controller, slots, clock,
         waits=Waits(), retries=retries, max_wait_s=max_wait_s, refresh_s=refresh_s, retried=retried,
     )  # fmt: skip
     try:
-        yield APool(pool, controller, slots, PoolOperator(roster, controller), clock)
+        yield APool(pool, controller, slots, PoolOperator(registry, controller), clock)
     finally:
         await controller.close()

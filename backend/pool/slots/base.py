@@ -58,16 +58,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Capacity:
     """What the slots know of one instance.
 
     Attributes:
-        capacity: Slots given out now: none while the instance is avoided or drained, one to try it.
+        slots: Given out now: none while the instance is avoided or drained, one to try it.
         ready: Models it answers at once; `ANY_MODEL` stands for all.
         cold: Models it could load first. No slot is given for them, but their tickets may wait.
     """
 
-    capacity: int
+    slots: int
     ready: frozenset[str] = frozenset({ANY_MODEL})
     cold: frozenset[str] = frozenset()
 
@@ -77,11 +77,11 @@ class Row:
 
     def could_answer(self, model: str) -> bool:
         """Whether waiting here for `model` makes sense."""
-        return self.capacity > 0 and (self.answers(model) or model in self.cold)
+        return self.slots > 0 and (self.answers(model) or model in self.cold)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Snapshot:
     """All slots at one moment.
 
     Attributes:
@@ -94,7 +94,7 @@ class View:
         shared: The store that processes share answers.
     """
 
-    rows: Mapping[str, Row] = field(default_factory=dict)
+    capacities: Mapping[str, Capacity] = field(default_factory=dict)
     held_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
     serving: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
@@ -152,13 +152,13 @@ class Slots(Protocol):
     async def promote(self, ticket: str) -> None:
         """Let a batch ticket wait as an interactive one from now on."""
 
-    async def put(self, instance: str, row: Row) -> None:
+    async def put(self, instance: str, room: Capacity) -> None:
         """Add an instance, or change what is known of it."""
 
     async def remove(self, instance: str) -> None:
         """Forget an instance; who holds a slot of it keeps it to the end."""
 
-    async def view(self) -> View:
+    async def view(self) -> Snapshot:
         """All of it, as it is."""
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from random import Random
 
 from backend.core.clock import Clock
-from backend.pool.slots.base import Granted, Place, Row, Ticket, View
+from backend.pool.slots.base import Capacity, Granted, Place, Snapshot, Ticket
 from backend.pool.slots.table import Entry, SlotTable
 
 
@@ -60,15 +60,15 @@ class MemorySlots:
         """See `Slots.promote`."""
         self._table.promote(ticket)
 
-    async def put(self, instance: str, row: Row) -> None:
+    async def put(self, instance: str, room: Capacity) -> None:
         """See `Slots.put`."""
-        self._wake(self._table.put(instance, row, self._expired()))
+        self._wake(self._table.put(instance, room, self._expired()))
 
     async def remove(self, instance: str) -> None:
         """See `Slots.remove`."""
         self._wake(self._table.remove(instance))
 
-    async def view(self) -> View:
+    async def view(self) -> Snapshot:
         """See `Slots.view`."""
         return self._table.view(self._expired())
 

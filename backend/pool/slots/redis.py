@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from backend.core.clock import Clock
 from backend.core.errors import DeadlineExceeded, LibriError, NoInstance, PoolFull, SlotsUnavailable
-from backend.pool.slots.base import Granted, Place, Row, Ticket, View
+from backend.pool.slots.base import Capacity, Granted, Place, Snapshot, Ticket
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class RedisSlots:
         self._rng = Random()  # noqa: S311  balance, not secrets
         self._scripts = _scripts(redis)
         self._mine: dict[str, _Mine] = {}
-        self._rows: dict[str, Row] = {}
+        self._capacities: dict[str, Capacity] = {}
 
     async def join(self, ticket: Ticket, weights: Mapping[str, float]) -> Granted | Place:
         """See `Slots.join`."""
@@ -152,24 +152,24 @@ class RedisSlots:
         """See `Slots.promote`."""
         await self._run("promote", ticket)
 
-    async def put(self, instance: str, row: Row) -> None:
+    async def put(self, instance: str, room: Capacity) -> None:
         """See `Slots.put`."""
-        self._rows[instance] = row
-        flags = [part for pair in _flags(row).items() for part in pair]
-        await self._known("put", instance, row.capacity, *flags)
+        self._capacities[instance] = room
+        flags = [part for pair in _flags(room).items() for part in pair]
+        await self._known("put", instance, room.slots, *flags)
 
     async def remove(self, instance: str) -> None:
         """See `Slots.remove`."""
-        self._rows.pop(instance, None)
+        self._capacities.pop(instance, None)
         await self._known("put", instance, "")
 
-    async def view(self) -> View:
+    async def view(self) -> Snapshot:
         """See `Slots.view`."""
         said = json.loads(await self._known("view"))
-        rows = {name: _row(int(said["rows"][name]), said["models"][name]) for name in said["rows"]}
-        self._rows = dict(rows)
-        return View(
-            rows=rows,
+        capacities = {name: _capacity(int(said["rows"][name]), said["models"][name]) for name in said["rows"]}
+        self._capacities = dict(capacities)
+        return Snapshot(
+            capacities=capacities,
             held_s={name: list(held) for name, held in said["held"].items()},
             serving={name: _dict(models) for name, models in said["serving"].items()},
             waiting=_dict(said["waiting"]),
@@ -245,7 +245,7 @@ class RedisSlots:
         )
 
     async def _asked(self, operation: str, ticket: Ticket, arguments: Sequence[str | int]) -> Any:
-        """The answer; "none" is asked again where this process knows better: Redis may have dropped rows."""
+        """The answer; "none" is asked again where this process knows better: Redis may forget some."""
         answer = await self._known(operation, *arguments)
         if answer == ["none"] and self._could(ticket):
             await self._restore([])
@@ -264,7 +264,8 @@ class RedisSlots:
 
     def _could(self, ticket: Ticket) -> bool:
         return any(
-            name not in ticket.tried and row.could_answer(ticket.model) for name, row in self._rows.items()
+            name not in ticket.tried and room.could_answer(ticket.model)
+            for name, room in self._capacities.items()
         )
 
     async def _join_again(self, mine: _Mine) -> Granted | Place:
@@ -293,9 +294,13 @@ class RedisSlots:
 
     async def _restore(self, mine: Sequence[_Mine]) -> None:
         now = self._clock.monotonic()
-        rows = {name: {"capacity": row.capacity, "models": _flags(row)} for name, row in self._rows.items()}
+        capacities = {
+            name: {"capacity": room.slots, "models": _flags(room)} for name, room in self._capacities.items()
+        }
         tickets = [_told(one, now) for one in mine if one.end is None]
-        await self._run("restore", json.dumps({"hold_s": self._hold_s, "rows": rows, "tickets": tickets}))
+        await self._run(
+            "restore", json.dumps({"hold_s": self._hold_s, "rows": capacities, "tickets": tickets})
+        )
 
     async def _run(self, operation: str, *arguments: str | int) -> Any:
         now = "" if self._clock_in_redis else repr(self._clock.monotonic())
@@ -353,14 +358,14 @@ def _tried(ticket: Ticket) -> str:
     return "\n" + "\n".join(sorted(ticket.tried)) + "\n" if ticket.tried else ""
 
 
-def _flags(row: Row) -> dict[str, str]:
-    return dict.fromkeys(row.cold, "0") | dict.fromkeys(row.ready, "1")
+def _flags(room: Capacity) -> dict[str, str]:
+    return dict.fromkeys(room.cold, "0") | dict.fromkeys(room.ready, "1")
 
 
-def _row(capacity: int, flat: Sequence[str] | Mapping[str, str]) -> Row:
+def _capacity(capacity: int, flat: Sequence[str] | Mapping[str, str]) -> Capacity:
     flags = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else {}
     ready = frozenset(model for model, flag in flags.items() if flag == "1")
-    return Row(capacity, ready, frozenset(flags) - ready)
+    return Capacity(capacity, ready, frozenset(flags) - ready)
 
 
 def _refusal(answer: Any) -> LibriError:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from backend.core.errors import DeadlineExceeded, LibriError, NoInstance, PoolFull
-from backend.pool.slots.base import Granted, Place, Row, Ticket, View
+from backend.pool.slots.base import Capacity, Granted, Place, Snapshot, Ticket
 
 PRIOR_COST_S = 5.0
 """Slot-seconds of a generation before any of the model was seen."""
@@ -70,7 +70,7 @@ class SlotTable:
 
     queue_limit: int
     rng: Random
-    rows: dict[str, Row] = field(default_factory=dict)
+    capacities: dict[str, Capacity] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     held: dict[str, dict[str, Entry]] = field(default_factory=dict)
     queues: dict[str, list[tuple[float, int, str]]] = field(default_factory=dict)
@@ -163,15 +163,15 @@ class SlotTable:
         entry.tag = min(entry.tag, self._virtual)
         insort(self.queues.setdefault(entry.ticket.model, []), (*entry.key, ticket))
 
-    def put(self, instance: str, row: Row, now: float) -> list[Entry]:
+    def put(self, instance: str, room: Capacity, now: float) -> list[Entry]:
         """Add or change an instance; who got a slot by it, and who is void because of it."""
-        self.rows[instance] = row
+        self.capacities[instance] = room
         self.held.setdefault(instance, {})
         return [*self._fill(instance, now), *self._void_hopeless()]
 
     def remove(self, instance: str) -> list[Entry]:
         """Forget an instance; who is void because of it."""
-        self.rows.pop(instance, None)
+        self.capacities.pop(instance, None)
         return self._void_hopeless()
 
     def expire(self, now: float) -> list[Entry]:
@@ -184,12 +184,12 @@ class SlotTable:
         self._soonest = min((e.until for e in self.entries.values() if e.end is None), default=math.inf)
         return changed
 
-    def view(self, now: float) -> View:
+    def view(self, now: float) -> Snapshot:
         """All of it, as it is."""
         waiting = [e for e in self.entries.values() if e.instance is None and e.end is None]
         oldest = {model: now - self.entries[queue[0][2]].since for model, queue in self.queues.items()}
-        return View(
-            rows=dict(self.rows),
+        return Snapshot(
+            capacities=dict(self.capacities),
             held_s={name: [now - e.since for e in held.values()] for name, held in self.held.items()},
             serving={n: Counter(e.ticket.model for e in held.values()) for n, held in self.held.items()},
             waiting={model: len(queue) for model, queue in self.queues.items()},
@@ -204,24 +204,24 @@ class SlotTable:
 
     def free(self, instance: str) -> int:
         """Slots of an instance that may be given out now."""
-        row = self.rows.get(instance)
-        return row.capacity - len(self.held.get(instance, ())) if row else 0
+        room = self.capacities.get(instance)
+        return room.slots - len(self.held.get(instance, ())) if room else 0
 
     def _check_could(self, ticket: Ticket) -> None:
-        if not any(self._could(name, ticket) for name in self.rows):
+        if not any(self._could(name, ticket) for name in self.capacities):
             raise NoInstance("no model server is available")
 
     def _could(self, instance: str, ticket: Ticket) -> bool:
-        return instance not in ticket.tried and self.rows[instance].could_answer(ticket.model)
+        return instance not in ticket.tried and self.capacities[instance].could_answer(ticket.model)
 
     def _best(self, ticket: Ticket, weights: Mapping[str, float]) -> str | None:
         """The instance with the most weight, times the free share of its slots; ties fall at random."""
         best, ties = 0.0, list[str]()
-        for name, row in sorted(self.rows.items()):
+        for name, room in sorted(self.capacities.items()):
             free = self.free(name)
-            if free <= 0 or name in ticket.tried or not row.answers(ticket.model):
+            if free <= 0 or name in ticket.tried or not room.answers(ticket.model):
                 continue
-            score = weights.get(name, 1.0) * free / row.capacity
+            score = weights.get(name, 1.0) * free / room.slots
             if score > best:
                 best, ties = score, [name]
             elif score == best:
@@ -270,8 +270,8 @@ class SlotTable:
     def _fill(self, instance: str, now: float) -> list[Entry]:
         """Give the free slots of an instance to the first who may have them."""
         seated: list[Entry] = []
-        row = self.rows.get(instance)
-        while row is not None and self.free(instance) > 0:
+        room = self.capacities.get(instance)
+        while room is not None and self.free(instance) > 0:
             first = min((e for m in list(self.queues) if (e := self._first(m, instance))), default=None)
             if first is None:
                 break
@@ -282,7 +282,7 @@ class SlotTable:
         return seated
 
     def _first(self, model: str, instance: str) -> tuple[float, int, str] | None:
-        if not self.rows[instance].answers(model):
+        if not self.capacities[instance].answers(model):
             return None
         waiting = self.queues[model]
         return next((w for w in waiting if instance not in self.entries[w[2]].ticket.tried), None)
@@ -341,7 +341,7 @@ class SlotTable:
 
     def _hopeless(self) -> Iterator[Entry]:
         for entry in self._queued():
-            if not any(self._could(name, entry.ticket) for name in self.rows):
+            if not any(self._could(name, entry.ticket) for name in self.capacities):
                 yield entry
 
     def _queued(self) -> Iterable[Entry]:

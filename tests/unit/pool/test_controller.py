@@ -1,4 +1,4 @@
-"""Controllers of several processes, over one board and the same slots."""
+"""Controllers of several processes, over one notes and the same slots."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,15 +9,15 @@ import pytest
 from backend.core.errors import EngineTruncated, EngineUnreachable
 from backend.engines.base import End
 from backend.engines.scripted import ScriptedEngine
-from backend.pool.board.memory import MemoryBoard
 from backend.pool.controller import Controller
-from backend.pool.facts import HEALTH
+from backend.pool.note_forms import HEALTH
+from backend.pool.shared_notes.memory import MemoryNotes
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import a_roster, an_instance
+from tests.support.asks import a_registry, an_instance
 from tests.support.manual_clock import ManualClock
 
 
-class Interrupted(MemoryBoard):
+class Interrupted(MemoryNotes):
     """Something happens elsewhere right after the health of all was read here."""
 
     def __init__(self) -> None:
@@ -33,33 +33,33 @@ class Interrupted(MemoryBoard):
 
 
 def controllers(many: int):
-    clock, board = ManualClock(), Interrupted()
+    clock, notes = ManualClock(), Interrupted()
     slots = MemorySlots(clock)
     engine = ScriptedEngine((End("stop"),), models=("m",))
     instances = [an_instance(engine, name, slots=2) for name in "ab"]
     made = [
         Controller(
-            a_roster(instances, board),
+            a_registry(instances, notes),
             slots,
-            board,
+            notes,
             clock,
         )
         for _ in range(many)
     ]
-    return board, slots, clock, made
+    return notes, slots, clock, made
 
 
 async def test_who_has_not_heard_of_a_failure_yet_does_not_give_the_instance_its_slots_back():
-    board, slots, _, (one, other) = controllers(2)
+    notes, slots, _, (one, other) = controllers(2)
     for controller in (one, other):
         await controller.open()
         await controller.tick()
-    board.meanwhile = lambda: other.failed("a", EngineUnreachable())
+    notes.meanwhile = lambda: other.failed("a", EngineUnreachable())
     await one.tick()
-    assert (await slots.view()).rows["a"].capacity == 0
+    assert (await slots.view()).capacities["a"].slots == 0
     await one.tick()
-    assert (await slots.view()).rows["a"].capacity == 0
-    assert (await slots.view()).rows["b"].capacity == 2
+    assert (await slots.view()).capacities["a"].slots == 0
+    assert (await slots.view()).capacities["b"].slots == 2
     for controller in (one, other):
         await controller.close()
 
@@ -75,5 +75,5 @@ async def test_only_what_refused_is_tried_before_its_time(error, is_tried):
         clock.advance(after_s)
         await controller.tick()
         await asyncio.sleep(0.05)
-        assert (await slots.view()).rows["a"].capacity == (2 if is_back else 0)
+        assert (await slots.view()).capacities["a"].slots == (2 if is_back else 0)
     await controller.close()

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.pool.eta import FURTHEST, Waits
-from backend.pool.slots.base import Row, View
+from backend.pool.slots.base import Capacity, Snapshot
 
 MODELS = ("a", "b")
 
 
 def busy(*, slots=12, waiting=0, each_s=6.0, seen=128):
-    return View(
-        rows={"i": Row(slots)},
+    return Snapshot(
+        capacities={"i": Capacity(slots)},
         held_s={"i": [1.0] * slots},
         waiting={"a": waiting},
         durations_s={"a": [each_s] * seen},
@@ -29,15 +29,15 @@ def after(multiples, *, position=4):
 
 
 counts = st.dictionaries(st.sampled_from(MODELS), st.integers(0, 600))
-rows = st.builds(
-    Row,
-    capacity=st.integers(0, 8),
+capacities = st.builds(
+    Capacity,
+    slots=st.integers(0, 8),
     ready=st.frozensets(st.sampled_from((*MODELS, "*"))),
     cold=st.frozensets(st.sampled_from(MODELS)),
 )
 views = st.builds(
-    View,
-    rows=st.dictionaries(st.text(max_size=2), rows, max_size=4),
+    Snapshot,
+    capacities=st.dictionaries(st.text(max_size=2), capacities, max_size=4),
     waiting=counts,
     durations_s=st.dictionaries(st.sampled_from(MODELS), st.lists(st.floats(0, 1e5), max_size=40)),
 )
@@ -70,15 +70,20 @@ def test_half_the_slots_take_twice_as_long():
 
 
 def test_a_model_that_has_yet_to_be_loaded_waits_for_the_slots_it_will_have():
-    cold = View(rows={"i": Row(4, ready=frozenset({"b"}), cold=frozenset({"a"}))})
-    ready = View(rows={"i": Row(4)})
+    cold = Snapshot(capacities={"i": Capacity(4, ready=frozenset({"b"}), cold=frozenset({"a"}))})
+    ready = Snapshot(capacities={"i": Capacity(4)})
     assert Waits().interval_s(cold, "a", 3) == Waits().interval_s(ready, "a", 3)
 
 
 def test_who_waits_for_another_model_of_the_same_slots_is_ahead_too():
-    alone = View(rows={"i": Row(4), "j": Row(4, ready=frozenset({"b"}))}, waiting={"a": 8})
-    shared = View(rows=alone.rows, waiting={"a": 8, "b": 20})
-    apart = View(rows={"i": Row(4, ready=frozenset({"a"})), "j": alone.rows["j"]}, waiting={"a": 8, "b": 20})
+    alone = Snapshot(
+        capacities={"i": Capacity(4), "j": Capacity(4, ready=frozenset({"b"}))}, waiting={"a": 8}
+    )
+    shared = Snapshot(capacities=alone.capacities, waiting={"a": 8, "b": 20})
+    apart = Snapshot(
+        capacities={"i": Capacity(4, ready=frozenset({"a"})), "j": alone.capacities["j"]},
+        waiting={"a": 8, "b": 20},
+    )
     expected = Waits().interval_s(alone, "a", 5)
     assert Waits().interval_s(apart, "a", 5) == expected
     # Half of the slots for b are those for a: ten of its waiters among ten turns.

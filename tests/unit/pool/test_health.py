@@ -15,8 +15,8 @@ from backend.core.errors import (
     EngineUnreachable,
     ModelMissing,
 )
-from backend.pool.facts import HEALTH
 from backend.pool.health import FAILURES_IN_A_ROW, Health, failed, succeeded
+from backend.pool.note_forms import HEALTH
 
 AT_ONCE = [EngineUnreachable(), EngineTimeout(), EngineRefused()]
 THIRD_IN_A_ROW = [EngineTruncated(), EngineError()]

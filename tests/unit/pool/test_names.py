@@ -3,8 +3,8 @@ from hypothesis import strategies as st
 
 from backend.engines.base import ModelInfo
 from backend.pool.base import OfferedModel
+from backend.pool.model_list import named
 from backend.pool.names import folded, names_of
-from backend.pool.offered import named
 
 SPELLINGS = st.sampled_from(["prose", "Prose", "prose:latest", "PROSE:LATEST", "library/prose"])
 OTHERS = st.sampled_from(["qwen3:8b", "Qwen3:8B", "hf.co/Org/Model-GGUF:Q4_K_M", "prose:7b"])

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.pool.choose import Facts
+from backend.pool.capacity import Observed
 from backend.pool.health import Health
 from backend.pool.placement import Load, loads
-from backend.pool.rows import Known
-from backend.pool.slots.base import View
+from backend.pool.preference import Profile
+from backend.pool.slots.base import Snapshot
 
 NOW = 1000.0
 MODELS = ("m", "n", "o")
@@ -17,13 +17,13 @@ OPEN = Health(open_until=NOW + 9)
 
 
 def holds(*loaded, has=MODELS, slots=2, **more):
-    return Known(slots=slots, facts=Facts(models=tuple(has), loaded=frozenset(loaded)), **more)
+    return Observed(slots=slots, profile=Profile(models=tuple(has), loaded=frozenset(loaded)), **more)
 
 
 def view(waiting=None, busy=None, oldest_s=None):
     """`busy`: slots taken per instance. `oldest_s`: of every model that is waited for, 1 if not given."""
     waiting = waiting or {}
-    return View(
+    return Snapshot(
         held_s={name: [1.0] * taken for name, taken in (busy or {}).items()},
         waiting=waiting,
         oldest_s=dict.fromkeys(waiting, 1.0) | (oldest_s or {}),
@@ -70,7 +70,7 @@ def test_nothing_is_loaded_where_no_work_goes_or_the_model_is_not():
         "without": holds(has=("n",)),
         "restricted": holds(models=frozenset("n")),
         "failed": holds(unloadable_until={"m": NOW + 1}),
-        "unmanaged": Known(slots=2, facts=Facts(models=("n",))),
+        "unmanaged": Observed(slots=2, profile=Profile(models=("n",))),
     }
     assert decided(known, view({"m": 1})) == []
 
@@ -92,8 +92,8 @@ def test_a_model_with_another_copy_is_evicted_before_the_last_copy_of_one_in_use
 
 
 def test_the_slow_instance_is_the_second_choice():
-    fast, slow = (Facts(models=("m",), loaded=frozenset(), tokens_per_s=speed) for speed in (90.0, 9.0))
-    known = {"a": Known(slots=2, facts=slow), "b": Known(slots=2, facts=fast)}
+    fast, slow = (Profile(models=("m",), loaded=frozenset(), tokens_per_s=speed) for speed in (90.0, 9.0))
+    known = {"a": Observed(slots=2, profile=slow), "b": Observed(slots=2, profile=fast)}
     assert decided(known, view({"m": 1})) == [("b", "m")]
     assert decided({**known, "b": replace(known["b"], draining=True)}, view({"m": 1})) == [("a", "m")]
 
@@ -174,13 +174,13 @@ class TestAFurtherCopy:
 
 names = st.frozensets(st.sampled_from(MODELS))
 instances = st.builds(
-    Known,
+    Observed,
     slots=st.integers(1, 3),
     models=names,
     draining=st.booleans(),
     health=st.sampled_from([Health(), Health(), OPEN]),
-    facts=st.builds(
-        Facts, models=st.none() | names.map(lambda m: tuple(sorted(m))), loaded=st.none() | names
+    profile=st.builds(
+        Profile, models=st.none() | names.map(lambda m: tuple(sorted(m))), loaded=st.none() | names
     ),
     loading=st.none() | st.sampled_from(MODELS),
     models_at_once=st.integers(1, 3),
@@ -209,7 +209,7 @@ def test_every_load_is_asked_for_possible_and_new(known, seen, random):
         assert seen.waiting[load.model] > 0
         assert one.healthy(NOW)
         assert one.loading is None
-        assert load.model not in one.facts.loaded
-        assert load.evicts <= one.facts.loaded
-        assert len(one.facts.loaded - load.evicts) < one.models_at_once
+        assert load.model not in one.profile.loaded
+        assert load.evicts <= one.profile.loaded
+        assert len(one.profile.loaded - load.evicts) < one.models_at_once
         assert not any(k.loading == load.model and k.healthy(NOW) for k in known.values())

@@ -1,4 +1,4 @@
-"""Slots, rows and placement together, in simulated time: who is served, and how often models are loaded."""
+"""Slots, capacity and placement together, in simulated time: who is served, how often models are loaded."""
 
 import itertools
 from collections import Counter
@@ -8,9 +8,9 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.pool.choose import Facts, weights
+from backend.pool.capacity import Observed, capacities
 from backend.pool.placement import loads
-from backend.pool.rows import Known, rows
+from backend.pool.preference import Profile, preferences
 from backend.pool.slots.base import Ticket
 from backend.pool.slots.table import SlotTable
 
@@ -31,8 +31,8 @@ class World:
     def __init__(self, instances, readers, *, seed, pause_s, load_s=5.0, answer_s=4.0):
         self.rng = Random(seed)
         self.table = SlotTable(512, self.rng)
-        facts = Facts(models=tuple(readers), loaded=frozenset())
-        self.known = {f"i{n}": Known(slots=2, facts=facts) for n in range(instances)}
+        facts = Profile(models=tuple(readers), loaded=frozenset())
+        self.known = {f"i{n}": Observed(slots=2, profile=facts) for n in range(instances)}
         self.pause_s, self.load_s, self.answer_s = pause_s, load_s, answer_s
         self.now, self.numbers = 0.0, itertools.count()
         self.readers = [f"{model}{n}" for model, many in readers.items() for n in range(many)]
@@ -66,7 +66,7 @@ class World:
             self.asks_at[entry.ticket.flow] = self._after(self.pause_s)
 
     def _ask(self):
-        preferred = weights({name: k.facts for name, k in self.known.items()}, "")
+        preferred = preferences({name: k.profile for name, k in self.known.items()}, "")
         for reader in [r for r, at in self.asks_at.items() if at <= self.now]:
             del self.asks_at[reader]
             ticket = Ticket(f"t{next(self.numbers)}", reader[0], reader, 1e6)
@@ -80,9 +80,9 @@ class World:
                 continue
             since = self.loading_since.setdefault(name, self.now)
             if self.now - since >= self.load_s:
-                facts = replace(one.facts, loaded=one.facts.loaded - one.evicts | {one.loading})
+                facts = replace(one.profile, loaded=one.profile.loaded - one.evicts | {one.loading})
                 self.known[name] = replace(
-                    one, facts=facts, loading=None, evicts=None, last_loaded_at=self.now, load_s=self.load_s
+                    one, profile=facts, loading=None, evicts=None, last_loaded_at=self.now, load_s=self.load_s
                 )
                 del self.loading_since[name]
 
@@ -90,7 +90,7 @@ class World:
         seen = self.table.view(self.now)
         for name, one in self.known.items():
             if seen.held_s.get(name):
-                self.known[name] = replace(one, used_at=dict.fromkeys(one.facts.loaded, self.now))
+                self.known[name] = replace(one, used_at=dict.fromkeys(one.profile.loaded, self.now))
         for load in loads(self.known, seen, self.now, random=self.rng.random(), settle_s=SETTLE_S):
             one = self.known[load.instance]
             self.begun.append((self.now, load))
@@ -98,9 +98,9 @@ class World:
         self._put()
 
     def _put(self):
-        for name, row in rows(self.known, self.now).items():
-            if self.table.rows.get(name) != row:
-                self.table.put(name, row, self.now)
+        for name, room in capacities(self.known, self.now).items():
+            if self.table.capacities.get(name) != room:
+                self.table.put(name, room, self.now)
 
     def _grant(self):
         for name, entries in self.table.held.items():
@@ -108,7 +108,7 @@ class World:
                 if ticket not in self.ends_at:
                     self.ends_at[ticket] = self.now + self.answer_s * self.rng.uniform(0.5, 1.5)
                     self.waits_s.append(self.now - self.joined.pop(ticket))
-                    assert entry.ticket.model in self.known[name].facts.loaded
+                    assert entry.ticket.model in self.known[name].profile.loaded
 
 
 seeds = st.integers(0, 10_000)

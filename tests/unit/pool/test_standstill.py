@@ -9,14 +9,14 @@ from backend.core.errors import EngineTimeout
 from backend.engines.base import Bounds, End, Text
 from backend.engines.scripted import Hold, ScriptedEngine, recite
 from backend.pool.base import Assigned
-from backend.pool.board.memory import MemoryBoard
 from backend.pool.controller import Controller
 from backend.pool.dispatch import Dispatcher
 from backend.pool.eta import Waits
 from backend.pool.gaps import ENOUGH
 from backend.pool.retries import RetryBudget
+from backend.pool.shared_notes.memory import MemoryNotes
 from backend.pool.slots.memory import MemorySlots
-from tests.support.asks import a_request, a_roster, an_ask, an_instance
+from tests.support.asks import a_registry, a_request, an_ask, an_instance
 from tests.support.manual_clock import ManualClock
 from tests.support.pool import a_pool
 
@@ -199,16 +199,16 @@ async def test_a_slow_reader_is_no_silent_server():
 
 @pytest.mark.parametrize("speaks", [True, False])
 async def test_what_another_process_found_moves_the_requests_of_this_one(speaks):
-    clock, board = ManualClock(), MemoryBoard()
+    clock, notes = ManualClock(), MemoryNotes()
     slots = MemorySlots(clock)
     heard = asyncio.Event()
     bad = server(speaking(heard), speaking(asyncio.Event()))
     instances = [an_instance(bad, "bad", slots=4), an_instance(good(), "good", slots=4)]
     controllers = [
         Controller(
-            a_roster(instances, board),
+            a_registry(instances, notes),
             slots,
-            board,
+            notes,
             clock,
         )
         for _ in "ab"

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.core.types import Usage
-from backend.pool.base import InstanceState, PoolState
+from backend.pool.base import InstanceStatus, PoolStatus
 from backend.telemetry.metrics import MODELS, Metrics
 
 
@@ -28,16 +28,16 @@ def used() -> Metrics:
     return metrics
 
 
-GPU0 = InstanceState("gpu0", "ollama", 2, 1, "half_open", serving={"tiny": 1}, tokens_per_s=80.5, on_gpu=1.0)
-IDLE = InstanceState("gpu1", "openai", 4, 0, "closed")
-POOL = PoolState((GPU0, IDLE), {"tiny": 3, "big": 2}, batch=1)
+GPU0 = InstanceStatus("gpu0", "ollama", 2, 1, "half_open", serving={"tiny": 1}, tokens_per_s=80.5, on_gpu=1.0)
+IDLE = InstanceStatus("gpu1", "openai", 4, 0, "closed")
+POOL = PoolStatus((GPU0, IDLE), {"tiny": 3, "big": 2}, batch=1)
 
 
-def families(metrics: Metrics, pool: PoolState = POOL) -> dict:
+def families(metrics: Metrics, pool: PoolStatus = POOL) -> dict:
     return {f.name: f for f in text_string_to_metric_families(metrics.render(pool)[0].decode())}
 
 
-def gauges(metrics: Metrics, pool: PoolState = POOL) -> dict[tuple[str, ...], float]:
+def gauges(metrics: Metrics, pool: PoolStatus = POOL) -> dict[tuple[str, ...], float]:
     """Values of the pool's gauges by name and labels."""
     found = [s for f in families(metrics, pool).values() if f.type == "gauge" for s in f.samples]
     return {(sample.name, *sample.labels.values()): sample.value for sample in found}
@@ -98,7 +98,7 @@ def test_an_instance_and_a_model_that_are_gone_are_not_told_any_more():
     metrics = Metrics()
     gauges(metrics)
     other = replace(GPU0, serving={"big": 2}, health="open")
-    told = gauges(metrics, PoolState((other,), shared=False))
+    told = gauges(metrics, PoolStatus((other,), shared=False))
     assert {key[1] for key in told if len(key) > 1} == {"gpu0", "interactive", "batch"}
     assert told["libri_pool_inflight", "gpu0", "big"] == 2
     assert ("libri_pool_inflight", "gpu0", "tiny") not in told
@@ -109,7 +109,7 @@ def test_an_instance_and_a_model_that_are_gone_are_not_told_any_more():
 
 def test_models_beyond_the_bound_share_one_sample_of_an_instance():
     serving = {f"model{n}": 1 for n in range(MODELS + 5)}
-    told = gauges(Metrics(), PoolState((replace(GPU0, serving=serving),)))
+    told = gauges(Metrics(), PoolStatus((replace(GPU0, serving=serving),)))
     assert told["libri_pool_inflight", "gpu0", "other"] == 5
 
 
@@ -137,8 +137,8 @@ def test_two_processes_in_one_do_not_share():
 def test_the_workers_of_a_machine_are_shown_together(tmp_path):
     count = (
         "from backend.telemetry.metrics import Metrics; m = Metrics(); m.joined(); "
-        "from backend.pool.base import InstanceState, PoolState; "
-        "pool = PoolState((InstanceState('gpu0', 'ollama', 2, 0, 'closed'),))"
+        "from backend.pool.base import InstanceStatus, PoolStatus; "
+        "pool = PoolStatus((InstanceStatus('gpu0', 'ollama', 2, 0, 'closed'),))"
     )
     env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):

@@ -1,22 +1,22 @@
-"""A board of one process."""
+"""A notes of one process."""
 
 from __future__ import annotations
 
-from backend.pool.board.base import Change, Note
+from backend.pool.shared_notes.base import Change, Note
 
 
-class MemoryBoard:
+class MemoryNotes:
     """Notes in a dictionary; this process leads everything."""
 
     def __init__(self) -> None:
         self._notes: dict[str, dict[str, Note]] = {}
 
     async def read(self, kind: str) -> dict[str, Note]:
-        """See `Board.read`."""
+        """See `SharedNotes.read`."""
         return dict(self._notes.get(kind, {}))
 
     async def change(self, kind: str, name: str, change: Change) -> Note | None:
-        """See `Board.change`."""
+        """See `SharedNotes.change`."""
         notes = self._notes.setdefault(kind, {})
         note = change(notes.get(name))
         if note is None:
@@ -26,7 +26,7 @@ class MemoryBoard:
         return note
 
     async def lead(self, task: str, for_s: float) -> bool:
-        """See `Board.lead`."""
+        """See `SharedNotes.lead`."""
         return True
 
     def holds(self, kind: str) -> bool:

@@ -8,10 +8,10 @@ from backend.core.errors import EngineUnreachable
 from backend.engines.base import End, ModelInfo, Text
 from backend.engines.scripted import ScriptedEngine
 from backend.pool.barred import Bar
-from backend.pool.board.memory import MemoryBoard
-from backend.pool.facts import BARRED, HEALTH, LOADING, REPORT, Loading
 from backend.pool.health import Health
+from backend.pool.note_forms import BARRED, HEALTH, LOADING, REPORT, Loading
 from backend.pool.report import Report
+from backend.pool.shared_notes.memory import MemoryNotes
 from tests.support.asks import an_instance
 from tests.support.pool import a_pool
 
@@ -27,13 +27,13 @@ ODD = [
 @pytest.mark.parametrize(("kind", "note"), list(itertools.product(FORMS, ODD)))
 async def test_no_note_ends_a_round(kind, note):
     FORMS[kind].read(note)
-    board = MemoryBoard()
+    notes = MemoryNotes()
     for name in ("one", "nobody"):
-        await board.change(kind, name, lambda _: note)
+        await notes.change(kind, name, lambda _: note)
     engine = ScriptedEngine((Text("hi"), End("stop")), models=("m",))
-    async with a_pool(an_instance(engine), board=board) as it:
+    async with a_pool(an_instance(engine), notes=notes) as it:
         await it.controller.tick()
-        await it.pool.state()
+        await it.pool.status()
         await it.pool.models()
         await it.controller.failed("one", EngineUnreachable())
         await it.controller.tick()

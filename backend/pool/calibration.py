@@ -20,7 +20,7 @@ STEP = 0.02
 MOST_TRIM = math.log(2.0)
 
 
-class Hindsight:
+class Calibration:
     """Outcomes of guesses, remembered with their circumstances.
 
     An end is a quantile over the outcomes of like circumstances (Gaussian weights) and some made-up ones,

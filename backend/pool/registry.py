@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol
 from backend.core.errors import Conflict, InvalidRequest, NotFound
 from backend.core.instances import InstanceSpec
 from backend.pool.base import Instance
-from backend.pool.board.base import Board, Note
+from backend.pool.shared_notes.base import Note, SharedNotes
 
 log = logging.getLogger(__name__)
 
-State = Literal["active", "draining", "removed"]
+ServiceState = Literal["active", "draining", "removed"]
 KIND = "instances"
 _PLAIN = ("id", "kind", "slots", "models", "served_names", "models_at_once")
 """What of a spec stands in a note as it is."""
@@ -49,7 +49,7 @@ class Sealer(Protocol):
 
 
 @dataclass(slots=True)
-class Roster:
+class Registry:
     """The instances of all processes.
 
     Args:
@@ -58,7 +58,7 @@ class Roster:
     """
 
     configured: Sequence[Instance]
-    board: Board
+    notes: SharedNotes
     make: Make
     sealer: Sealer
     instances: dict[str, Instance] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Roster:
         Raises:
             SlotsUnavailable
         """
-        self._take(await self.board.read(KIND))
+        self._take(await self.notes.read(KIND))
 
     async def add(self, spec: InstanceSpec) -> None:
         """See `Operator.add`."""
@@ -86,7 +86,7 @@ class Roster:
         if any(one.endpoint.address == endpoint.address for one in self.instances.values()):
             raise Conflict("an instance at that address is there already")  # each would be given its slots
         note = _to_note(replace(spec, url=endpoint.url), self.sealer)
-        await self.board.change(KIND, spec.id, lambda _: note)
+        await self.notes.change(KIND, spec.id, lambda _: note)
         await self.read()
 
     async def drain(self, id: str) -> None:
@@ -101,7 +101,7 @@ class Roster:
         """See `Operator.remove`."""
         await self._set(id, "removed")
 
-    async def _set(self, id: str, state: State) -> None:
+    async def _set(self, id: str, state: ServiceState) -> None:
         await self.read()
         if id not in self.instances:
             raise NotFound("no such instance")
@@ -111,7 +111,7 @@ class Roster:
         def changed(note: Note | None) -> Note | None:
             return None if gone else {**(note or {}), "state": state}
 
-        await self.board.change(KIND, id, changed)
+        await self.notes.change(KIND, id, changed)
         await self.read()
 
     def _take(self, notes: Mapping[str, Note]) -> None:

@@ -1,6 +1,6 @@
 from backend.engines.base import ModelInfo
 from backend.pool.base import OfferedModel
-from backend.pool.offered import merged
+from backend.pool.model_list import merged
 
 SMALL, LARGE = ModelInfo("small", thinks=False), ModelInfo("large", thinks=True)
 

@@ -10,8 +10,8 @@ import pytest
 
 from backend.core.errors import SlotsUnavailable
 from backend.infra.redis import open_redis
-from backend.pool.board.redis import PREFIX, RedisBoard
-from backend.pool.link import Link, LinkedBoard
+from backend.pool.fallback import FallbackNotes, Link
+from backend.pool.shared_notes.redis import PREFIX, RedisNotes
 from tests.support.redis_server import RedisServer, redis_server
 
 
@@ -22,13 +22,13 @@ def server() -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def boards(server: RedisServer, many: int) -> AsyncIterator[list[RedisBoard]]:
+async def boards(server: RedisServer, many: int) -> AsyncIterator[list[RedisNotes]]:
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(open_redis(server.url, timeout_s=5)) for _ in range(many)]
-        yield [RedisBoard(client, process=str(n)) for n, client in enumerate(clients)]
+        yield [RedisNotes(client, process=str(n)) for n, client in enumerate(clients)]
 
 
-async def restarted(server: RedisServer, *used: RedisBoard) -> None:
+async def restarted(server: RedisServer, *used: RedisNotes) -> None:
     server.kill()
     server.start()
     for board in used:
@@ -99,7 +99,7 @@ async def test_what_was_learned_while_redis_was_away_is_told_when_it_comes_back_
 ) -> None:
     async with open_redis(server.url, timeout_s=0.5) as client:
         link = Link()
-        board = LinkedBoard(RedisBoard(client, process="a"), link)
+        board = FallbackNotes(RedisNotes(client, process="a"), link)
         await board.change("seen", "a", lambda _: {"n": 1})
         server.kill()
         await board.change("seen", "a", lambda note: {"n": (note or {"n": 0})["n"] + 1})
@@ -113,7 +113,7 @@ async def test_what_was_learned_while_redis_was_away_is_told_when_it_comes_back_
 async def test_what_was_learned_before_redis_was_ever_there_is_told(server: RedisServer) -> None:
     async with open_redis(server.url, timeout_s=0.5) as client:
         link = Link(is_up=False)
-        board = LinkedBoard(RedisBoard(client, process="a"), link)
+        board = FallbackNotes(RedisNotes(client, process="a"), link)
         await board.change("seen", "a", lambda _: {"n": 1})
         link.found()
         assert await board.read("seen") == {"a": {"n": 1}}
@@ -122,7 +122,7 @@ async def test_what_was_learned_before_redis_was_ever_there_is_told(server: Redi
 async def test_many_who_change_and_lose_at_once_lose_nothing(server: RedisServer) -> None:
     async with boards(server, 3) as three:
 
-        async def count(board: RedisBoard, name: str) -> None:
+        async def count(board: RedisNotes, name: str) -> None:
             for n in range(30):
                 await board.change("seen", name, lambda note: {"n": (note or {"n": 0})["n"] + 1})
                 await board.read("seen")

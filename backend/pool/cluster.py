@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from backend.pool.rows import Known, held, leaving, models_of, offered
-from backend.pool.slots.base import ANY_MODEL, View
+from backend.pool.capacity import Observed, by_model, held, leaving, servable
+from backend.pool.slots.base import ANY_MODEL, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Cluster:
     """What is known of the instances, and the slots' view, at `now`.
 
     Attributes:
         settle_s: For so long after a load an instance is better left as it is.
     """
 
-    known: dict[str, Known]
-    view: View
+    known: dict[str, Observed]
+    view: Snapshot
     now: float
     settle_s: float
 
@@ -40,9 +40,9 @@ class Scene:
         known = self.known[name]
         return (
             known.healthy(self.now)
-            and known.facts.loaded is not None
+            and known.profile.loaded is not None
             and known.loading is None
-            and model in offered(known) - held(known)
+            and model in servable(known) - held(known)
             and known.unloadable_until.get(model, self.now) <= self.now
         )
 
@@ -79,7 +79,7 @@ class Scene:
     def victims(self, name: str) -> frozenset[str]:
         """What has to go for one more model: what is missed least."""
         known = self.known[name]
-        loaded = sorted(models_of(known.facts.loaded or ()), key=lambda model: self._missed(name, model))
+        loaded = sorted(by_model(known.profile.loaded or ()), key=lambda model: self._missed(name, model))
         return frozenset[str]().union(*loaded[: max(0, len(loaded) + 1 - known.models_at_once)])
 
     def _missed(self, name: str, model: frozenset[str]) -> tuple[float, ...]:
@@ -96,7 +96,7 @@ class Scene:
         return self.now - self.known[name].used_at.get(model, -math.inf)
 
 
-def _answers(known: Known, model: str) -> bool:
-    if known.facts.loaded is None:
-        return model in offered(known) or ANY_MODEL in offered(known)
+def _answers(known: Observed, model: str) -> bool:
+    if known.profile.loaded is None:
+        return model in servable(known) or ANY_MODEL in servable(known)
     return model in held(known) - leaving(known)

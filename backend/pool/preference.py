@@ -17,7 +17,7 @@ SLOWEST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Profile:
     """What is known of an instance; None is unknown.
 
     Attributes:
@@ -33,7 +33,7 @@ class Facts:
     on_gpu: float | None = None
 
 
-def weights(facts: Mapping[str, Facts], affinity: str) -> dict[str, float]:
+def preferences(facts: Mapping[str, Profile], affinity: str) -> dict[str, float]:
     """Preference per instance, for `Slots.join`: speed relative to the fastest, and a bonus for one.
 
     Args:
@@ -51,14 +51,14 @@ def weights(facts: Mapping[str, Facts], affinity: str) -> dict[str, float]:
     }
 
 
-def _speeds(facts: Mapping[str, Facts]) -> dict[str, float]:
+def _speeds(facts: Mapping[str, Profile]) -> dict[str, float]:
     """Tokens per second of each; where not measured, what the median one would do on such a machine."""
     known = [f.tokens_per_s / _machine(f) for f in facts.values() if f.tokens_per_s]
     usual = median(known) if known else 1.0
     return {name: f.tokens_per_s or usual * _machine(f) for name, f in facts.items()}
 
 
-def _machine(facts: Facts) -> float:
+def _machine(facts: Profile) -> float:
     return 1.0 if facts.on_gpu is None else max(CPU_SHARE, facts.on_gpu)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from backend.core.clock import Clock
 from backend.core.errors import SlotsUnavailable
-from backend.pool.board.base import Change, Note, SharedBoard
-from backend.pool.slots.base import Granted, Place, Row, SharedSlots, Ticket, View
+from backend.pool.shared_notes.base import Change, Note, StoredNotes
+from backend.pool.slots.base import Capacity, Granted, Place, SharedSlots, Snapshot, Ticket
 from backend.pool.slots.memory import MemorySlots
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class _Local:
     instance: str = ""
 
 
-class LinkedSlots:
+class FallbackSlots:
     """Shared slots while the store answers; else this process's share of each instance, at least one slot.
 
     Tickets move over by themselves. Shared slots that this process holds count against its share. Still more
@@ -65,7 +65,7 @@ class LinkedSlots:
         self._clock = clock
         self._local: dict[str, _Local] = {}
         self._tickets: dict[str, tuple[Ticket, float]] = {}
-        self._rows: dict[str, Row] = {}
+        self._capacities: dict[str, Capacity] = {}
         self._processes = 1
         self._held: dict[str, str] = {}
         self._counted: set[str] = set()
@@ -131,19 +131,19 @@ class LinkedSlots:
             except SlotsUnavailable as exc:
                 self._link.lost(exc)
 
-    async def put(self, instance: str, row: Row) -> None:
+    async def put(self, instance: str, room: Capacity) -> None:
         """See `Slots.put`."""
-        self._rows[instance] = row
-        await self._own.put(instance, self._share(row))
+        self._capacities[instance] = room
+        await self._own.put(instance, self._share(room))
         if self._link.is_up:
             try:
-                await self._shared.put(instance, row)
+                await self._shared.put(instance, room)
             except SlotsUnavailable as exc:
                 self._link.lost(exc)
 
     async def remove(self, instance: str) -> None:
         """See `Slots.remove`."""
-        self._rows.pop(instance, None)
+        self._capacities.pop(instance, None)
         await self._own.remove(instance)
         if self._link.is_up:
             try:
@@ -151,7 +151,7 @@ class LinkedSlots:
             except SlotsUnavailable as exc:
                 self._link.lost(exc)
 
-    async def view(self) -> View:
+    async def view(self) -> Snapshot:
         """See `Slots.view`."""
         if self._link.is_up:
             try:
@@ -161,18 +161,20 @@ class LinkedSlots:
             else:
                 await self._learn(view)
                 return view
-        return replace(await self._own.view(), rows=dict(self._rows), processes=self._processes, shared=False)
+        return replace(
+            await self._own.view(), capacities=dict(self._capacities), processes=self._processes, shared=False
+        )
 
-    async def _learn(self, view: View) -> None:
+    async def _learn(self, view: Snapshot) -> None:
         """Keep this process's own share up to date, so that it can be used at any moment."""
         shares_change = view.processes != self._processes
         self._processes = max(1, view.processes)
-        for gone in self._rows.keys() - view.rows.keys():
+        for gone in self._capacities.keys() - view.capacities.keys():
             await self._own.remove(gone)
-        for name, row in view.rows.items():
-            if shares_change or self._rows.get(name) != row:
-                await self._own.put(name, self._share(row))
-        self._rows = dict(view.rows)
+        for name, room in view.capacities.items():
+            if shares_change or self._capacities.get(name) != room:
+                await self._own.put(name, self._share(room))
+        self._capacities = dict(view.capacities)
 
     async def beat(self) -> None:
         """Give the store a sign of life; when it is back, tell it of the slots taken meanwhile."""
@@ -248,20 +250,20 @@ class LinkedSlots:
         left_s = ticket.patience_s - (self._clock.monotonic() - joined)
         return replace(ticket, patience_s=max(0.0, left_s), again=True)
 
-    def _share(self, row: Row) -> Row:
-        return replace(row, capacity=-(-row.capacity // self._processes))
+    def _share(self, room: Capacity) -> Capacity:
+        return replace(room, slots=-(-room.slots // self._processes))
 
 
-class LinkedBoard:
-    """The shared board while the store answers; else this process's copy of it, where it leads everything."""
+class FallbackNotes:
+    """The shared notes while the store answers; else this process's copy of it, where it leads everything."""
 
-    def __init__(self, shared: SharedBoard, link: Link) -> None:
+    def __init__(self, shared: StoredNotes, link: Link) -> None:
         self._shared = shared
         self._own = shared.copy
         self._link = link
 
     async def read(self, kind: str) -> dict[str, Note]:
-        """See `Board.read`."""
+        """See `SharedNotes.read`."""
         if self._link.is_up:
             try:
                 return await self._shared.read(kind)
@@ -270,7 +272,7 @@ class LinkedBoard:
         return await self._own.read(kind)
 
     async def change(self, kind: str, name: str, change: Change) -> Note | None:
-        """See `Board.change`."""
+        """See `SharedNotes.change`."""
         if self._link.is_up:
             try:
                 return await self._shared.change(kind, name, change)
@@ -279,7 +281,7 @@ class LinkedBoard:
         return await self._own.change(kind, name, change)
 
     async def lead(self, task: str, for_s: float) -> bool:
-        """See `Board.lead`."""
+        """See `SharedNotes.lead`."""
         if self._link.is_up:
             try:
                 return await self._shared.lead(task, for_s)

@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from backend.pool.barred import Bar
-from backend.pool.board.base import Note
 from backend.pool.health import Health
 from backend.pool.report import Report
+from backend.pool.shared_notes.base import Note
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""The port of the board: one small JSON object under a kind and a name."""
+"""The port of the notes: one small JSON object under a kind and a name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Note = Mapping[str, Any]
 Change = Callable[[Note | None], Note | None]
 
 
-class Board(Protocol):
-    """Facts all processes share. Every one of them may vanish at any moment.
+class SharedNotes(Protocol):
+    """Profile all processes share. Every one of them may vanish at any moment.
 
     All methods may raise `SlotsUnavailable` where the store does not answer in time.
     """
@@ -28,9 +28,9 @@ class Board(Protocol):
         """Whether this process, and no other, is to do `task` for `for_s` seconds; asking again renews it."""
 
 
-class SharedBoard(Board, Protocol):
+class StoredNotes(SharedNotes, Protocol):
     """Notes in a store that several processes share."""
 
     @property
-    def copy(self) -> Board:
+    def copy(self) -> SharedNotes:
         """What this process knows of them, for while the store is away."""

@@ -1,4 +1,4 @@
-"""A board in Redis: a hash per kind, compared and set; what Redis forgets is told again."""
+"""A notes in Redis: a hash per kind, compared and set; what Redis forgets is told again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from backend.core.errors import SlotsUnavailable
-from backend.pool.board.base import Change, Note
-from backend.pool.board.memory import MemoryBoard
+from backend.pool.shared_notes.base import Change, Note
+from backend.pool.shared_notes.memory import MemoryNotes
 
 log = logging.getLogger(__name__)
 
-PREFIX = "libri:{pool}:board"
+PREFIX = "libri:{pool}:notes"
 VERSION = ""
 """The field of a hash that is no note."""
 _TRIES = 50
@@ -40,7 +40,7 @@ class _Version:
         return cls(born, count) if isinstance(born, str) and isinstance(count, int) else None
 
 
-class RedisBoard:
+class RedisNotes:
     """Notes shared by all processes that use one Redis.
 
     Redis may come back empty, or with what it saved some time ago, and may drop a hash when its memory is
@@ -55,8 +55,8 @@ class RedisBoard:
     """
 
     def __init__(self, redis: Redis, *, process: str) -> None:
-        folder = files("backend.pool.board") / "lua"
-        self.copy = MemoryBoard()
+        folder = files("backend.pool.shared_notes") / "lua"
+        self.copy = MemoryNotes()
         self._redis = redis
         self._process = process
         self._versions: dict[str, _Version] = {}
@@ -66,7 +66,7 @@ class RedisBoard:
         )
 
     async def read(self, kind: str) -> dict[str, Note]:
-        """See `Board.read`."""
+        """See `SharedNotes.read`."""
         for _ in range(_TRIES):
             said: dict[str, str] = await self._asked(kind, self._redis.hgetall(_key(kind)), {})
             version = said.pop(VERSION, "")
@@ -80,7 +80,7 @@ class RedisBoard:
         raise SlotsUnavailable("the shared notes change too often")
 
     async def change(self, kind: str, name: str, change: Change) -> Note | None:
-        """See `Board.change`."""
+        """See `SharedNotes.change`."""
         for _ in range(_TRIES):
             asked = self._redis.hmget(_key(kind), [name, VERSION])
             was, version = await self._asked(kind, asked, [None, None])
@@ -102,7 +102,7 @@ class RedisBoard:
         raise SlotsUnavailable("a shared note changes too often")
 
     async def lead(self, task: str, for_s: float) -> bool:
-        """See `Board.lead`."""
+        """See `SharedNotes.lead`."""
         with _translated():
             return bool(
                 await self._lead(keys=[f"{PREFIX}:lead:{task}"], args=[self._process, int(for_s * 1000)])

@@ -7,27 +7,27 @@ import pytest
 from backend.core.errors import Conflict, EngineUnreachable, NotFound, SlotsUnavailable
 from backend.core.instances import InstanceSpec
 from backend.engines.scripted import ScriptedEngine
-from backend.pool.board.memory import MemoryBoard
-from backend.pool.roster import KIND, Roster
-from backend.pool.slots.base import View
-from tests.support.asks import a_roster, an_instance
+from backend.pool.registry import KIND, Registry
+from backend.pool.shared_notes.memory import MemoryNotes
+from backend.pool.slots.base import Snapshot
+from tests.support.asks import a_registry, an_instance
 from tests.support.pool import a_pool
 
 ENGINE = ScriptedEngine()
 
 
-def of_process(board: MemoryBoard | None = None, secret: bytes = b"s" * 32) -> Roster:
+def of_process(notes: MemoryNotes | None = None, secret: bytes = b"s" * 32) -> Registry:
     configured = [an_instance(ENGINE, "one", url="http://one"), an_instance(ENGINE, "two", url="http://two")]
-    return a_roster(configured, board or MemoryBoard(), secret)
+    return a_registry(configured, notes or MemoryNotes(), secret)
 
 
-def addresses(roster: Roster) -> dict[str, str]:
-    return {id: one.endpoint.url for id, one in roster.instances.items()}
+def addresses(registry: Registry) -> dict[str, str]:
+    return {id: one.endpoint.url for id, one in registry.instances.items()}
 
 
 async def test_what_one_process_is_told_the_others_read():
-    board = MemoryBoard()
-    here, there = of_process(board), of_process(board)
+    notes = MemoryNotes()
+    here, there = of_process(notes), of_process(notes)
     await here.add(InstanceSpec("new", "ollama", "http://new", slots=3))
     await here.drain("one")
     await here.remove("two")
@@ -41,33 +41,33 @@ async def test_what_one_process_is_told_the_others_read():
 
 
 async def test_neither_a_name_nor_an_address_is_there_twice():
-    roster = of_process()
+    registry = of_process()
     for id, url in (("one", "http://other"), ("other", "http://one"), ("other", "http://two/")):
         with pytest.raises(Conflict):
-            await roster.add(InstanceSpec(id, "ollama", url, slots=1))
-    assert set(roster.instances) == {"one", "two"}
+            await registry.add(InstanceSpec(id, "ollama", url, slots=1))
+    assert set(registry.instances) == {"one", "two"}
 
 
 async def test_the_name_of_one_that_was_removed_may_be_given_to_another():
-    roster = of_process()
+    registry = of_process()
     for id in ("one", "new"):
         if id == "new":
-            await roster.add(InstanceSpec("new", "ollama", "http://new", slots=1))
-        await roster.remove(id)
+            await registry.add(InstanceSpec("new", "ollama", "http://new", slots=1))
+        await registry.remove(id)
         with pytest.raises(NotFound):
-            await roster.resume(id)
-        await roster.add(InstanceSpec(id, "ollama", "http://elsewhere", slots=2))
-        assert addresses(roster)[id] == "http://elsewhere"
-        await roster.remove(id)
-        assert id not in roster.instances
+            await registry.resume(id)
+        await registry.add(InstanceSpec(id, "ollama", "http://elsewhere", slots=2))
+        assert addresses(registry)[id] == "http://elsewhere"
+        await registry.remove(id)
+        assert id not in registry.instances
 
 
 async def test_what_has_not_changed_stays_the_same_object():
-    roster = of_process()
-    await roster.add(InstanceSpec("new", "ollama", "http://new", slots=1))
-    before = roster.instances["new"]
-    await roster.read()
-    assert roster.instances["new"] is before
+    registry = of_process()
+    await registry.add(InstanceSpec("new", "ollama", "http://new", slots=1))
+    before = registry.instances["new"]
+    await registry.read()
+    assert registry.instances["new"] is before
 
 
 async def test_an_instance_inherits_nothing_from_one_of_the_same_name():
@@ -83,29 +83,29 @@ async def test_an_instance_inherits_nothing_from_one_of_the_same_name():
 async def test_adding_one_does_not_count_against_another_that_is_down():
     dead = ScriptedEngine(models=EngineUnreachable())
     async with a_pool(an_instance(ENGINE, "one"), an_instance(dead, "down", url="http://down")) as it:
-        before = it.controller.knowledge.known()["down"].health
+        before = it.controller.knowledge.observed()["down"].health
         await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
-        assert it.controller.knowledge.known()["down"].health == before
+        assert it.controller.knowledge.observed()["down"].health == before
 
 
 async def test_nothing_is_changed_that_other_processes_would_not_hear_of():
     async with a_pool(an_instance(ENGINE, "one")) as it:
-        it.controller.publisher.view = View(shared=False)
+        it.controller.publisher.view = Snapshot(shared=False)
         for act in (it.operator.drain, it.operator.resume, it.operator.remove):
             with pytest.raises(SlotsUnavailable):
                 await act("one")
         with pytest.raises(SlotsUnavailable):
             await it.operator.add(InstanceSpec("new", "ollama", "http://new", slots=1))
-        it.controller.publisher.view = View()
+        it.controller.publisher.view = Snapshot()
         assert not (await it.instance("one")).draining
 
 
 async def test_credentials_reach_the_other_processes_and_nobody_else():
-    board = MemoryBoard()
-    here, there, stranger = of_process(board), of_process(board), of_process(board, b"t" * 32)
+    notes = MemoryNotes()
+    here, there, stranger = of_process(notes), of_process(notes), of_process(notes, b"t" * 32)
     await here.add(InstanceSpec("keyed", "vllm", "http://keyed", "hunter2", models=frozenset("m")))
     await here.add(InstanceSpec("named", "ollama", "http://u:hunter3@named"))
-    told = str(await board.read(KIND))
+    told = str(await notes.read(KIND))
     assert "hunter" not in told
     assert "u:" not in told
     await there.read()
@@ -115,14 +115,14 @@ async def test_credentials_reach_the_other_processes_and_nobody_else():
 
 
 async def test_sealed_credentials_go_to_no_other_address_or_instance(caplog):
-    board = MemoryBoard()
-    roster = of_process(board)
-    await roster.add(InstanceSpec("a", "openai", "http://a", "hunter2"))
-    note = (await board.read(KIND))["a"]
-    await board.change(KIND, "b", lambda _: {**note, "url": "http://b"})
-    await board.change(KIND, "a", lambda _: {**note, "url": "http://b"})
-    await roster.read()
-    assert set(roster.instances) == {"one", "two"}
+    notes = MemoryNotes()
+    registry = of_process(notes)
+    await registry.add(InstanceSpec("a", "openai", "http://a", "hunter2"))
+    note = (await notes.read(KIND))["a"]
+    await notes.change(KIND, "b", lambda _: {**note, "url": "http://b"})
+    await notes.change(KIND, "a", lambda _: {**note, "url": "http://b"})
+    await registry.read()
+    assert set(registry.instances) == {"one", "two"}
     assert "hunter2" not in caplog.text
 
 
@@ -147,23 +147,23 @@ async def test_sealed_credentials_go_to_no_other_address_or_instance(caplog):
     ],
 )
 async def test_no_note_that_stands_there_stops_a_process(note):
-    board = MemoryBoard()
-    await board.change(KIND, "odd", lambda _: note)
-    roster = of_process(board)
-    await roster.read()
-    await roster.read()
-    assert set(roster.instances) == {"one", "two"}
+    notes = MemoryNotes()
+    await notes.change(KIND, "odd", lambda _: note)
+    registry = of_process(notes)
+    await registry.read()
+    await registry.read()
+    assert set(registry.instances) == {"one", "two"}
 
 
 async def test_what_a_former_release_noted_is_read_and_what_a_later_one_adds_is_passed_over():
-    board = MemoryBoard()
+    notes = MemoryNotes()
     former = {"state": "active", "url": "http://former", "engine": "openai", "slots": 2}
     later = {"state": "active", "url": "http://later", "kind": "vllm", "slots": 3, "rack": [1, 2]}
-    await board.change(KIND, "former", lambda _: former)
-    await board.change(KIND, "later", lambda _: later)
-    roster = of_process(board)
-    await roster.read()
-    assert {id: one.slots for id, one in roster.instances.items()} == {
+    await notes.change(KIND, "former", lambda _: former)
+    await notes.change(KIND, "later", lambda _: later)
+    registry = of_process(notes)
+    await registry.read()
+    assert {id: one.slots for id, one in registry.instances.items()} == {
         "one": 1,
         "two": 1,
         "former": 2,

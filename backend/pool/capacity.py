@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from backend.pool.choose import Facts
 from backend.pool.health import Health
 from backend.pool.names import folded
-from backend.pool.slots.base import ANY_MODEL, Row
+from backend.pool.preference import Profile
+from backend.pool.slots.base import ANY_MODEL, Capacity
 
 ANY = frozenset({ANY_MODEL})
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Observed:
     """A registered instance; times are seconds of the wall clock that all replicas share.
 
     Attributes:
@@ -35,7 +35,7 @@ class Known:
     models: frozenset[str] = frozenset()
     draining: bool = False
     health: Health = field(default_factory=Health)
-    facts: Facts = field(default_factory=Facts)
+    profile: Profile = field(default_factory=Profile)
     loading: str | None = None
     evicts: frozenset[str] | None = None
     models_at_once: int = 1
@@ -50,8 +50,8 @@ class Known:
         return not self.draining and self.health.state(now) == "closed"
 
 
-def rows(known: Mapping[str, Known], now: float) -> dict[str, Row]:
-    """A row for each instance: all its slots while it is healthy, otherwise none.
+def capacities(known: Mapping[str, Observed], now: float) -> dict[str, Capacity]:
+    """The capacity of each instance: all its slots while it is healthy, otherwise none.
 
     Unless nobody else is left: a model that no healthy instance could answer is tried, one request at a time,
     on those that are avoided because they refused. One that hangs is left to the probe.
@@ -61,39 +61,39 @@ def rows(known: Mapping[str, Known], now: float) -> dict[str, Row]:
     told = {}
     for name, k in known.items():
         if k.healthy(now):
-            told[name] = Row(k.slots, *offers[name])
+            told[name] = Capacity(k.slots, *offers[name])
         elif k.draining or k.health.hangs:
-            told[name] = Row(0, *offers[name])
+            told[name] = Capacity(0, *offers[name])
         else:
             told[name] = _last_resort(*offers[name], covered)
     return told
 
 
-def offered(known: Known) -> frozenset[str]:
+def servable(known: Observed) -> frozenset[str]:
     """Models it has and may serve; `ANY_MODEL` if that is not known."""
-    if known.facts.models is None:
+    if known.profile.models is None:
         return known.models - known.barred if known.models else ANY
-    has = frozenset(known.facts.models) - known.barred
+    has = frozenset(known.profile.models) - known.barred
     return has & known.models if known.models else has
 
 
-def held(known: Known) -> frozenset[str]:
+def held(known: Observed) -> frozenset[str]:
     """Models it has in memory and may serve; of no meaning where `facts.loaded` is None."""
-    loaded = (known.facts.loaded or frozenset()) - known.barred
+    loaded = (known.profile.loaded or frozenset()) - known.barred
     return loaded & known.models if known.models else loaded
 
 
-def leaving(known: Known) -> frozenset[str]:
+def leaving(known: Observed) -> frozenset[str]:
     """Models in memory that are to go for the one that is being loaded; they get no new work."""
-    loaded = known.facts.loaded or frozenset()
+    loaded = known.profile.loaded or frozenset()
     if known.loading is None or known.loading in loaded:
         return frozenset()
     if known.evicts is not None:
         return known.evicts
-    return loaded if len(models_of(loaded)) >= known.models_at_once else frozenset()
+    return loaded if len(by_model(loaded)) >= known.models_at_once else frozenset()
 
 
-def models_of(names: Iterable[str]) -> list[frozenset[str]]:
+def by_model(names: Iterable[str]) -> list[frozenset[str]]:
     """The models that go by these names, in a stable order; `m` and `m:latest` are one."""
     models: dict[str, frozenset[str]] = {}
     for name in sorted(names):
@@ -101,25 +101,25 @@ def models_of(names: Iterable[str]) -> list[frozenset[str]]:
     return list(models.values())
 
 
-def _offer(known: Known, now: float) -> tuple[frozenset[str], frozenset[str]]:
+def _offer(known: Observed, now: float) -> tuple[frozenset[str], frozenset[str]]:
     """Models that are ready and models that are cold."""
-    if known.facts.loaded is None:
-        return offered(known), frozenset()
+    if known.profile.loaded is None:
+        return servable(known), frozenset()
     ready = held(known) - leaving(known)
     failing = {model for model, until in known.unloadable_until.items() if now < until}
-    return ready, offered(known) - ready - failing - ANY
+    return ready, servable(known) - ready - failing - ANY
 
 
 def _covered(
-    known: Mapping[str, Known], offers: Mapping[str, tuple[frozenset[str], frozenset[str]]], now: float
+    known: Mapping[str, Observed], offers: Mapping[str, tuple[frozenset[str], frozenset[str]]], now: float
 ) -> frozenset[str]:
     """Models that a healthy instance answers, perhaps after loading."""
     healthy = (offers[name] for name, k in known.items() if k.healthy(now))
     return frozenset(model for ready, cold in healthy for model in ready | cold)
 
 
-def _last_resort(ready: frozenset[str], cold: frozenset[str], covered: frozenset[str]) -> Row:
+def _last_resort(ready: frozenset[str], cold: frozenset[str], covered: frozenset[str]) -> Capacity:
     """One slot for what it holds and nobody else answers; nothing is loaded there for a try."""
     if ANY_MODEL in covered or (ANY_MODEL in ready and covered) or ready <= covered:
-        return Row(0, ready, cold)
-    return Row(1, ready - covered)
+        return Capacity(0, ready, cold)
+    return Capacity(1, ready - covered)
