@@ -67,13 +67,12 @@ class Answerer:
         if not voice.said.has_answer():
             await voice.withdraw(_BEGINS_ANEW)  # reasoning that was broken off
         request = self._request(voice, prompt)
+        if request.model == QUOTING or _MODEL in voice.degraded:
+            return await self._quote(voice, request)
         try:
-            if request.model == QUOTING or _MODEL in voice.degraded:
-                raise NoInstance("no model server offers a model")
             return await self._relay(voice, self.pool.generate(self._ask(voice), request, fit))
         except (NoInstance, EngineError) as exc:
-            quoted_before = _MODEL in voice.degraded
-            if not quoted_before and (voice.said.has_answer() or not exc.retryable):
+            if voice.said.has_answer() or not exc.retryable:
                 raise
             log.info("no answer of a model; quoting passages", extra={"code": exc.code})
             return await self._quote(voice, request)
