@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
+SHORT_PAUSE_S: Final = 1.0
+"""Longest pause of a loop that readers wait for, or whose silence others take for the end of this process."""
 SETTLED_S: Final = 5.0
 """A loop that has gone on for so long since it was begun again is well."""
 

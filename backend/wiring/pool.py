@@ -11,7 +11,7 @@ from uuid import uuid4
 from backend.config import Settings, named
 from backend.core.clock import Clock
 from backend.core.errors import Misconfigured
-from backend.core.loops import Loops
+from backend.core.loops import SHORT_PAUSE_S, Loops
 from backend.infra.http import open_session
 from backend.infra.redis import open_redis
 from backend.pool.base import Instance, Pool
@@ -33,8 +33,6 @@ from backend.security.seal import Seal
 from backend.security.server_secret import ServerSecret
 from backend.wiring.model_servers import configured, engines, made
 
-PAUSE_S = 1.0
-"""Longest pause of the pool's loops after a failure: readers wait meanwhile."""
 LISTEN_S = 5.0
 """Longest silence of Redis that the connection for grants bears; it asks for at most one second."""
 
@@ -69,8 +67,8 @@ async def open_pool(
     )
     stack.push_async_callback(controller.close)
     await controller.open()
-    loops.start(controller.run, name="controller of the pool", longest_pause_s=PAUSE_S)
-    loops.start(controller.watch, name="silent streams", longest_pause_s=PAUSE_S)
+    loops.start(controller.run, name="controller of the pool", longest_pause_s=SHORT_PAUSE_S)
+    loops.start(controller.watch, name="silent streams", longest_pause_s=SHORT_PAUSE_S)
     retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
     pool = Dispatcher(
         controller, slots, clock,
@@ -98,6 +96,6 @@ async def _open_slots(
     link = Link()
     slots = FallbackSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
     await slots.beat()
-    loops.start(shared.listen, name="slots: grants", longest_pause_s=PAUSE_S)
-    loops.start(slots.live, name="slots: signs of life", longest_pause_s=PAUSE_S)
+    loops.start(shared.listen, name="slots: grants", longest_pause_s=SHORT_PAUSE_S)
+    loops.start(slots.live, name="slots: signs of life", longest_pause_s=SHORT_PAUSE_S)
     return slots, FallbackNotes(RedisNotes(redis, process=process), link)

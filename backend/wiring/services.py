@@ -13,7 +13,7 @@ from backend.chat.turns import CLOSING_S
 from backend.config import Redis, Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
-from backend.core.loops import Loops
+from backend.core.loops import SHORT_PAUSE_S, Loops
 from backend.core.remembered import Remembered
 from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import CorpusRef
@@ -102,7 +102,7 @@ async def open_services(
             language.load()
             await _be_present(settings, clock, engine, history, process, loops)
             loops.start(ingestion.run_worker, name="ingest worker")
-            loops.start(producer.sweep, name="generations")
+            loops.start(producer.sweep, name="generations", longest_pause_s=SHORT_PAUSE_S)
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
         corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
         checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)
@@ -129,7 +129,7 @@ async def _be_present(
     alone = not settings.data.database_url  # the folder is locked
     presence = Presence(engine, clock, history, process=process, alone=alone)
     await presence.sign()
-    loops.start(presence.run, name="sign of life")
+    loops.start(presence.run, name="sign of life", longest_pause_s=SHORT_PAUSE_S)
 
 
 def _identity(
