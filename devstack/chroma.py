@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devstack.child import Command, StartError, answers, free_port, placed, running
 
-_START_S = 60.0
+_START_S = 180.0
 
 
 def program() -> str | None:

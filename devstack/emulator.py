@@ -13,7 +13,7 @@ from typing import Any
 
 from devstack.child import Child, placed, running
 
-_START_S = 60.0
+_START_S = 180.0
 _ROOT = Path(__file__).parents[1]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from devstack.child import Child, Command, answers, placed, running
 
-_START_S = 60.0
+_START_S = 180.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

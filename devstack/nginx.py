@@ -18,7 +18,7 @@ NAME = "library.example.org"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "operations.md"
 OVER_HTTP = "over HTTP; any other port will do"
 _SHARED = "libriassist.conf"
-_START_S = 10.0
+_START_S = 60.0
 _CONFIG = """
 {user}
 worker_processes {workers};

@@ -15,7 +15,7 @@ from typing import Any
 
 from devstack.child import Child, Command, StartError, free_port, placed, running
 
-_START_S = 60.0
+_START_S = 180.0
 _QUICK = ("-c", "fsync=off", "-c", "max_connections=40", "-c", "listen_addresses=127.0.0.1")
 
 
@@ -91,6 +91,6 @@ def _make_certificate(data: Path, who: dict[str, Any]) -> None:
 
 
 def _run(command: Command, who: dict[str, Any]) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", timeout=60, **who)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", timeout=300, **who)
     if done.returncode:
         raise StartError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")

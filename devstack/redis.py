@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devstack.child import Child, StartError, free_port, placed, start
 
-_START_S = 30.0
+_START_S = 120.0
 
 
 @dataclass(slots=True)
