@@ -1,21 +1,36 @@
 # Every target is one short script; CI calls the same ones.
 
-.PHONY: run test check bench setup clean
+.PHONY: run test test-torch unit coverage check stack bench setup setup-dev clean
 
 run: setup            ## a working assistant at http://127.0.0.1:8000, sample documents included
 	@scripts/run
 
-test: setup           ## everything is tested; system servers are installed where that is allowed
+test: setup-dev       ## everything is tested; system servers are installed where that is allowed
 	@scripts/test
 
-check: setup          ## format, lint, types, layers: seconds
+check: setup-dev      ## format, lint, types, layers: seconds
 	@scripts/check
 
-bench: setup          ## every benchmark, quick: make bench DATA=DIR
+unit: setup-dev       ## the tests that start nothing and wait for nothing: a minute
+	@scripts/unit
+
+coverage: setup-dev   ## which lines of backend/ the tests reach; at least 90 in 100
+	@scripts/coverage
+
+stack: setup-dev      ## NGINX, the API, Redis, PostgreSQL and three emulated model servers, until Ctrl-C
+	@scripts/stack
+
+bench: setup-dev      ## every benchmark, quick: make bench DATA=DIR
 	@scripts/bench $(DATA)
+
+test-torch: setup-dev ## the embedder against torch, in an environment of its own: a gigabyte, minutes
+	@scripts/test-torch
 
 setup:                ## the virtual environment in .venv
 	@scripts/setup
 
+setup-dev:            ## the same, and what tests and benchmarks need
+	@scripts/setup dev
+
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

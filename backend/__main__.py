@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     _command(
         commands, "reindex", module="ingest", help="read again what an older parser, chunker or embedder made"
     )
+    fit = _command(commands, "calibrate", help="fit what is known of the embedder to questions of your own")
+    fit.add_argument(
+        "questions", type=Path, metavar="FILE", help="JSON lines: question, language, document, answer"
+    )
+    fit.add_argument("--corpus", default=DEFAULT_CORPUS)
     question = _command(commands, "ask", help="ask one question")
     question.add_argument("question")
     question.add_argument("--language", choices=("fr", "en"))
@@ -123,7 +128,7 @@ def _key_commands(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="make a key; it is shown once")
     create.add_argument("name")
     create.add_argument("--tenant", default="local")
-    create.add_argument("--role", action="append", choices=[role.value for role in Role])
+    create.add_argument("--role", action="append", type=str.lower, choices=[role.value for role in Role])
     create.add_argument("--corpus", action="append", help="a corpus it may read; all if never given")
     actions.add_parser("list", help="all keys, without their secrets")
     actions.add_parser("revoke", help="make a key worthless").add_argument("id")

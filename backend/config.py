@@ -34,6 +34,7 @@ from backend.core.durations import LONGEST_S, go_seconds
 from backend.core.errors import InvalidRequest, Misconfigured
 from backend.core.instances import OLLAMA, InstanceSpec, Kind
 from backend.core.model_names import is_model_name
+from backend.core.networks import Network, network
 
 KNOWN_NAMES = {
     "API_KEY": ("auth", "api_key"),
@@ -60,6 +61,8 @@ Dialect = Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"]
 
 _SHOWN_CHARS = 100
 _ADDRESS = "address"
+_SECRET_CHARS = 16
+_WHAT_SECRETS = "names no secret: write one, or several with commas between them or as a JSON list"
 _WHOLE_NUMBER = re.compile("[+-]?[0-9]{1,12}")
 _OLLAMA_PARALLEL, _OLLAMA_LOADED = 1, 3
 """What Ollama takes for 0: since 0.9.7 one request at once, and three models for each GPU."""
@@ -75,6 +78,10 @@ Urls = Annotated[tuple[str, ...], PlainSerializer(_masked, when_used="json")]
 """Credentials in an address are for its server, not for who reads the settings."""
 
 
+Secrets = tuple[SecretStr, ...]
+Networks = tuple[Network, ...]
+
+
 def _split(value: Any) -> Any:
     if isinstance(value, str):
         value = environment.cleaned(value)
@@ -82,6 +89,46 @@ def _split(value: Any) -> Any:
         items = (environment.cleaned(str(item)).rstrip("/") for item in value)
         return tuple(item for item in items if item)
     return value
+
+
+def _networks(value: Any) -> Any:
+    """Networks from a list, JSON or text with commas."""
+    try:
+        return tuple(network(str(one)) for one in _split(value))
+    except ValueError:
+        raise ValueError(
+            "is no list of networks: write 10.0.0.0/8 or fd00::/8, or single addresses"
+        ) from None
+
+
+def _secrets(value: Any) -> Any:
+    """Secrets from a list, JSON or text with commas; empty ones are left out, but not all of several."""
+    if isinstance(value, str):
+        value = environment.cleaned(value)
+        items = _listed(value) if value.startswith("[") else value.split(",") if value else []
+    else:
+        items = [one.get_secret_value() if isinstance(one, SecretStr) else one for one in value]
+    found = [environment.cleaned(item) for item in items if isinstance(item, str)]
+    if len(found) < len(items) or (items and not any(found)):
+        raise ValueError(_WHAT_SECRETS)
+    return tuple(SecretStr(_good_secret(one)) for one in dict.fromkeys(found) if one)
+
+
+def _listed(text: str) -> list[Any]:
+    try:
+        return list(json.loads(text))
+    except ValueError:
+        raise ValueError(_WHAT_SECRETS) from None
+
+
+def _good_secret(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("one holds a line end or another control character: write it without")
+    if len(text) < _SECRET_CHARS:
+        raise ValueError(
+            f"one is shorter than {_SECRET_CHARS} characters: make it with `openssl rand -hex 32`"
+        )
+    return text
 
 
 def _wrong_address(url: str, said: str) -> PydanticCustomError:
@@ -118,6 +165,9 @@ class Server(Section):
         ("localhost", "127.0.0.1", "[::1]"), description="Host header names that are served; `*` serves all."
     )
     allowed_origins: Urls = Field((), description="Origins of other sites whose pages may call the API.")
+    trusted_proxies: Networks = Field(
+        (), description="Addresses or networks of proxies whose `X-Forwarded-For` is believed."
+    )
     root_path: str = Field(
         "",
         description="Path below which a proxy serves the assistant, such as `/assist`; empty: as "
@@ -133,6 +183,7 @@ class Server(Section):
     shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
 
     _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
+    _network_list = field_validator("trusted_proxies", mode="before")(_networks)
 
     @field_validator("root_path")
     @classmethod
@@ -150,6 +201,13 @@ class Data(Section):
     database_url: SecretStr = Field(
         SecretStr(""), description="Address of PostgreSQL or SQLite; empty: SQLite in the data folder."
     )
+    sql_connections: int = Field(
+        10, ge=1, description="Connections to PostgreSQL that a process keeps open; SQLite has its own."
+    )
+    sql_more_connections: int = Field(
+        10, ge=0, description="Further ones under load, closed when it is over."
+    )
+    sql_wait_s: float = Field(5.0, gt=0, description="Longest wait for a free connection.")
     models_dir: Path | None = Field(None, description="Folder of exported models; empty: in the data folder.")
 
 
@@ -159,10 +217,32 @@ class Auth(Section):
     api_key: SecretStr = Field(
         SecretStr(""), description="Bearer key with every role; empty: SQL keys, or loopback."
     )
+    secret: Secrets = Field(
+        (),
+        description="Signs cookies, and seals credentials of model servers that were added; the same on all "
+        "replicas. Several while it is changed: the first signs, all are believed. Empty: kept in the shared "
+        "database, or else in the data folder.",
+    )
     cookie_secret: SecretStr = Field(
-        SecretStr(""), description="Signs cookies; empty: kept in the data folder."
+        SecretStr(""), description="Former name of `secret`: one of any length, believed after those."
     )
     cookie_ttl_s: int = Field(30 * 86400, gt=0, description="Life of a browser's cookie.")
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token that reads `/metrics` and nothing else; empty: operators only.",
+    )
+    metrics_networks: Networks = Field(
+        (), description="Networks, such as `10.0.0.0/8,fd00::/8`, that read `/metrics` without a credential."
+    )
+
+    _secret_list = field_validator("secret", mode="before")(_secrets)
+    _network_list = field_validator("metrics_networks", mode="before")(_networks)
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secrets that are set, each once, the one that signs first."""
+        given = (one.get_secret_value() for one in (*self.secret, self.cookie_secret))
+        return tuple(dict.fromkeys(one.encode() for one in given if one))
 
 
 class Embedding(Section):
@@ -170,7 +250,9 @@ class Embedding(Section):
 
     model: str = Field("all-MiniLM-L6-v2", description="Model name or folder; the default needs no network.")
     threads: int = Field(1, ge=1, description="Compute threads.")
-    runtime: Literal["onnx", "torch"] = Field("onnx", description="What runs the model.")
+    runtime: Literal["onnx", "torch"] = Field(
+        "onnx", description="What runs the model; `torch` is an extra: `libriassist[torch]`."
+    )
     precision: Literal["fp32", "int8"] = Field("int8", description="Of the weights; `int8` needs `onnx`.")
     batch_size: int = Field(8, ge=1, description="Passages embedded before other callers have a turn.")
     queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")
@@ -422,6 +504,11 @@ class Chat(Section):
     retention_s: float = Field(600.0, gt=0, description="How long an ended run can be replayed.")
     max_live: int = Field(2000, ge=1, description="Most generations at once in a process.")
     max_log_bytes: int = Field(8 * 1024**2, gt=0, description="Largest log of one generation.")
+    max_logs_bytes: int = Field(
+        128 * 1024**2,
+        gt=0,
+        description="Most memory of all logs of a process: the oldest ended ones go, running ones never.",
+    )
 
 
 class Logging(Section):
@@ -511,7 +598,7 @@ def _line(loc: tuple[int | str, ...], said: str, kind: str) -> str:
 def _shown(section: str, field: str, value: str) -> str:
     """The value as it may be seen; nothing of a secret."""
     annotation = Settings.model_fields[section].get_default().__class__.model_fields[field].annotation
-    if annotation is SecretStr or not value:
+    if annotation in (SecretStr, Secrets) or not value:
         return ""
     text = "".join(char if char.isprintable() else "?" for char in masked(value))
     return f"={text[:_SHOWN_CHARS]}{'…' if len(text) > _SHOWN_CHARS else ''}"

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.core.errors import LibriError, RetrievalUnavailable
+from backend.core.loops import Loops
 from backend.corpus.base import CorpusRef
 from backend.embedding.base import Embedder
 from backend.infra.sql import transaction
@@ -30,6 +31,7 @@ def health_checks(
     lexical: LexicalIndex,
     pool: Pool,
     corpus: CorpusRef,
+    loops: Loops,
 ) -> Mapping[str, Check]:
     """By name. `embedder` is the one that computes, no cache before it; passages are counted in `corpus`."""
 
@@ -41,15 +43,6 @@ def health_checks(
     async def embeds() -> str:
         await embedder.embed_queries(["ready?"])
         return embedder.id
-
-    async def models() -> str:
-        offered, instances = await pool.models(), (await pool.status()).instances
-        if not instances:
-            return "none, by choice"
-        aside = ", ".join(f"{one.id} ({one.reason})" for one in instances if one.health != "closed")
-        if not offered:
-            raise LibriError("no model server answers" + (f": {aside}" if aside else ""))
-        return ", ".join(model.info.name for model in offered) + (f"; avoided: {aside}" if aside else "")
 
     async def counted(index: DenseIndex | LexicalIndex) -> int:
         async with asyncio.timeout(_INDEX_TIMEOUT_S):
@@ -69,8 +62,25 @@ def health_checks(
         "sql": partial(_timed, sql, needed=False),
         "retrieval": partial(_timed, retrieval, needed=True),
         "embedder": partial(_timed, embeds, needed=False),
-        "models": partial(_timed, models, needed=False),
+        "models": partial(_timed, partial(_models, pool), needed=False),
+        "background": partial(_timed, partial(_background, loops), needed=False),
     }
+
+
+async def _models(pool: Pool) -> str:
+    offered, instances = await pool.models(), (await pool.status()).instances
+    if not instances:
+        return "none, by choice"
+    aside = ", ".join(f"{one.id} ({one.reason})" for one in instances if one.health != "closed")
+    if not offered:
+        raise LibriError("no model server answers" + (f": {aside}" if aside else ""))
+    return ", ".join(model.info.name for model in offered) + (f"; avoided: {aside}" if aside else "")
+
+
+async def _background(loops: Loops) -> str:
+    if failing := loops.failing():
+        raise LibriError(", ".join(f"{name} ({reason})" for name, reason in failing.items()))
+    return "all loops go on"
 
 
 async def _timed(look: Callable[[], Awaitable[str]], *, needed: bool) -> Health:

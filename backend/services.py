@@ -52,9 +52,16 @@ class Services:
     identity: Identity
     metrics: Metrics
     checks: Mapping[str, Check]
+    readiness: Callable[[], Awaitable[Mapping[str, Health]]]
+    """Every check, remembered for a moment: anybody may ask, and the embedder is among them."""
     drain: Callable[[float], Awaitable[None]]
 
-    async def checked(self) -> dict[str, Health]:
-        """Every check; each keeps to its own time."""
-        results = await asyncio.gather(*(check() for check in self.checks.values()))
-        return dict(zip(self.checks, results, strict=True))
+    async def checked(self) -> Mapping[str, Health]:
+        """Every check, now."""
+        return await checked(self.checks)
+
+
+async def checked(checks: Mapping[str, Check]) -> Mapping[str, Health]:
+    """The result of every check; each keeps to its own time."""
+    results = await asyncio.gather(*(check() for check in checks.values()))
+    return dict(zip(checks, results, strict=True))

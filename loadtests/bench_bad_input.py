@@ -17,7 +17,8 @@ from typing import Any
 
 import httpx
 
-from loadtests.bad_input.app import App, running_app
+from devstack.child import in_thread
+from devstack.replica import Replica, replica
 from loadtests.bad_input.bodies import address_inputs, json_inputs, send
 from loadtests.bad_input.model_server import EchoModel, echo_model
 from loadtests.bad_input.raw import slow_bodies, try_raw
@@ -39,19 +40,18 @@ async def measure(*, quick: bool) -> tuple[Tally, dict[str, Any], dict[str, str]
             "LIBRI_ENGINE__OPENAI_URLS": model.url,
             "LIBRI_ENGINE__OPENAI_API_KEY": SECRET,
             "LIBRI_ENGINE__SLOTS": "4",
-            "LIBRI_EMBEDDING__RUNTIME": "torch",
             "LIBRI_AUTH__COOKIE_SECRET": SECRET,
             "LIBRI_SERVER__BODY_TIMEOUT_S": str(BODY_TIMEOUT_S),
             "LIBRI_INGEST__PARSE_TIMEOUT_S": "20",
             "LIBRI_LOGGING__LEVEL": "DEBUG",
         }
-        async with running_app(settings) as app:
+        async with in_thread(replica(settings)) as app:
             figures, outcomes = await _attack(app, model, tally, quick=quick)
     return tally, figures, outcomes
 
 
 async def _attack(
-    app: App, model: EchoModel, tally: Tally, *, quick: bool
+    app: Replica, model: EchoModel, tally: Tally, *, quick: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
     began = time.perf_counter()
     async with httpx.AsyncClient(base_url=app.url, timeout=60) as client:

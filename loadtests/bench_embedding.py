@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +39,13 @@ class Variant:
         return f"{self.runtime} {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
 
 
-VARIANTS = (
-    Variant("torch", "fp32", 1),
-    Variant("torch", "fp32", 2),
-    Variant("onnx", "fp32", 1),
-    Variant("onnx", "fp32", 2),
-    Variant("onnx", "int8", 1),
-    Variant("onnx", "int8", 2),
-)
+_KINDS: Sequence[tuple[str, Precision]] = (("torch", "fp32"), ("onnx", "fp32"), ("onnx", "int8"))
+VARIANTS = [
+    Variant(runtime, precision, threads)
+    for runtime, precision in _KINDS
+    if runtime != "torch" or find_spec("sentence_transformers")
+    for threads in (1, 2)
+]
 
 
 async def single_ms(embedder: Embedder, questions: Sequence[Question]) -> list[float]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import sys
 import tempfile
 import time
@@ -23,12 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.calibration.files import calibration_for
+from backend.calibration.quoting import holds
 from backend.config import Embedding, Retrieval
 from backend.core.types import Language, Passage, Scored
 from backend.embedding.base import Vectors
+from backend.embedding.models import find
 from backend.engines.extractive import (
-    BY_MEANING,
-    BY_WORDS,
     COMPARED,
     MAX_CHARS,
     MAX_SENTENCES,
@@ -42,12 +42,14 @@ from backend.retrieval.memory import MemoryDenseIndex
 from loadtests import qa
 from loadtests.bench import Report, arguments, data_file, percentile, read_jsonl
 from loadtests.qa import CORPUS, QA, Question
-from loadtests.replay import Replayed, retriever
+from loadtests.replay import NO_FOLDER, Replayed, retriever
 
 SOURCES = ("piaf", "xquad")
 FALSE_ABSTENTION = 0.05
 Known = tuple[np.ndarray, np.ndarray]
 
+_SHIPPED = calibration_for(find(Embedding().model, Embedding().precision).id, NO_FOLDER)
+BY_WORDS, BY_MEANING = _SHIPPED.by_words, _SHIPPED.by_meaning or _SHIPPED.by_words
 SIGNS = tuple(field.name for field in fields(Signs))
 
 
@@ -95,15 +97,6 @@ class Nearness:
 
     async def __call__(self, question: str, sentences: Sequence[str]) -> Vectors:
         return np.stack([self._sentences[one] for one in sentences]) @ self._questions[question]
-
-
-def plain(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def holds(text: str, answer: str) -> bool:
-    """Whether the answer stands in the text as whole words, whatever the case and the spaces."""
-    return re.search(rf"(?<!\w){re.escape(plain(answer))}(?!\w)", plain(text)) is not None
 
 
 async def retrieve(
@@ -221,7 +214,7 @@ def engines(halves: Sequence[Weights], nearness: Nearness | None) -> Callable[[C
     if nearness is None:
         made = [ExtractiveEngine(by_words=weights) for weights in halves]
     else:
-        made = [ExtractiveEngine(nearness, by_meaning=weights) for weights in halves]
+        made = [ExtractiveEngine(nearness, by_words=BY_WORDS, by_meaning=weights) for weights in halves]
     return lambda case: made[case.half]
 
 

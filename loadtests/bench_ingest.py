@@ -204,8 +204,8 @@ async def _found(services: Services) -> dict[str, Any]:
     return {
         "documents": documents,
         "passages": sum(d["passages"] for d in documents.values()),
-        "dense": await worker.publisher.dense.count(CORPUS),
-        "lexical": await worker.publisher.lexical.count(CORPUS),
+        "dense": await worker.derivation.dense.count(CORPUS),
+        "lexical": await worker.derivation.lexical.count(CORPUS),
         "left_over": len(await worker.catalogue.left_over(CORPUS, older_than_s=0)),
     }
 
@@ -229,9 +229,9 @@ class Stopwatch:
 
 def _timed(services: Services) -> Stopwatch:
     worker = services.ingestion.worker
-    watch = Stopwatch(worker.publisher.embedder)
-    worker.publisher = replace(worker.publisher, embedder=watch)
-    worker.pipeline = replace(worker.pipeline, publisher=worker.publisher)
+    publisher = worker.pipeline.publisher
+    watch = Stopwatch(publisher.embedder)
+    worker.pipeline = replace(worker.pipeline, publisher=replace(publisher, embedder=watch))
     return watch
 
 

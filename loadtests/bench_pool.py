@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from devstack import nginx, redis
 from loadtests.bench import Report, arguments, data_file
 from loadtests.pool import cost as slot_cost
-from loadtests.pool import nginx, redis
 from loadtests.pool.arrivals import Arrival, Row, all_at_once, asked, filled, one_greedy, read_trace
 from loadtests.pool.attempts import Attempt
 from loadtests.pool.choices import AtRandom, Choice, FreeSlot, InTurns, LeastLoaded
@@ -72,8 +72,8 @@ class Bench:
             c
             for c in contestants
             if self.only in c.name
-            and (redis.is_installed() or not c.needs_redis)
-            and (nginx.is_installed() or not c.needs_front)
+            and (redis.program() or not c.needs_redis)
+            and (nginx.program() or not c.needs_front)
         ]
 
 

@@ -299,7 +299,7 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
     clusters = read_jsonl(data_file(args, "question_clusters.jsonl"))
     hits = Recorded(bench.dense, bench.lexical[Retrieval().title_boost])
     strange = await off_topic(clusters, embedder, dense, lexical[Retrieval().title_boost], hits)
-    await measure_gate(report, data.questions, strange, hits, show_fit=args.fit)
+    await measure_gate(report, data.questions, strange, hits, embedder=embedder.id, show_fit=args.fit)
     dense.close()
     for index in lexical.values():
         index.close()

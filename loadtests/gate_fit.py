@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from backend.calibration.files import calibration_for
+from backend.calibration.fit import auc, logistic
 from backend.config import Retrieval
 from backend.core.types import Language
 from backend.embedding.base import Embedder
-from backend.retrieval import gate
 from backend.retrieval.base import DenseIndex, LexicalIndex
 from backend.retrieval.gate import Fit, Signs
 from loadtests.bench import Report
 from loadtests.qa import CORPUS, Question
-from loadtests.replay import Recorded, replaying
+from loadtests.replay import NO_FOLDER, Recorded, replaying
 
 # Of answerable questions, the share that may be refused when the threshold is chosen.
 FALSE_ABSTENTION = 0.03
@@ -91,30 +91,12 @@ def without_answers(questions: Sequence[Question], hits: Recorded) -> Recorded:
     return Recorded(less(hits.dense), less(hits.lexical))
 
 
-def logistic(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float = 0.1) -> NDArray[np.float64]:
-    """Weights of a logistic regression (the first is the bias), by Newton's method."""
-    x = np.column_stack([np.ones(len(x)), x])
-    w = np.zeros(x.shape[1])
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-(x @ w)))
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + ridge * np.eye(len(w))
-        w = w + np.linalg.solve(hessian, x.T @ (y - p) - ridge * w)
-    return w
-
-
 def fitted(some: Sequence[Example], language: Language, *, cosine: bool, words: bool) -> Fit:
     """The fit for one language, on the signs that are there."""
     mine = [e for e in some if e.question.language == language]
     x = np.array([[e.signs.cosine or 0, e.signs.covers or 0, np.log1p(e.signs.matched or 0)] for e in mine])
     w = logistic(x * [cosine, words, words], np.array([float(e.state == "answered") for e in mine]))
     return Fit(*(round(float(value), 2) for value in w))
-
-
-def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """Chance that an answered question scores above another."""
-    ranked = np.sort(np.array(negative))
-    below = np.searchsorted(ranked, positive, "left") + np.searchsorted(ranked, positive, "right")
-    return float(np.mean(below) / 2 / max(1, len(ranked)))
 
 
 def _fold(example: Example) -> int:
@@ -140,6 +122,7 @@ async def measure_gate(
     strange: Sequence[Question],
     hits: Recorded,
     *,
+    embedder: str,
     show_fit: bool,
 ) -> None:
     """False abstention against abstention where nothing answers, on the half not fitted on."""
@@ -160,7 +143,7 @@ async def measure_gate(
         rows.append((name, share.get("answered", 0.0), share.get("removed", 0.0), area))
     columns = ("questions", "false abstention", "abstention, answer removed", "AUC")
     report.table("No-answer gate, cross-fitted", columns, rows, key="gate")
-    await _held(report, known, await examples(strange, hits, "off topic"))
+    await _held(report, known, await examples(strange, hits, "off topic"), embedder)
     if show_fit:
         _show(report, known)
 
@@ -174,15 +157,16 @@ def _named(example: Example, name: str) -> bool:
     return name not in ("fr", "en") or example.question.language == name
 
 
-async def _held(report: Report, known: Sequence[Example], strange: Sequence[Example]) -> None:
+async def _held(report: Report, known: Sequence[Example], strange: Sequence[Example], embedder: str) -> None:
     """The same with the coefficients and the threshold that the product holds."""
     threshold = Retrieval().no_answer_threshold
+    gate = calibration_for(embedder, NO_FOLDER).gate
     rows = []
     for state, some in (("answered", known), ("removed", known), ("off topic", strange)):
         for language in ("fr", "en"):
             mine = [e for e in some if e.state == state and e.question.language == language]
             if mine:
-                below = [gate.bearing(e.signs, e.question.language) < threshold for e in mine]
+                below = [(gate.bearing(e.signs, e.question.language) or 0.0) < threshold for e in mine]
                 rows.append((state, language, len(mine), float(np.mean(below))))
     columns = ("questions", "language", "n", "abstained")
     report.table(f"No-answer gate as shipped, threshold {threshold}", columns, rows, key="gate_shipped")

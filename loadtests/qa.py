@@ -6,6 +6,7 @@ import argparse
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from backend.embedding.base import Embedder, Encoder, Vectors
 from backend.embedding.batching import BatchingEmbedder
 from backend.embedding.fetch import from_hub
 from backend.embedding.local_onnx import OnnxEncoder
-from backend.embedding.local_torch import TorchEncoder
 from backend.embedding.models import Precision, find, local_folder
 from loadtests.bench import data_file, read_jsonl
 
@@ -86,8 +86,11 @@ def embedder(
 
     def open_model() -> Encoder:
         folder = local_folder(model, from_hub)
-        if runtime == "torch":
-            return TorchEncoder(model, folder, threads=threads)
+        if runtime == "torch":  # of the extra `torch`
+            encoder: Encoder = import_module("backend.embedding.local_torch").TorchEncoder(
+                model, folder, threads=threads
+            )
+            return encoder
         return OnnxEncoder(model, folder, models_dir, threads=threads)
 
     return BatchingEmbedder(model, open_model, clock=SystemClock(), batch_size=batch_size)

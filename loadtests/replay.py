@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from backend.config import Retrieval
+from backend.calibration.files import calibration_for
+from backend.config import Embedding, Retrieval
 from backend.corpus.base import CorpusRef, LiveView
 from backend.embedding.base import Embedder, Vectors
+from backend.embedding.models import find
 from backend.retrieval.base import DenseIndex, Hit, LexicalIndex
 from backend.retrieval.search import HybridRetriever
 from loadtests import qa
 from loadtests.qa import CORPUS, Question
 
+NO_FOLDER = Path("no-such-folder")
+"""The calibrations that are shipped, and no others."""
 Hits = dict[str, list[Hit]]
 Ranked = dict[str, list[str]]
 
@@ -67,6 +72,7 @@ def retriever(
         dense=dense,  # type: ignore[arg-type]
         lexical=lexical,  # type: ignore[arg-type]
         catalogue=Everything(),  # type: ignore[arg-type]
+        gate=calibration_for(find(Embedding().model, Embedding().precision).id, NO_FOLDER).gate,
         settings=settings,
     )
 

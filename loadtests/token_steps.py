@@ -160,13 +160,13 @@ def _ladder(url: str, ollama: OllamaEngine, services: Services, load: Load) -> S
 
     async def followed(number: int) -> AsyncGenerator[str, None]:
         run = await services.runs.start(READER, Question(question(number), model=load.name))
-        async for stretch in services.runs.follow(run):
-            for entry in stretch.entries:
+        async for batch in services.runs.follow(run):
+            for entry in batch:
                 yield entry.event.text if isinstance(entry.event, Delta) else ""
 
     async def framed(number: int) -> AsyncGenerator[str, None]:
         run = await services.runs.start(READER, Question(question(number), model=load.name))
-        async for body in frames(run.started, services.runs.follow(run)):
+        async for body in frames(services.runs.follow(run)):
             yield body.decode()
 
     return (

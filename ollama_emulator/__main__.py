@@ -15,6 +15,7 @@ from typing import Any
 
 import uvloop
 
+from ollama_emulator.control import Control
 from ollama_emulator.instance import Instance
 from ollama_emulator.knobs import Knobs, from_environment
 from ollama_emulator.presets import PRESETS
@@ -40,15 +41,16 @@ async def _serve(knobs: Knobs, args: argparse.Namespace) -> None:
     control_port = args.control_port
     if control_port is None:
         control_port = args.port + CONTROL_OFFSET if args.port else 0
-    instance = Instance(knobs, host=args.host, port=args.port, control_port=control_port)
-    await instance.start()
-    ready = {"url": instance.server.url, "control": instance.control.server.url, "pid": os.getpid()}
+    instance = Instance(knobs, host=args.host, port=args.port)
+    control = Control(instance, control_port)
+    await control.start()
+    ready = {"url": instance.server.url, "control": control.server.url, "pid": os.getpid()}
     print(json.dumps(ready), flush=True)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
-    await instance.close()
+    await control.close()
 
 
 def _fleet(args: argparse.Namespace, argv: list[str]) -> int:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ollama_emulator.gojson import Shape, checked, decode
 from ollama_emulator.http import Exchange
 from ollama_emulator.models import Model, is_valid_name
+from ollama_emulator.state import State
 from ollama_emulator.truth import Record
 from ollama_emulator.wire import JSON, go_json
-
-if TYPE_CHECKING:
-    from ollama_emulator.instance import Instance
-
 
 INVALID_NAME = "invalid model name"
 
@@ -38,7 +35,7 @@ class Refused(Exception):
 class Call:
     """A request, the instance it reached, and its record."""
 
-    instance: Instance
+    instance: State
     exchange: Exchange
     record: Record
 

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
 from ollama_emulator.clock import VirtualClock
 from ollama_emulator.http import Exchange, HttpServer
+from ollama_emulator.instance import Instance
 from ollama_emulator.runner import Runner
 from ollama_emulator.wire import JSON, go_json
 
-if TYPE_CHECKING:
-    from ollama_emulator.instance import Instance
-
 
 class Control:
-    """Serves `/__emu/…` of one instance."""
+    """One instance, and the port that serves its `/__emu/…`."""
 
-    def __init__(self, instance: Instance, host: str, port: int) -> None:
+    def __init__(self, instance: Instance, port: int = 0) -> None:
         self._instance = instance
-        self.server = HttpServer(self._handle, host, port)
+        self.server = HttpServer(self._handle, instance.server.host, port)
+
+    async def start(self) -> None:
+        """Open both ports."""
+        await self._instance.start()
+        await self.server.listen()
+
+    async def close(self) -> None:
+        """End both."""
+        await self._instance.close()
+        await self.server.close()
 
     async def _handle(self, exchange: Exchange) -> None:
         request = exchange.request

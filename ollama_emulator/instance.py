@@ -1,29 +1,24 @@
-"""One emulated server: its parts, its two ports, and which route answers what."""
+"""One emulated server: its port, which route answers what, and the faults that are more than a question."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from ollama_emulator import embed, library, native, openai
 from ollama_emulator.call import Call, Refused
-from ollama_emulator.clock import Stamps, make_clock, sleep
-from ollama_emulator.control import Control
-from ollama_emulator.faults import AT_ONCE, Fault, FaultBook
+from ollama_emulator.clock import sleep
+from ollama_emulator.faults import AT_ONCE, Fault
 from ollama_emulator.hosts import is_served
 from ollama_emulator.http import Exchange, HttpServer
 from ollama_emulator.knobs import Knobs
-from ollama_emulator.models import Model, ModelTable
-from ollama_emulator.orphans import Orphans
-from ollama_emulator.presets import PRESETS, models_of
-from ollama_emulator.scheduler import Scheduler
-from ollama_emulator.truth import Record, Truth
-from ollama_emulator.vocabulary import Vocabulary
+from ollama_emulator.models import Model
+from ollama_emulator.state import State
+from ollama_emulator.truth import Record
 from ollama_emulator.wire import BARE_JSON, JSON, error_body
 
 logger = logging.getLogger(__name__)
@@ -66,12 +61,8 @@ GENERATING = frozenset(
 )
 
 
-class Instance:
-    """A whole server. Start it inside a running event loop; `close` ends everything it began.
-
-    Args:
-        models: The table to begin with; by default that of the knobs' preset.
-    """
+class Instance(State):
+    """A whole server. Start it inside a running event loop; `close` ends everything it began."""
 
     def __init__(
         self,
@@ -80,37 +71,21 @@ class Instance:
         models: tuple[Model, ...] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        control_port: int = 0,
     ) -> None:
-        preset = PRESETS[knobs.preset]
-        table = models or knobs.models or models_of(preset)
-        self.knobs = replace(knobs, vram_bytes=knobs.vram_bytes or preset.vram_bytes)
-        self.clock = make_clock(knobs.time_scale)
-        self.stamps = Stamps(self.clock)
-        self.truth = Truth(self.clock.now)
-        self.faults = FaultBook(self.clock.now, knobs.seed)
-        self.table = ModelTable(table)
-        self.template = next(m for m in table if "completion" in m.capabilities)
-        self.blobs: set[str] = set()
-        self.vocabulary = Vocabulary()
-        self.orphans = Orphans()
+        super().__init__(knobs, models)
         self._down = 0
-        self.scheduler = self._scheduler()
         self.server = HttpServer(self._handle, host, port, self._accept_delay_s)
-        self.control = Control(self, host, control_port)
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Open both ports."""
+        """Open its port."""
         await self.server.listen()
-        await self.control.server.listen()
 
     async def close(self) -> None:
         """Cut every connection, drop every model, end every task."""
         for task in list(self._background):
             task.cancel()
         await self.server.close()
-        await self.control.server.close()
         self.scheduler.close()
         self.orphans.end()
         await asyncio.sleep(0)
@@ -173,22 +148,8 @@ class Instance:
         await self.refresh()
         self.scheduler.close()
         self.orphans.end()
-        self.scheduler = self._scheduler()
+        self.scheduler = self.new_scheduler()
         self.truth.reset()
-
-    def change_knobs(self, changes: Mapping[str, Any]) -> None:
-        """Change knobs of the running instance; what is loaded keeps its slots.
-
-        Raises:
-            ValueError: No such knob.
-        """
-        self.knobs = self.knobs.updated(changes)
-        self.scheduler.knobs = self.knobs
-
-    def _scheduler(self) -> Scheduler:
-        return Scheduler(
-            self.knobs, self.clock, self.faults, self.truth, held_elsewhere=lambda: self.orphans.vram_bytes
-        )
 
     def _stick(self) -> None:
         for runner in self.scheduler.loaded.values():
@@ -222,7 +183,7 @@ class Instance:
         self.scheduler.close()
         await sleep(self.clock, float(spec.get("s", 1.0)))
         self._down -= 1
-        self.scheduler = self._scheduler()
+        self.scheduler = self.new_scheduler()
         await self.refresh()
 
     def _spawn(self, work: Any) -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.postgres import postgres_server
+
+collect_ignore = [] if find_spec("sentence_transformers") else ["torch"]  # `make test-torch` has it
+
 # A busy machine is no failure: properties are judged by what they find, not by how long it took.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ours",
+    deadline=None,
+    max_examples=int(os.environ.get("EXAMPLES", "40")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("ours")
 
 
@@ -22,6 +32,13 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(os.environ.get("LIBRI_DATA__MODELS_DIR") or shared / "models")
     os.environ["LIBRI_DATA__MODELS_DIR"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def one_postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server for all tests of this process; see `tests.support.databases`."""
+    with postgres_server() as url:
+        yield url
 
 
 @pytest.hookimpl(wrapper=True)

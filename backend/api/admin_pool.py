@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from backend.api.deps import AdminDep, ServicesDep
+from backend.api.deps import OperatorDep, ServicesDep
 from backend.api.strict import Body, JsonBody
 from backend.core.errors import NotFound
 from backend.core.instances import MAX_SLOTS, InstanceSpec, Kind
@@ -130,34 +130,34 @@ class PoolShown(BaseModel):
 
 
 @router.get("")
-async def pool(services: ServicesDep, who: AdminDep) -> PoolShown:
+async def pool(services: ServicesDep, who: OperatorDep) -> PoolShown:
     """Every instance, and the queue."""
     return PoolShown.of(await services.pool.status())
 
 
 @router.post("/instances", status_code=201)
-async def add(services: ServicesDep, who: AdminDep, body: JsonBody[NewInstance]) -> InstanceShown:
+async def add(services: ServicesDep, who: OperatorDep, body: JsonBody[NewInstance]) -> InstanceShown:
     """Put an instance into service; it is looked at before this answers, and may be down."""
     await services.operator.add(body.spec())
     return await _shown(services, body.id)
 
 
 @router.post("/instances/{instance_id}/drain")
-async def drain(services: ServicesDep, who: AdminDep, instance_id: str) -> InstanceShown:
+async def drain(services: ServicesDep, who: OperatorDep, instance_id: str) -> InstanceShown:
     """Let an instance finish what runs there and take no more."""
     await services.operator.drain(instance_id)
     return await _shown(services, instance_id)
 
 
 @router.post("/instances/{instance_id}/resume")
-async def resume(services: ServicesDep, who: AdminDep, instance_id: str) -> InstanceShown:
+async def resume(services: ServicesDep, who: OperatorDep, instance_id: str) -> InstanceShown:
     """Let a drained instance take requests again."""
     await services.operator.resume(instance_id)
     return await _shown(services, instance_id)
 
 
 @router.delete("/instances/{instance_id}", status_code=204)
-async def remove(services: ServicesDep, who: AdminDep, instance_id: str) -> None:
+async def remove(services: ServicesDep, who: OperatorDep, instance_id: str) -> None:
     """Take an instance out; what runs there is finished."""
     await services.operator.remove(instance_id)
 

@@ -51,10 +51,11 @@ async def ask(
     """Ask; the whole answer comes at once. Nobody follows for a client that has gone."""
     run = await _start(services, who, body, idempotency_key)
     shown = Transcript()
-    async with aclosing(services.runs.follow(run, idle_s=LOOK_FOR_CLIENT_S)) as stretches:
-        async for stretch in stretches:
-            shown.add(stretch)
-            if not stretch.entries and await request.is_disconnected():
+    async with aclosing(services.runs.follow(run, idle_s=LOOK_FOR_CLIENT_S)) as batches:
+        async for batch in batches:
+            for entry in batch:
+                shown.add(entry.event)
+            if not batch and await request.is_disconnected():
                 return Response(status_code=499)
     if isinstance(failed := shown.terminal, Failed):
         raise revived(failed.code, failed.message, retry_after_s=failed.retry_after_s)
@@ -101,8 +102,8 @@ async def _start(services: Services, who: Principal, body: ChatRequest, key: str
 
 def _events(services: Services, run: Run, after: EntryId) -> EventStream:
     server = services.settings.server
-    stretches = services.runs.follow(run, after, idle_s=server.heartbeat_s)
-    return EventStream(frames(run.started, stretches), send_timeout_s=server.send_timeout_s)
+    batches = services.runs.follow(run, after, idle_s=server.heartbeat_s)
+    return EventStream(frames(batches), send_timeout_s=server.send_timeout_s)
 
 
 def _entry_id(text: str | None) -> EntryId:
@@ -115,9 +116,9 @@ def _entry_id(text: str | None) -> EntryId:
 
 
 def _whole(run: Run, shown: Transcript) -> dict[str, Any]:
-    terminal = shown.terminal
+    terminal, started = shown.terminal, shown.started
     assert isinstance(terminal, Done)
-    started = run.started
+    assert started is not None
     return {
         "run_id": run.id,
         "conversation_id": started.conversation_id,

@@ -91,4 +91,4 @@ def needs(role: Role) -> Callable[[Principal], Awaitable[Principal]]:
 
 ReaderDep = Annotated[Principal, Depends(needs(Role.READER))]
 WriterDep = Annotated[Principal, Depends(needs(Role.WRITER))]
-AdminDep = Annotated[Principal, Depends(needs(Role.ADMIN))]
+OperatorDep = Annotated[Principal, Depends(needs(Role.OPERATOR))]

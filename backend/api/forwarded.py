@@ -9,11 +9,13 @@ Sources: RFC 9110 section 7.2 (Host), RFC 7239 (Forwarded), RFC 6454 (origins).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from starlette.datastructures import Headers
+
+from backend.core.networks import Address, Network, address, within
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _DEFAULT = frozenset(DEFAULT_PORTS.values())
@@ -75,6 +77,25 @@ def origin(text: str) -> Origin | None:
 def is_forwarded(headers: Headers) -> bool:
     """Whether a proxy passed this request on, and says so."""
     return any(name in _PROXY_HEADERS or name.startswith("x-forwarded-") for name in headers)
+
+
+def caller(peer: str, headers: Headers, trusted: Sequence[Network]) -> Address | None:
+    """The address of who calls; None if only a proxy that is not `trusted` knows it. `peer` connected to us.
+
+    Each proxy adds to `X-Forwarded-For` whom it saw, so that is read from its end, as far as those who wrote
+    it are trusted: what stands before may be anybody's invention.
+    """
+    found = address(peer)
+    if not is_forwarded(headers):
+        return found
+    told = _listed(headers, "x-forwarded-for")
+    if found is None or not told or not within(found, trusted):
+        return None
+    for text in reversed(told):
+        found = address(text)
+        if found is None or not within(found, trusted):
+            break
+    return found
 
 
 def is_ours(page: Origin, headers: Headers) -> bool:

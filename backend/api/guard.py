@@ -2,8 +2,8 @@
 
 From the outside in:
 
+    Addressing  the path below which a proxy serves us, and slashes too many: all below know our own path
     Shield      request id, security headers, one answer for what nobody expected
-    Addressing  the path below which a proxy serves us, and slashes too many
     HostCheck   only our own names are served (DNS rebinding)
     OriginCheck other sites' pages are refused, or get CORS headers
     BodyCheck   headers and body: size, type, time
@@ -38,5 +38,5 @@ def guarded(app: FastAPI, server: Server) -> None:
     )
     app.add_middleware(OriginCheck, allowed=server.allowed_origins, hosts=server.allowed_hosts)
     app.add_middleware(HostCheck, allowed=server.allowed_hosts)
-    app.add_middleware(Addressing, root_path=server.root_path)
     app.add_middleware(Shield)
+    app.add_middleware(Addressing, root_path=server.root_path)

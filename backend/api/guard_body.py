@@ -7,10 +7,9 @@ from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.problems import problem
+from backend.api.render import Refusal, render
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADERS = 100
@@ -53,7 +52,7 @@ class BodyCheck:
         headers = Headers(scope=scope)
         refusal = _headers_refused(scope) or _body_refused(headers, limit=limit, is_upload=is_upload)
         if refusal is not None:
-            await refusal(scope, receive, send)
+            await render(scope, refusal)(scope, receive, send)
             return
         await self._app(scope, _Metered(receive, limit, self._timeout_s).receive, send)
 
@@ -95,30 +94,30 @@ class _Metered:
         return max(0.0, min(self._timeout_s, self._began + allowed_s - now))
 
 
-def _headers_refused(scope: Scope) -> Response | None:
+def _headers_refused(scope: Scope) -> Refusal | None:
     headers = scope["headers"]
     size = sum(len(name) + len(text) for name, text in headers)
     target = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
     if size > MAX_HEADER_BYTES or len(headers) > MAX_HEADERS:
-        return problem(431, "headers_too_large", "the headers are too large")
+        return Refusal(431, "headers_too_large", "the headers are too large")
     if target > MAX_TARGET_BYTES:
-        return problem(414, "invalid_request", "the address is too long")
+        return Refusal(414, "invalid_request", "the address is too long")
     return None
 
 
-def _body_refused(headers: Headers, *, limit: int, is_upload: bool) -> Response | None:
+def _body_refused(headers: Headers, *, limit: int, is_upload: bool) -> Refusal | None:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
-        return problem(400, "invalid_request", "Content-Length is no number")
+        return Refusal(400, "invalid_request", "Content-Length is no number")
     if len(length) > 18 or int(length) > limit:
-        return problem(413, "too_large", f"the body has more than {limit} bytes")
+        return Refusal(413, "too_large", f"the body has more than {limit} bytes")
     if int(length) == 0 and "transfer-encoding" not in headers:
         return None
     if headers.get("content-encoding", "identity").lower() != "identity":
-        return problem(415, "unsupported_media_type", "compressed bodies are not read")
+        return Refusal(415, "unsupported_media_type", "compressed bodies are not read")
     wanted = "multipart/form-data" if is_upload else "application/json"
     if not _is_type(headers.getlist("content-type"), wanted):
-        return problem(415, "unsupported_media_type", f"the body must be {wanted}, in UTF-8")
+        return Refusal(415, "unsupported_media_type", f"the body must be {wanted}, in UTF-8")
     return None
 
 

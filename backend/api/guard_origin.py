@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.forwarded import Origin, authority, is_ours, origin
-from backend.api.problems import problem
+from backend.api.render import Refusal, render
 
 # Probes of an orchestrator call by address, and these two paths tell nothing.
 OPEN_PATHS = frozenset({"/health", "/health/ready"})
@@ -18,6 +18,9 @@ CORS_METHODS = "GET, POST, DELETE"
 CORS_HEADERS = "authorization, content-type, idempotency-key, last-event-id, x-request-id"
 CORS_EXPOSED = "x-request-id, retry-after"
 CORS_MAX_AGE_S = 600
+_FOREIGN = Refusal(
+    403, "forbidden", "calls from other sites are not allowed (settings: allowed_origins, allowed_hosts)"
+)
 
 
 class Names:
@@ -53,20 +56,20 @@ class HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
         if scope["type"] == "http" and (refused := self._refused(scope)) is not None:
-            await refused(scope, receive, send)
+            await render(scope, refused)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _refused(self, scope: Scope) -> Response | None:
+    def _refused(self, scope: Scope) -> Refusal | None:
         if scope["path"] in OPEN_PATHS:
             return None
         given = Headers(scope=scope).getlist("host")
         called = authority(given[0]) if len(given) == 1 else None
         if called is None:
-            return problem(400, "invalid_request", "one valid Host header is needed")
+            return Refusal(400, "invalid_request", "one valid Host header is needed")
         if called.name in self._names:
             return None
-        return problem(421, "misdirected_request", "this name is not served here (setting: allowed_hosts)")
+        return Refusal(421, "misdirected_request", "this name is not served here (setting: allowed_hosts)")
 
 
 class OriginCheck:
@@ -94,12 +97,7 @@ class OriginCheck:
         if (origin(given) or given.lower()) in self._allowed and len(headers.getlist("origin")) == 1:
             await self._shared(given, scope, receive, send)
         elif self._is_foreign(scope, headers):
-            refusal = problem(
-                403,
-                "forbidden",
-                "calls from other sites are not allowed (settings: allowed_origins, allowed_hosts)",
-            )
-            await refusal(scope, receive, send)
+            await render(scope, _FOREIGN)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

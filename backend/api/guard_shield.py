@@ -1,4 +1,4 @@
-"""The outermost layer: a request id, security headers, and one answer for what nobody expected."""
+"""The layer around all others: a request id, security headers, and one answer for what nobody expected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import secrets
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.problems import internal_problem, problem_of
+from backend.api.render import INTERNAL, Refusal, render
 from backend.core.errors import LibriError
 from backend.telemetry.logs import request_context
 
@@ -55,14 +55,14 @@ class Shield:
                 if started:
                     log.error("a response broke off", exc_info=exc)
                     raise
-                await self._unexpected(exc)(scope, receive, shielded)
+                await render(scope, _unexpected(exc))(scope, receive, shielded)
 
-    @staticmethod
-    def _unexpected(exc: Exception) -> ASGIApp:
-        if (ours := _one_of_ours(exc)) is not None:
-            return problem_of(ours)
-        log.error("unexpected error", exc_info=exc)
-        return internal_problem()
+
+def _unexpected(exc: Exception) -> LibriError | Refusal:
+    if (ours := _one_of_ours(exc)) is not None:
+        return ours
+    log.error("unexpected error", exc_info=exc)
+    return INTERNAL
 
 
 def _request_id(scope: Scope) -> str:

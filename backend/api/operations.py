@@ -8,9 +8,10 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from backend.api.deps import AdminDep, ReaderDep, ServicesDep
+from backend.api.deps import OperatorDep, ReaderDep, ServicesDep
 from backend.api.page_markdown import to_html
 from backend.api.schemas import MarkdownText, ModelList, ModelShown, OptionDefaults
+from backend.api.scraping import ScraperDep
 from backend.api.strict import JsonBody
 from backend.core.model_names import QUOTING
 from backend.pool.model_list import named
@@ -26,8 +27,8 @@ async def alive() -> dict[str, str]:
 
 @router.get("/health/ready")
 async def ready(services: ServicesDep, response: Response) -> dict[str, Any]:
-    """Whether questions can be answered; 503 if not. Degraded is ready."""
-    found = await services.checked()
+    """Whether questions can be answered, as of the last second; 503 if not. Degraded is ready."""
+    found = await services.readiness()
     broken = [name for name, health in found.items() if not health.ok]
     status = "ok" if not broken else "degraded"
     if any(found[name].needed for name in broken):
@@ -36,7 +37,7 @@ async def ready(services: ServicesDep, response: Response) -> dict[str, Any]:
 
 
 @router.get("/health/deep")
-async def deep(services: ServicesDep, who: AdminDep, response: Response) -> dict[str, Any]:
+async def deep(services: ServicesDep, who: OperatorDep, response: Response) -> dict[str, Any]:
     """Each thing we stand on, with its latency in seconds."""
     found = await services.checked()
     if any(health.needed and not health.ok for health in found.values()):
@@ -45,14 +46,14 @@ async def deep(services: ServicesDep, who: AdminDep, response: Response) -> dict
 
 
 @router.get("/config")
-async def config(services: ServicesDep, who: AdminDep) -> dict[str, Any]:
+async def config(services: ServicesDep, who: OperatorDep) -> dict[str, Any]:
     """The settings in force; secrets are masked."""
     return services.settings.model_dump(mode="json")
 
 
 @router.get("/metrics")
-async def metrics(services: ServicesDep) -> Response:
-    """Prometheus text."""
+async def metrics(services: ServicesDep, who: ScraperDep) -> Response:
+    """Prometheus text, for operators and for the scrapers that the settings name."""
     body, content_type = services.metrics.render(await services.pool.status())
     return Response(body, headers={"content-type": content_type})
 

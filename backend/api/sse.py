@@ -5,7 +5,7 @@ Source: WHATWG HTML, section 9.2. All data is JSON on one line, so content canno
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import orjson
@@ -13,10 +13,9 @@ from anyio import create_task_group
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from backend.chat.transcript import Followed
 from backend.core.aio import Limit
-from backend.core.events import Delta, Event, Started, Thinking
-from backend.generations.base import Entry
+from backend.core.events import Event
+from backend.generations.base import START, Entry
 
 RETRY = b"retry: 1000\n"
 """Within the first event: some clients stumble over a block without data."""
@@ -30,38 +29,19 @@ def frame(event: Event, entry_id: str | None = None) -> bytes:
     return head.encode() + orjson.dumps(event) + b"\n\n"
 
 
-async def frames(started: Started, stretches: AsyncGenerator[Followed, None]) -> AsyncGenerator[bytes, None]:
-    """A whole run: `started`, its events, and a heartbeat wherever nothing came for a while."""
-    yield RETRY + frame(started)
-    async with aclosing(stretches):
-        async for stretch in stretches:
-            body = b"".join(frame(entry.event, str(entry.id)) for entry in merged(stretch.entries))
-            if stretch.end is not None:
-                body += frame(stretch.end)
+async def frames(batches: AsyncGenerator[Sequence[Entry], None]) -> AsyncGenerator[bytes, None]:
+    """A run's events, and a heartbeat wherever nothing came for a while."""
+    first = True
+    async with aclosing(batches):
+        async for batch in batches:
+            body = b"".join([_framed(entry) for entry in batch])
+            if first and body:
+                first, body = False, RETRY + body
             yield body or HEARTBEAT
 
 
-def merged(entries: Sequence[Entry]) -> Iterator[Entry]:
-    """The same text in fewer entries: neighbouring pieces become one, under the id of the last."""
-    held: Entry | None = None
-    for entry in entries:
-        if held is not None:
-            joined = _joined(held, entry)
-            if joined is None:
-                yield held
-            entry = joined or entry
-        held = entry
-    if held is not None:
-        yield held
-
-
-def _joined(first: Entry, second: Entry) -> Entry | None:
-    match first.event, second.event:
-        case Delta(a), Delta(b):
-            return Entry(second.id, Delta(a + b))
-        case Thinking(a), Thinking(b):
-            return Entry(second.id, Thinking(a + b))
-    return None
+def _framed(entry: Entry) -> bytes:
+    return frame(entry.event, None if entry.id is START else str(entry.id))
 
 
 class EventStream(Response):

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
 
-from backend.core.types import Language, Message, Sampling
+from backend.core.types import Language, Message
+from backend.core.variant import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """Everything an answer depends on, besides the documents themselves.
+    """Everything an answer depends on.
 
     Attributes:
-        variant: `variant_id` of model, prompt and retrieval settings.
         versions: Corpus name and version, for every corpus searched, sorted by name.
         history: Earlier turns that the answer may use.
     """
 
     tenant: str
-    variant: str
+    variant: Variant
     versions: tuple[tuple[str, str], ...]
     language: Language
     question: str
     history: tuple[Message, ...]
 
     def digest(self) -> str:
-        """Hex SHA-256; equal for questions that differ only in case, spacing or Unicode form."""
+        """Hex SHA-256, whatever the documents say by now: what an answer is kept under.
+
+        Equal for questions that differ only in case, spacing or Unicode form.
+        """
+        return self._digest("kept", [name for name, _ in self.versions])
+
+    def flight_digest(self) -> str:
+        """The same for these versions of the documents only: whose answers are one while they are made."""
+        return self._digest("flight", [list(version) for version in self.versions])
+
+    def _digest(self, use: str, corpora: list[str] | list[list[str]]) -> str:
         turns = [[message.role, message.content] for message in self.history]
-        parts = [self.tenant, self.variant, self.versions, self.language, normalised(self.question), turns]
+        question = normalised(self.question)
+        parts = [use, self.tenant, self.variant.id, corpora, self.language, question, turns]
         return sha256(orjson.dumps(parts)).hexdigest()
-
-
-def variant_id(*, model: str, prompt_version: str, sampling: Sampling, settings: Sequence[object]) -> str:
-    """Short id of one way of answering; any difference gives another id."""
-    parts = [model, prompt_version, sampling.temperature, sampling.max_tokens, sampling.thinking, *settings]
-    return sha256(orjson.dumps([str(part) for part in parts])).hexdigest()[:12]
 
 
 def normalised(question: str) -> str:

@@ -7,18 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from backend.core.events import Started
+from backend.core.events import Origin, Started
 from backend.core.text import is_visible
-from backend.core.types import Language, Message, Sampling
-from backend.corpus.base import CorpusRef
-from backend.generations.base import GenerationId
+from backend.core.types import Language, Message, Principal
+from backend.generations.base import GenerationId, RequestRecord, Writer
 from backend.history.base import Owner
-
-CLOSING_S = 1.5
-"""Longest the end of an answer waits for its turn to be kept; then its writing goes on behind."""
-
-UNKEPT = "history"
-"""In `degraded`: the turn, or those before it, may be missing from the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +29,25 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestRecord:
-    """All that a generation is made from: whoever holds it can produce or continue the answer.
-
-    Attributes:
-        run: The run that began it; others may follow.
-        question: As asked; `standalone`: understandable without the earlier turns.
-        history: Earlier turns, oldest first, before any budget.
-        deadline: `Clock.monotonic()` after which nobody wants the answer.
-        began: `Clock.monotonic()` when the run began.
-    """
-
-    generation: GenerationId
-    run: str
-    owner: Owner
-    corpora: tuple[CorpusRef, ...]
-    question: str
-    standalone: str
-    language: Language
-    history: tuple[Message, ...]
-    model: str
-    sampling: Sampling
-    began: float
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """One reader's request, and the generation it follows.
 
     Attributes:
+        joined: Others' generation: this run did not begin it.
         unsure: Whether the history was away, or slow, when the run began.
     """
 
     id: str
     owner: Owner
     generation: GenerationId
-    started: Started
+    conversation: str
+    joined: bool = False
     unsure: bool = False
+
+    def started(self, origin: Origin) -> Started:
+        """The run's first event."""
+        cache = "joined" if self.joined else origin.cache
+        return Started(self.id, self.conversation, origin.model, origin.variant, cache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +87,13 @@ class RunStore(Protocol):
 class Producer(Protocol):
     """Turns request records into logged answers, in the background."""
 
-    def start(self, record: RequestRecord) -> None:
-        """Begin; the log gets every event, the last one terminal."""
+    def start(self, writer: Writer, record: RequestRecord) -> None:
+        """Begin; the log gets every event, the last one terminal. It ends early where `writer` is told so."""
 
-    def stop(self, generation: GenerationId) -> None:
-        """End a generation of this process early, at the reader's wish."""
+
+def owner_of(principal: Principal) -> Owner:
+    """Whose conversations the principal's are."""
+    return Owner(principal.tenant, principal.subject)
 
 
 def earlier(turns: Sequence[tuple[str, str]]) -> tuple[Message, ...]:

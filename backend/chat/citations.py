@@ -71,6 +71,8 @@ class CitationFilter:
 
     def feed(self, text: str) -> str:
         """What may be shown now; at most a blank, citations and a few characters behind them stay back."""
+        if not self._held and "[" not in text and text[-1:] not in (" ", "\t"):
+            return self._plain(text)  # as nearly every piece: nothing in it begins a citation
         return self._through(self._held + text, last=False)
 
     def rest(self) -> str:
@@ -79,6 +81,10 @@ class CitationFilter:
         self._code.end()
         self._settle()
         return shown
+
+    def passed(self, text: str) -> None:
+        """Go on behind `text`, which another filter has let through: it is shown, whatever comes."""
+        self._through(text, last=True)
 
     def _through(self, text: str, *, last: bool) -> str:
         shown, at = [], 0
@@ -105,7 +111,8 @@ class CitationFilter:
         if text:
             self._code.see(text)
             self._before = (self._before + text)[-_SEEN:]
-            self._settle()
+            if self._code.broken:
+                self._settle()
         return text
 
     def _decided(self, chain: re.Match[str], after: str) -> str:
@@ -139,6 +146,14 @@ class CitationFilter:
         """Count what stood in a code span that turned out to be none."""
         while self._code.broken:
             self.cited.update(self._doubtful.pop(self._code.broken.pop(), ()))
+
+
+def cited(text: str, sources: int) -> tuple[int, ...]:
+    """Numbers that a text cites, ascending."""
+    through = CitationFilter(sources)
+    through.feed(text)
+    through.rest()
+    return tuple(sorted(through.cited))
 
 
 def _is_other(before: str, lead: str, numbers: list[int], after: str) -> bool:

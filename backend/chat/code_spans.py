@@ -43,6 +43,9 @@ class CodeSpans:
 
     def see(self, text: str) -> None:
         """Go on behind `text`."""
+        if "`" not in text and "\n" not in text:
+            self._plain(text)
+            return
         at = 0
         for found in _TICKS.finditer(text):
             self._plain(text[at : found.start()])
@@ -72,9 +75,13 @@ class CodeSpans:
     def _plain(self, text: str) -> None:
         if not text:
             return
-        self._close_run()
+        if self._ticks:
+            self._close_run()
         if len(self._line) < _KEPT:
             self._line = (self._line + text)[:_KEPT]
+        if text[-1] != "\\":
+            self._escaped = False
+            return
         backslashes = len(text) - len(text.rstrip("\\"))
         self._escaped = (backslashes % 2 == 1) ^ (self._escaped and backslashes == len(text))
 

@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from backend.chat.base import RequestRecord
 from backend.chat.budget import CountTokens, TokenScale
 from backend.chat.prompt import FENCE_TOKENS, LEAST_PASSAGE_TOKENS, Prompt, build, fixed_tokens
 from backend.core.errors import ContextOverflow
 from backend.core.types import Scored, Usage
 from backend.engines.base import GenerationRequest
+from backend.generations.base import RequestRecord
 
 UNTOLD_TOKENS = 4096
 """Room for a prompt and its answer where neither the server nor the operator tells the context."""
@@ -52,7 +52,7 @@ class PromptFit:
     def whole(self, context_tokens: int | None) -> Prompt:
         """The prompt for that context; with every passage if not even the question fits."""
         try:
-            return self._fitted(context_tokens, self.record.sampling.max_tokens, 0)[0]
+            return self._fitted(context_tokens, self.record.variant.sampling.max_tokens, 0)[0]
         except ContextOverflow:
             return self._build(math.inf)
 

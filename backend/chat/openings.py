@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
-from backend.core.aio import Background
-from backend.core.errors import LibriError, NotFound, StorageFull, StorageUnavailable
+from backend.chat.outbox import Outbox
+from backend.core.aio import soon
+from backend.core.errors import Conflict, NotFound, StorageFull, StorageUnavailable
 from backend.history.base import History, Owner, Turn
-
-log = logging.getLogger(__name__)
 
 OPENING_S = 0.6
 """Longest that the headers of an answer wait for its turn."""
@@ -30,20 +27,14 @@ Then = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class _Outcome:
-    kept: bool = False
-    refusal: LibriError | None = None
-
-
-@dataclass(slots=True)
 class Openings:
-    """Opens turns, and knows the conversations that could not be kept: they are begun with the next turn.
+    """Opens turns, and knows the conversations that are not kept yet though their ids were told.
 
-    What is known is this process's own; after a restart such a conversation does not exist.
+    What is known is this process's own, until the database takes it.
     """
 
     history: History
-    _late: Background = field(default_factory=Background)
+    outbox: Outbox
     _unkept: OrderedDict[tuple[Owner, str], None] = field(default_factory=OrderedDict)
 
     async def earlier(self, owner: Owner, conversation: str | None) -> tuple[list[Turn], bool]:
@@ -54,20 +45,21 @@ class Openings:
         """
         if conversation is None:
             return [], True
+        told = (owner, conversation) in self._unkept  # looked at first: it may be kept meanwhile
         try:
-            async with asyncio.timeout(READING_S):
-                return list(await self.history.turns(owner, conversation, last=_TURNS)), True
+            reading = self.history.turns(owner, conversation, last=_TURNS)
+            return list(await soon(READING_S, reading)), True
         except NotFound:
-            if (owner, conversation) not in self._unkept:
+            if not told:
                 raise
             return [], False
-        except (StorageUnavailable, TimeoutError):
+        except (StorageUnavailable, StorageFull, TimeoutError):
             return [], False
 
     async def open(
         self, owner: Owner, conversation: str | None, run: str, question: str, then: Then
     ) -> tuple[str, bool]:
-        """The conversation's id, and whether the turn is kept by now; if not, its writing goes on behind.
+        """The conversation's id, and whether the turn is kept by now; if not, it will be.
 
         `then` is done once the turn is kept, however late.
 
@@ -78,41 +70,19 @@ class Openings:
         is_new = conversation is None or (owner, here) in self._unkept
         if is_new:
             self._remember(owner, here)
-        begin = partial(self.history.begin, owner, None if is_new else here, run, question, here)
-        outcome = _Outcome()
-        writing = self._late.start(self._write((owner, here), begin, then, outcome), name=f"turn {run}")
-        try:
-            await asyncio.wait({writing}, timeout=OPENING_S)
-        except asyncio.CancelledError:
-            writing.cancel()
-            raise
-        if outcome.refusal is not None:
-            raise outcome.refusal
-        return here, outcome.kept
+
+        async def write() -> None:
+            with suppress(Conflict):  # kept by an attempt that did not hear of it
+                await self.history.begin(owner, None if is_new else here, run, question, here)
+            self._unkept.pop((owner, here), None)
+            await then()
+
+        return here, await self.outbox.make((owner, here), write, within_s=OPENING_S)
 
     async def is_kept(self, owner: Owner, conversation: str, run: str) -> bool:
         """Whether a turn that was slow to be opened is kept after all."""
         turns, _ = await self.earlier(owner, conversation)
         return any(turn.run == run for turn in turns)
-
-    async def close(self) -> None:
-        """Give up what is still to be written."""
-        await self._late.close()
-
-    async def _write(
-        self, key: tuple[Owner, str], begin: Callable[[], Awaitable[str]], then: Then, outcome: _Outcome
-    ) -> None:
-        try:
-            await begin()
-        except (StorageUnavailable, StorageFull) as exc:
-            log.warning("a turn could not be kept", extra={"error": type(exc).__name__})
-            return
-        except LibriError as exc:
-            outcome.refusal = exc
-            return
-        outcome.kept = True
-        self._unkept.pop(key, None)
-        await then()
 
     def _remember(self, owner: Owner, conversation: str) -> None:
         self._unkept[owner, conversation] = None

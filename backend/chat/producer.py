@@ -4,131 +4,166 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from backend.chat.answer import Answerer
-from backend.chat.base import CLOSING_S, UNKEPT, RequestRecord
-from backend.chat.draft import Draft
-from backend.chat.transcript import state_of
-from backend.core.aio import Background, to_the_end
+from backend.chat.transcript import Transcript
+from backend.chat.turns import CLOSING_S, Turns
+from backend.chat.voice import Voice
+from backend.core.aio import Background
 from backend.core.clock import Clock
-from backend.core.errors import DeadlineExceeded, LibriError
-from backend.core.events import Done, Failed
-from backend.generations.base import GenerationId, GenerationLog
-from backend.history.base import History
+from backend.core.errors import DeadlineExceeded, LibriError, LogUnavailable, Superseded
+from backend.core.events import Done, Failed, Terminal
+from backend.generations.base import GenerationId, GenerationLog, RequestRecord, Word, Writer
 from backend.telemetry.logs import run_context
 from backend.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+RENEW_S = 0.25
+"""How often a writer says that it lives, and hears whether it is wanted: what a stop may take."""
+_INTERRUPTED = Failed("unavailable", "the service is restarting", retryable=True, retry_after_s=5)
+
+
+class _Cut(Enum):
+    """Why an answer ends before it is whole."""
+
+    STOPPED = auto()
+    INTERRUPTED = auto()
+    SUPERSEDED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class _Production:
+    """One answer being made, and the task that says it; that task alone is ever cancelled."""
+
+    voice: Voice
+    saying: asyncio.Task[Terminal | None]
+    cut: _Cut | None = None
+
+    def stop(self, why: _Cut) -> None:
+        if self.cut is None:
+            self.cut = why
+            self.saying.cancel()
+
+    def terminal(self) -> Terminal | None:
+        """How it ended; None: it is another's to end."""
+        if not self.saying.cancelled():
+            return self.saying.result()
+        match self.cut:
+            case _Cut.STOPPED:
+                return self.voice.done("stopped")
+            case _Cut.SUPERSEDED:
+                return None
+            case _:
+                return _INTERRUPTED
+
 
 @dataclass(slots=True, kw_only=True)
 class BackgroundProducer:
-    """Runs `Answerer` for every generation this process began; implements `Producer`."""
+    """Runs `Answerer` for every generation that this process writes; implements `Producer`.
+
+    An answer is said in a task of its own, and another task waits for it and ends it: so whatever happens to
+    the first, even before its first step, the log has its end.
+    """
 
     answerer: Answerer
+    turns: Turns
     generations: GenerationLog
-    history: History
     metrics: Metrics
     clock: Clock
     _work: Background = field(default_factory=Background)
-    _writes: Background = field(default_factory=Background)
-    _tasks: dict[GenerationId, asyncio.Task[None]] = field(default_factory=dict)
-    _stopped: set[GenerationId] = field(default_factory=set)
+    _live: set[_Production] = field(default_factory=set)
 
-    def start(self, record: RequestRecord) -> None:
-        """Begin producing `record`'s answer."""
-        task = self._work.start(self._produce(record), name=f"generation {record.generation}")
-        self._tasks[record.generation] = task
-        task.add_done_callback(lambda _: self._forget(record.generation))
+    def start(self, writer: Writer, record: RequestRecord) -> None:
+        """See `Producer`."""
+        self._start(writer, record, Transcript())
 
-    def stop(self, generation: GenerationId) -> None:
-        """End a generation early; its log ends with `done`, finish reason "stopped"."""
-        task = self._tasks.get(generation)
-        if task is not None and generation not in self._stopped:
-            self._stopped.add(generation)
-            task.cancel()
-
-    async def sweep(self, every_s: float = 1.0) -> None:
-        """Stop what nobody follows any more; runs for ever."""
+    async def sweep(self, every_s: float = RENEW_S) -> None:
+        """Renew what this process writes, stop what nobody wants, go on with what another left; for ever."""
         while True:
             await asyncio.sleep(every_s)
-            for generation in await self.generations.abandoned():
-                await self.generations.close_to_others(generation)
-                self.stop(generation)
+            for production in tuple(self._live):
+                await self._renew(production)
+            try:
+                for generation in await self.generations.lapsed():
+                    await self._take_over(generation)
+            except LogUnavailable:
+                continue
 
     async def close(self, grace_s: float) -> None:
         """Let running answers end for up to `grace_s`, then fail the rest."""
-        await self._work.drain(grace_s)
-        await self._writes.drain(CLOSING_S)
+        if saying := [production.saying for production in self._live]:
+            await asyncio.wait(saying, timeout=grace_s)
+        for production in self._live:
+            production.stop(_Cut.INTERRUPTED)
+        await self._work.drain(CLOSING_S + 1)
 
-    def _forget(self, generation: GenerationId) -> None:
-        self._tasks.pop(generation, None)
-        self._stopped.discard(generation)
+    def _start(
+        self, writer: Writer, record: RequestRecord, said: Transcript, prepared: Terminal | None = None
+    ) -> None:
+        voice = Voice(writer=writer, record=record, clock=self.clock, metrics=self.metrics, said=said)
+        production = _Production(voice, asyncio.ensure_future(self._outcome(voice, prepared)))
+        self._live.add(production)
+        self._work.start(self._see_to_its_end(production), name=f"generation {writer.generation}")
 
-    async def _produce(self, record: RequestRecord) -> None:
-        draft = Draft(self.clock, record)
-        with run_context(record.run):
-            try:
-                terminal = await self._outcome(draft)
-            except asyncio.CancelledError:
-                stopped = record.generation in self._stopped
-                await to_the_end(self._end(draft, draft.done("stopped") if stopped else _INTERRUPTED))
-                raise
-            await to_the_end(self._end(draft, terminal))
-
-    async def _outcome(self, draft: Draft) -> Done | Failed:
+    async def _renew(self, production: _Production) -> None:
         try:
-            async with asyncio.timeout(draft.record.deadline - self.clock.monotonic()):
-                return await self.answerer.answer(draft)
-        except TimeoutError:
-            return _failed(DeadlineExceeded("the answer took too long"))
-        except LibriError as exc:
-            log.warning("generation failed", extra={"code": exc.code})
-            return _failed(exc)
-        except Exception:
-            log.exception("generation failed unexpectedly")
-            return _failed(LibriError("something went wrong on our side"))
-
-    async def _end(self, draft: Draft, terminal: Done | Failed) -> None:
-        """Keep the turn, then end the log: who saw the end finds the turn whole."""
-        generation = draft.record.generation
-        self._count(draft, terminal)
-        try:
-            # First: a run that joined after its turn could be kept would never see it ended.
-            await self.generations.close_to_others(generation)
-            kept: list[bool] = []
-            keeping = self._writes.start(self._keep(draft, terminal, kept), name=f"turn {generation}")
-            await asyncio.wait({keeping}, timeout=CLOSING_S)
-            if isinstance(terminal, Done) and kept != [True]:
-                terminal = replace(terminal, degraded=(*terminal.degraded, UNKEPT))
-        finally:
-            await self.generations.append(generation, [terminal])
-
-    async def _keep(self, draft: Draft, terminal: Done | Failed, kept: list[bool]) -> None:
-        try:
-            await self.history.finish(
-                await self.generations.runs(draft.record.generation),
-                answer="".join(draft.text),
-                state=state_of(terminal),
-                sources=draft.sources,
-                citations=draft.cited(),
-                degraded=draft.degraded,
-            )
-        except LibriError as exc:
-            log.warning("the turn could not be kept", extra={"error": type(exc).__name__})
-            kept.append(False)
+            word = await production.voice.writer.renew()
+        except Superseded:
+            production.stop(_Cut.SUPERSEDED)
+        except LogUnavailable:
+            return
         else:
-            kept.append(True)
+            if word is not Word.GO_ON:
+                production.stop(_Cut.STOPPED)
 
-    def _count(self, draft: Draft, terminal: Done | Failed) -> None:
+    async def _take_over(self, generation: GenerationId) -> None:
+        if (taken := await self.generations.takeover(generation)) is None:
+            return
+        log.warning("an answer goes on that its writer left", extra={"generation": generation})
+        said = Transcript.of(entry.event for entry in taken.entries)
+        self._start(taken.writer, taken.record, said, taken.prepared)
+
+    async def _see_to_its_end(self, production: _Production) -> None:
+        await asyncio.wait({production.saying})
+        voice = production.voice
+        with run_context(voice.record.run):
+            try:
+                if (terminal := production.terminal()) is not None:
+                    await voice.comes_from("miss")
+                    self._count(voice, await self.turns.end(voice.writer, voice.said, terminal))
+            except Superseded:
+                log.info("another writer ends this answer")
+            finally:
+                self._live.discard(production)
+
+    async def _outcome(self, voice: Voice, prepared: Terminal | None) -> Terminal | None:
+        """How the answer ends; None: it is another's by now."""
+        if prepared is not None:
+            return prepared
+        with run_context(voice.record.run):
+            try:
+                async with asyncio.timeout(voice.record.deadline - self.clock.now()):
+                    return await self.answerer.answer(voice)
+            except TimeoutError:
+                return _failed(DeadlineExceeded("the answer took too long"))
+            except Superseded:
+                return None
+            except LibriError as exc:
+                log.warning("generation failed", extra={"code": exc.code})
+                return _failed(exc)
+            except Exception:
+                log.exception("generation failed unexpectedly")
+                return _failed(LibriError("something went wrong on our side"))
+
+    def _count(self, voice: Voice, terminal: Terminal) -> None:
+        model = voice.record.variant.model
         result = terminal.finish_reason if isinstance(terminal, Done) else terminal.code
-        self.metrics.run_ended(draft.record.model, result, draft.elapsed_s())
+        self.metrics.run_ended(model, result, voice.elapsed_s())
         if isinstance(terminal, Done):
-            self.metrics.tokens(draft.record.model, terminal.usage)
-
-
-_INTERRUPTED = Failed("unavailable", "the service is restarting", retryable=True, retry_after_s=5)
+            self.metrics.tokens(model, terminal.usage)
 
 
 def _failed(exc: LibriError) -> Failed:

@@ -3,43 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Iterable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
-import aiohttp
 import orjson
 
+from backend.cli import http
 from backend.config import Settings
-from backend.core.errors import LibriError, Unavailable, revived
-
-ADDRESS_FILE = "server.json"
-"""In the data folder, for its owner only: where the server that holds it listens, and a key to it."""
+from backend.core.errors import Unavailable, revived
+from backend.infra.address_file import ADDRESS_FILE as ADDRESS_FILE
+from backend.infra.address_file import address
 
 
 class ServerClient:
     """The HTTP API, as far as commands need it.
 
+    Args:
+        url: Where the server listens.
+        token: A key to it.
+
     Raises:
         LibriError: Every method; what the server answered, or `Unavailable`.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
 
     async def json(
-        self, method: str, path: str, *, good: Container[int] = range(400), **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        good: Container[int] = range(400),
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The JSON answer to one request; a status that is not `good` is an error."""
-        try:
-            async with self._session.request(method, path, **options) as response:
-                body = orjson.loads(await response.read() or b"{}")
-        except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
-            raise Unavailable("the running server does not answer") from exc
-        if response.status not in good:
-            raise revived(body.get("code", ""), _words(body))
-        return dict(body)
+        async with self._sent(method, path, json, params) as response:
+            return await _told(response, good)
+
+    async def ask(self, question: Mapping[str, Any]) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
+        """The events of an answer, by name, as they come."""
+        async with self._sent("POST", "/api/v1/chat/stream", question) as response:
+            if response.status >= 400:
+                await _told(response, range(400))
+            waiting = b""
+            async for piece in response.body:
+                *frames, waiting = (waiting + piece).split(b"\n\n")
+                for frame in frames:
+                    fields = dict(line.split(b": ", 1) for line in frame.split(b"\n") if b": " in line)
+                    if b"data" in fields:
+                        yield fields.get(b"event", b"").decode(), orjson.loads(fields[b"data"])
 
     async def health(self) -> dict[str, Any]:
         """What the server says of each thing it stands on, broken ones too."""
@@ -50,10 +67,20 @@ class ServerClient:
 
     async def upload(self, corpus: str, files: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
         """Hand in files; the state of their ingestion."""
-        form = aiohttp.FormData(quote_fields=False)
-        for name, content in files:
-            form.add_field("file", content, filename=name, content_type="application/octet-stream")
-        return await self.json("POST", "/api/v1/documents", params={"corpus": corpus}, data=form)
+        kind, body = http.form(files)
+        headers = self._headers | {"Content-Type": kind}
+        url = f"{self._url}/api/v1/documents?{urlencode({'corpus': corpus})}"
+        async with http.request("POST", url, headers=headers, body=body) as response:
+            return await _told(response, range(400))
+
+    def _sent(
+        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[http.Response]:
+        url = f"{self._url}{path}" + (f"?{urlencode(params)}" if params else "")
+        if body is None:
+            return http.request(method, url, headers=self._headers)
+        headers = self._headers | {"Content-Type": "application/json"}
+        return http.request(method, url, headers=headers, body=orjson.dumps(body))
 
     async def until_done(
         self, ingestion: dict[str, Any], on_progress: Callable[[dict[str, Any]], None]
@@ -74,21 +101,17 @@ async def running_server(settings: Settings) -> AsyncIterator[ServerClient]:
     Raises:
         Unavailable: It did not say where it listens.
     """
-    url, token = _address(settings.data.dir / ADDRESS_FILE)
-    headers = {"Authorization": f"Bearer {token}"}
-    timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
-    async with aiohttp.ClientSession(url, headers=headers, timeout=timeout, trust_env=False) as session:
-        yield ServerClient(session)
+    yield ServerClient(*address(settings.data.dir))
 
 
-def _address(path: Path) -> tuple[str, str]:
+async def _told(response: http.Response, good: Container[int]) -> dict[str, Any]:
     try:
-        said = orjson.loads(path.read_bytes())
-        return str(said["url"]), str(said["token"])
-    except (OSError, ValueError, KeyError) as exc:
-        raise Unavailable(
-            "another process uses the data folder, and it is not a server that can be asked"
-        ) from exc
+        body = orjson.loads(await response.read() or b"{}")
+    except ValueError as exc:
+        raise Unavailable("the running server does not answer") from exc
+    if response.status not in good:
+        raise revived(body.get("code", ""), _words(body))
+    return dict(body)
 
 
 def _words(problem: dict[str, Any]) -> str:
@@ -96,6 +119,3 @@ def _words(problem: dict[str, Any]) -> str:
     said = problem.get("detail") or problem.get("title", "refused")
     fields = [f"{one['where']}: {one['what']}" for one in problem.get("errors", ())]
     return "; ".join([said, *fields])
-
-
-__all__ = ["LibriError", "ServerClient", "running_server"]

@@ -29,6 +29,7 @@ ADVICE = {
     "embedder": "check EMBEDDING_MODEL: a known name, or a folder with a sentence-transformers model",
     "models": "start a model server and set OLLAMA_URLS or LIBRI_ENGINE__OPENAI_URLS; `libriassist models "
     "list` says what each has, `models pull NAME` fetches one; until then answers are quoted",
+    "background": "it is begun again by itself: the log says why it fails (event loop_failed); report it",
 }
 """By the name of the check that failed."""
 _LONGER = (

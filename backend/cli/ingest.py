@@ -22,7 +22,7 @@ from backend.corpus.base import CorpusRef
 from backend.infra.folder_lock import FolderBusy
 from backend.ingest.jobs import IngestionStatus
 from backend.wiring.corpora import LOCAL_TENANT, all_corpora
-from backend.wiring.lazily import open_services
+from backend.wiring.lazily import open_worker
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -42,10 +42,10 @@ async def ingest(settings: Settings, paths: Sequence[Path], *, corpus: str, samp
         raise InvalidRequest("name a file or a folder, or use --sample")
     with _progress() as show:
         try:
-            async with open_services(settings) as services:
+            async with open_worker(settings) as reading:
                 ref = CorpusRef(LOCAL_TENANT, corpus)
-                number = await services.ingestion.submit_path(ref, paths)
-                status = await services.ingestion.run_to_end(LOCAL_TENANT, number, _shown(show))
+                number = await reading.ingestion.submit_path(ref, paths)
+                status = await reading.ingestion.run_to_end(LOCAL_TENANT, number, _shown(show))
                 final = _plain(status)
         except FolderBusy:
             async with running_server(settings) as server:
@@ -56,12 +56,12 @@ async def ingest(settings: Settings, paths: Sequence[Path], *, corpus: str, samp
 async def reindex(settings: Settings) -> int:
     """Read again what another parser, chunking or embedder made, and what the indexes have lost."""
     failed = 0
-    async with open_services(settings) as services:
-        for ref in await all_corpora(services.keys, services.catalogue):
-            number = await services.ingestion.reingest(ref, everything=True)
+    async with open_worker(settings) as reading:
+        for ref in await all_corpora(reading.keys, reading.catalogue):
+            number = await reading.ingestion.reingest(ref, everything=True)
             if number is not None:
                 with _progress() as show:
-                    status = await services.ingestion.run_to_end(ref.tenant, number, _shown(show))
+                    status = await reading.ingestion.run_to_end(ref.tenant, number, _shown(show))
                 failed += _report(_plain(status))
     return 1 if failed else 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import logging
 import os
 import secrets
@@ -12,59 +10,49 @@ import socket
 from argparse import Namespace
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
-from pathlib import Path
 from types import FrameType
 
-import orjson
 import uvicorn
 from rich.console import Console
 
 from backend.app import Open, create_app
-from backend.cli.client import ADDRESS_FILE
 from backend.cli.listen import listen
 from backend.config import Settings
+from backend.infra.address_file import announce, withdraw
 from backend.infra.folder_lock import hold
 from backend.services import Services
+from backend.serving import Server
 from backend.telemetry.logs import configure
 from backend.wiring.services import open_services
 
 _STOPPED = 130
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, which ends running answers with a terminal event before it cuts their connections.
+class _Server(Server):
+    """A server of the console: it tells where it listens, and hears the terminal.
 
     Attributes:
         failure: What kept the services from opening.
     """
 
     def __init__(self, settings: Settings, start_token: str) -> None:
-        super().__init__(_uvicorn_config(settings, self._opened))
+        config = _uvicorn_config(settings, self._opened)
+        super().__init__(config, grace_s=settings.server.shutdown_grace_s)
         self.failure: Exception | None = None
-        self._settings = settings
+        self._folder = settings.data.dir
         self._start_token = start_token
-        self._address_file = settings.data.dir / ADDRESS_FILE
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then tell where."""
         await super().startup(sockets)
         if self.started:
-            # What is there now stays: to look through it for garbage would hold every stream for 0.12 s.
-            gc.collect()
-            gc.freeze()
-            url = self._url()
-            _write(self._address_file, {"url": url, "token": self._start_token})
-            Console().print(f"LibriAssist is ready at [bold]{url}[/bold]  (Ctrl+C stops it)")
+            announce(self._folder, self.url, self._start_token)
+            Console().print(f"LibriAssist is ready at [bold]{self.url}[/bold]  (Ctrl+C stops it)")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening; give running answers the grace time, end the others honestly."""
-        with suppress(FileNotFoundError):
-            self._address_file.unlink()
-        grace_s = self._settings.server.shutdown_grace_s
-        services: Services | None = self.lifespan.state.get("services")
-        draining = services.drain(grace_s) if services else asyncio.sleep(0)
-        await asyncio.gather(super().shutdown(sockets), draining)
+        """No command finds it any more; then as any server."""
+        withdraw(self._folder)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -77,7 +65,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; at the second Ctrl+C now. What is kept is whole at any moment."""
         if self.should_exit and sig == signal.SIGINT:
-            self._address_file.unlink(missing_ok=True)
+            withdraw(self._folder)
             os._exit(_STOPPED)
         super().handle_exit(sig, frame)
 
@@ -93,11 +81,6 @@ class _Server(uvicorn.Server):
             if opening:
                 self.failure = exc
             raise
-
-    def _url(self) -> str:
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-        return f"http://{shown}:{port}"
 
 
 def run(settings: Settings, options: Namespace) -> int:
@@ -137,11 +120,3 @@ def _uvicorn_config(settings: Settings, opener: Open) -> uvicorn.Config:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(server.shutdown_grace_s) + 5,
     )
-
-
-def _write(path: Path, value: dict[str, str]) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.unlink(missing_ok=True)  # one that a crash left keeps its mode
-    with open(draft, "xb", opener=partial(os.open, mode=0o600)) as file:
-        file.write(orjson.dumps(value))
-    draft.replace(path)

@@ -40,6 +40,36 @@ async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
         raise cancelled
 
 
+_given_up: set[asyncio.Future[Any]] = set()
+
+
+async def soon(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, if it comes within `seconds`; else it is cancelled, and ends behind.
+
+    For work whose cancelling takes long, as that of a database's connection does: seconds, if it is silent.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            _given_up.add(task)
+            task.add_done_callback(_forget)
+    if task in _given_up:
+        raise TimeoutError
+    return task.result()
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    _given_up.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody waits for it any more
+
+
 class Elapsed(TimeoutError):
     """A wait lasted too long; raised by `Limit` alone, so that a `TimeoutError` from within is told apart."""
 

@@ -10,6 +10,7 @@
     ├── NotFound                  no such thing, or another subject's
     │   └── ModelNotOffered       no model server offers the model asked for
     ├── Conflict                  the same key, another body
+    │   └── Superseded            another writer has taken the generation over
     ├── QuotaExceeded
     ├── DeadlineExceeded          the request's time is over
     ├── Unavailable               something we need is down
@@ -105,6 +106,12 @@ class Conflict(LibriError):
     """The request contradicts an earlier one."""
 
     code = "conflict"
+
+
+class Superseded(Conflict):
+    """The generation is another writer's by now: whoever learns it goes away without a word."""
+
+    code = "superseded"
 
 
 class QuotaExceeded(LibriError):

@@ -1,12 +1,12 @@
 """What a reader sees of a run: started, sources, queue*, thinking*, delta*, replace*, then done or error.
 
-`started` is composed for each run and never logged; everything else is an entry of the generation's log.
+`started` is composed for each run from the log's first entry, the `Origin`; all else is logged as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from backend.core.types import CacheState, FinishReason, Usage
 
@@ -21,6 +21,16 @@ class Started:
     model: str
     variant: str
     cache: CacheState
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an answer comes from: the first entry of its log, the same for all who follow it."""
+
+    name: ClassVar[str] = "origin"
+    cache: CacheState
+    model: str
+    variant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +146,6 @@ class Failed:
     retry_after_s: float | None = None
 
 
-LogEvent = Queue | Sources | Thinking | Delta | Replace | Done | Failed
+LogEvent = Origin | Queue | Sources | Thinking | Delta | Replace | Done | Failed
 Event = Started | LogEvent
 Terminal = Done | Failed
-
-Wire = dict[str, Any]

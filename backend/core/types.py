@@ -15,11 +15,13 @@ DEFAULT_CORPUS = "default"
 
 
 class Role(StrEnum):
-    """What a principal may do; each role stands alone."""
+    """What a principal may do; each role stands alone, and all but `OPERATOR` end at the tenant's border."""
 
     READER = "reader"
     WRITER = "writer"
     ADMIN = "admin"
+    OPERATOR = "operator"
+    """Whatever is of all tenants: model servers, settings, metrics."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from backend.core.types import Language
+from backend.core.types import Language, Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class NewRevision:
 
     Attributes:
         revision: Chosen by the caller before the passages were written to the indexes.
+        passages: In order; kept with the pointer, in the same transaction.
         text: Extracted text; passage offsets point into it.
         made_by: Id of parser, chunker and embedder; another id means the revision is out of date.
     """
@@ -52,7 +53,7 @@ class NewRevision:
     language: Language
     content_sha256: str
     size_bytes: int
-    passages: int
+    passages: tuple[Passage, ...]
     text: str
     made_by: str
 
@@ -67,6 +68,21 @@ class LiveView:
 
     version: str
     revisions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an index of a corpus has to hold, at one version of it.
+
+    Attributes:
+        passages: Live revision to the number of its passages in SQL.
+        bare: Live revisions of which SQL has no passages, to their documents: an older release kept them only
+            in the indexes.
+    """
+
+    version: str
+    passages: Mapping[str, int]
+    bare: Mapping[str, str]
 
 
 class Catalogue(Protocol):
@@ -103,7 +119,7 @@ class Catalogue(Protocol):
         """
 
     async def by_name(self, corpus: CorpusRef, name: str) -> tuple[Document, str] | None:
-        """The document of that name and the `made_by` of its live revision."""
+        """The document of that name and the `made_by` of its live revision; "" if that is bare."""
 
     async def get(self, corpus: CorpusRef, document: str) -> Document:
         """One document.
@@ -127,11 +143,27 @@ class Catalogue(Protocol):
 
 
 class WritableCatalogue(Catalogue, Protocol):
-    """A catalogue that also remembers which revisions may have passages in the indexes without being live.
+    """A catalogue that indexes can be made from, and that remembers what may be in them without being live.
 
     A revision is *left over* from `draft` until its flip, and again once it was replaced or removed. Whoever
     removes its passages says so with `cleared`; a crash at any point leaves a list of what is to be cleaned.
     """
+
+    async def versions(self) -> Mapping[CorpusRef, str]:
+        """Version of every corpus that ever had a document, as it is in SQL now."""
+
+    async def contents(self, corpus: CorpusRef) -> Contents:
+        """What is live, as it is in SQL now."""
+
+    async def passages(self, corpus: CorpusRef, revision: str) -> Sequence[Passage]:
+        """The passages of a live revision, in order; none if it is not live, or bare."""
+
+    async def fill(self, corpus: CorpusRef, passages: Sequence[Passage]) -> bool:
+        """Keep the passages of a bare live revision; False, and nothing done, if they are not all of its own.
+
+        Raises:
+            StorageUnavailable, StorageFull
+        """
 
     async def draft(self, corpus: CorpusRef, revisions: Sequence[str], *, writer: str) -> None:
         """Announce that `writer` is about to write passages of these revisions; takes over another's drafts.

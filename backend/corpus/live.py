@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from backend.core.aio import soon
 from backend.core.clock import Clock
 from backend.core.errors import StorageUnavailable
 from backend.corpus.base import CorpusRef, LiveView
 
 _PATIENCE_S = 0.5  # a database that hangs must not hold up an answer
+_FIRST_S = 3.0
 
 Read = Callable[[CorpusRef], Awaitable[LiveView]]
 ReadVersion = Callable[[CorpusRef], Awaitable[str]]
@@ -49,15 +50,20 @@ class LiveViews:
         """
         kept = self._kept.get(corpus)
         if kept is None:
-            return await self._load(corpus)
+            return await self._first(corpus)
         if self._clock.monotonic() - kept.checked >= self._max_age_s:
             kept.checked = self._clock.monotonic()  # the others use what is there meanwhile
             try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    await self._refresh(corpus, kept)
+                await soon(_PATIENCE_S, self._refresh(corpus, kept))
             except (StorageUnavailable, TimeoutError):
                 return kept.view
         return self._kept[corpus].view if corpus in self._kept else kept.view
+
+    async def _first(self, corpus: CorpusRef) -> LiveView:
+        try:
+            return await soon(_FIRST_S, self._load(corpus))
+        except TimeoutError as exc:
+            raise StorageUnavailable("the database does not answer") from exc
 
     def changed(
         self, corpus: CorpusRef, before: str, after: str, *, out: str | None, into: str | None

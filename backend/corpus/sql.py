@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound
-from backend.core.types import Language
-from backend.corpus.base import CorpusRef, Document, LiveView, NewRevision
+from backend.core.types import Language, Passage
+from backend.corpus.base import Contents, CorpusRef, Document, LiveView, NewRevision
 from backend.corpus.ids import document_id
 from backend.corpus.live import LiveViews
-from backend.corpus.tables import corpora, documents, leftovers, revisions
+from backend.corpus.locks import hold_still
+from backend.corpus.passage_rows import are_all, in_order, kept, passage_of, row_of
+from backend.corpus.tables import corpora, documents, leftovers, passages, revisions
 from backend.infra.sql import insert, transaction
 
 REVISIONS_KEPT = 3
@@ -76,10 +88,17 @@ class SqlCatalogue:
         return cast(str, last)
 
     async def by_name(self, corpus: CorpusRef, name: str) -> tuple[Document, str] | None:
-        """The document of that name and its `made_by`."""
+        """The document of that name and its `made_by`; see `Catalogue.by_name`."""
+        query = (
+            select(documents, passages.c.ordinal)
+            .outerjoin(passages, and_(kept(), passages.c.ordinal == 0))
+            .where(_named(corpus, name))
+        )
         async with transaction(self._engine) as sql:
-            row = (await sql.execute(select(documents).where(_named(corpus, name)))).first()
-        return (_document(row), row.made_by) if row is not None else None
+            row = (await sql.execute(query)).first()
+        if row is None:
+            return None
+        return _document(row), row.made_by if row.ordinal is not None else ""
 
     async def get(self, corpus: CorpusRef, document: str) -> Document:
         """One document; see `Catalogue.get`."""
@@ -120,6 +139,60 @@ class SqlCatalogue:
         async with transaction(self._engine) as sql:
             return [CorpusRef(tenant, name) for name in sorted(await sql.scalars(names))]
 
+    async def versions(self) -> Mapping[CorpusRef, str]:
+        """Version of every corpus."""
+        async with transaction(self._engine) as sql:
+            rows = await sql.execute(select(corpora))
+            return {CorpusRef(row.tenant, row.name): row.version for row in rows}
+
+    async def contents(self, corpus: CorpusRef) -> Contents:
+        """What is live; see `WritableCatalogue.contents`."""
+        columns = (documents.c.id, documents.c.revision, documents.c.passages, passages.c.ordinal)
+        query = (
+            select(corpora.c.version, *columns)
+            .outerjoin(documents, _of_corpus())
+            .outerjoin(passages, and_(kept(), passages.c.ordinal == 0))
+            .where(_corpus_is(corpus))
+        )
+        async with transaction(self._engine) as sql:
+            rows = (await sql.execute(query)).all()
+        live = [row for row in rows if row.revision]
+        return Contents(
+            rows[0].version if rows else "",
+            {row.revision: row.passages for row in live if row.ordinal is not None},
+            {row.revision: row.id for row in live if row.ordinal is None},
+        )
+
+    async def passages(self, corpus: CorpusRef, revision: str) -> Sequence[Passage]:
+        """Passages of a live revision; see `WritableCatalogue.passages`."""
+        query = (
+            select(passages, documents.c.name, documents.c.title, documents.c.language)
+            .join(documents, kept())
+            .where(_within(corpus), documents.c.revision == revision)
+            .order_by(passages.c.ordinal)
+        )
+        async with transaction(self._engine) as sql:
+            return [passage_of(row) for row in await sql.execute(query)]
+
+    async def fill(self, corpus: CorpusRef, passages: Sequence[Passage]) -> bool:
+        """Keep passages found elsewhere; see `WritableCatalogue.fill`."""
+        found = in_order(passages)
+        if not found:
+            return False
+        query = (
+            select(documents.c.id, documents.c.passages, revisions.c.text)
+            .join(revisions, revisions.c.document == documents.c.id)
+            .where(_within(corpus), documents.c.revision == found[0].revision)
+            .where(revisions.c.id == documents.c.revision)
+        )
+        async with transaction(self._engine) as sql:
+            await sql.execute(hold_still(corpus))
+            row = (await sql.execute(query)).first()
+            if row is None or not are_all(found, row.id, row.passages, row.text):
+                return False
+            await self._write_passages(sql, row.id, found[0].revision, found)
+        return True
+
     async def draft(self, corpus: CorpusRef, revisions: Sequence[str], *, writer: str) -> None:
         """Announce passages that are about to be written; see `WritableCatalogue.draft`."""
         if revisions:
@@ -136,8 +209,10 @@ class SqlCatalogue:
 
     async def cleared(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
         """Forget cleaned revisions."""
-        async with transaction(self._engine) as sql:
-            await sql.execute(delete(leftovers).where(_left(corpus, revisions)))
+        if revisions:
+            gone = delete(leftovers).where(_left(corpus, bindparam("gone")))
+            async with transaction(self._engine) as sql:
+                await sql.execute(gone, [{"gone": revision} for revision in revisions])
 
     async def untidy(self, *, older_than_s: float) -> Sequence[CorpusRef]:
         """Corpora with something to clean."""
@@ -158,15 +233,14 @@ class SqlCatalogue:
         key = {"tenant": corpus.tenant, "name": corpus.name}
         row = insert(self._engine, corpora).values(**key, version="")
         await sql.execute(row.on_conflict_do_update(index_elements=list(key), set_={"name": corpus.name}))
-        here = and_(corpora.c.tenant == corpus.tenant, corpora.c.name == corpus.name)
-        before = await sql.scalar(select(corpora.c.version).where(here))
-        await sql.execute(update(corpora).where(here).values(version=version))
+        before = await sql.scalar(select(corpora.c.version).where(_corpus_is(corpus)))
+        await sql.execute(update(corpora).where(_corpus_is(corpus)).values(version=version))
         return before or ""
 
     async def _end_draft(
         self, sql: AsyncConnection, corpus: CorpusRef, revision: str, writer: str | None
     ) -> None:
-        draft = delete(leftovers).where(_left(corpus, [revision]))
+        draft = delete(leftovers).where(_left(corpus, revision))
         ended = await sql.execute(draft if writer is None else draft.where(leftovers.c.writer == writer))
         if writer is not None and not ended.rowcount:
             raise Conflict("another worker has taken this document over")
@@ -191,35 +265,47 @@ class SqlCatalogue:
             await sql.execute(update(documents).where(documents.c.id == document.id).values(**values))
         else:
             await sql.execute(documents.insert().values(**values))
+        await self._write_passages(sql, document.id, new.revision, new.passages)
         of = revisions.c.document == document.id
         number = (await sql.scalar(select(func.max(revisions.c.number)).where(of)) or 0) + 1
-        kept = {"number": number, "text": new.text.replace("\0", " ")}  # PostgreSQL refuses NUL
-        row = insert(self._engine, revisions).values(document=document.id, id=new.revision, **kept)
-        await sql.execute(row.on_conflict_do_update(index_elements=["document", "id"], set_=kept))
+        text = {"number": number, "text": new.text.replace("\0", " ")}  # PostgreSQL refuses NUL
+        row = insert(self._engine, revisions).values(document=document.id, id=new.revision, **text)
+        await sql.execute(row.on_conflict_do_update(index_elements=["document", "id"], set_=text))
         oldest = (
             select(revisions.c.number).where(of).order_by(revisions.c.number.desc()).limit(REVISIONS_KEPT)
         ).subquery()
         bound = select(func.min(oldest.c.number)).scalar_subquery()
         await sql.execute(delete(revisions).where(of, revisions.c.number < bound))
 
+    async def _write_passages(
+        self, sql: AsyncConnection, document: str, revision: str, new: Sequence[Passage]
+    ) -> None:
+        """In place of those of the revision before."""
+        await sql.execute(delete(passages).where(passages.c.document == document))
+        if rows := [row_of(document, revision, n, one) for n, one in enumerate(new)]:
+            await sql.execute(passages.insert(), rows)
+
     async def _read_view(self, corpus: CorpusRef) -> LiveView:
         query = (
             select(corpora.c.version, documents.c.revision)
-            .outerjoin(
-                documents, and_(documents.c.tenant == corpora.c.tenant, documents.c.corpus == corpora.c.name)
-            )
-            .where(corpora.c.tenant == corpus.tenant, corpora.c.name == corpus.name)
+            .outerjoin(documents, _of_corpus())
+            .where(_corpus_is(corpus))
         )
         async with transaction(self._engine) as sql:
             rows = (await sql.execute(query)).all()
         return LiveView(rows[0].version if rows else "", frozenset(r.revision for r in rows if r.revision))
 
     async def _read_version(self, corpus: CorpusRef) -> str:
-        query = select(corpora.c.version).where(
-            corpora.c.tenant == corpus.tenant, corpora.c.name == corpus.name
-        )
         async with transaction(self._engine) as sql:
-            return await sql.scalar(query) or ""
+            return await sql.scalar(select(corpora.c.version).where(_corpus_is(corpus))) or ""
+
+
+def _corpus_is(corpus: CorpusRef) -> ColumnElement[bool]:
+    return and_(corpora.c.tenant == corpus.tenant, corpora.c.name == corpus.name)
+
+
+def _of_corpus() -> ColumnElement[bool]:
+    return and_(documents.c.tenant == corpora.c.tenant, documents.c.corpus == corpora.c.name)
 
 
 def _within(corpus: CorpusRef) -> ColumnElement[bool]:
@@ -234,11 +320,11 @@ def _identified(corpus: CorpusRef, document: str) -> ColumnElement[bool]:
     return and_(_within(corpus), documents.c.id == document)
 
 
-def _left(corpus: CorpusRef, ids: Sequence[str]) -> ColumnElement[bool]:
+def _left(corpus: CorpusRef, revision: str | BindParameter[str]) -> ColumnElement[bool]:
     return and_(
         leftovers.c.tenant == corpus.tenant,
         leftovers.c.corpus == corpus.name,
-        leftovers.c.revision.in_(ids),
+        leftovers.c.revision == revision,
     )
 
 
@@ -253,7 +339,7 @@ def _document_of(corpus: CorpusRef, new: NewRevision, old: Row[Any] | None, now:
         revision=new.revision,
         content_sha256=new.content_sha256,
         size_bytes=new.size_bytes,
-        passages=new.passages,
+        passages=len(new.passages),
         created=old.created if old is not None else now,
         updated=now,
     )

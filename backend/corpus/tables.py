@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from backend.infra.sql import metadata
 
@@ -45,6 +45,22 @@ revisions = Table(
     Column("id", String(64), primary_key=True),
     Column("number", Integer, nullable=False),
     Column("text", Text, nullable=False),
+)
+
+# What both indexes are made from: the passages of live revisions, changed in the transaction that moves the
+# pointer. Title, name and language are the document's. `sha256` is of what is embedded and indexed.
+passages = Table(
+    "passages",
+    metadata,
+    Column("document", ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("revision", String(64), nullable=False),
+    Column("headings", JSON, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("page", Integer),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
 )
 
 # Revisions that are not live and may have passages in the indexes: being written, abandoned, or replaced.

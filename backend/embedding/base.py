@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+SPECIAL_TOKENS = 2
+"""What a model adds around a text."""
 
 
 class Embedder(Protocol):

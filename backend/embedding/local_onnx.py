@@ -23,6 +23,8 @@ from backend.embedding.tokens import Tokens
 log = logging.getLogger(__name__)
 
 _EXPORT_TIMEOUT_S = 600
+CANNOT = 3
+"""Exit status of a conversion that says on stdout why it cannot be made."""
 
 
 class OnnxEncoder:
@@ -49,7 +51,7 @@ class OnnxEncoder:
         path = prepared(model, folder, models_dir)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except (RuntimeError, OSError) as exc:
+        except Exception as exc:  # the library's errors have no base of their own
             raise EmbedderUnavailable("the ONNX file of the embedding model cannot be read") from exc
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -99,12 +101,15 @@ def _export(model: Model, folder: Path, path: Path) -> None:
             "pooling": model.pooling,
             "precision": model.precision,
         }
-        subprocess.run(  # noqa: S603  our own module, arguments as a list
-            [sys.executable, "-m", "backend.embedding.onnx_export", json.dumps(order)],
-            check=True,
+        done = subprocess.run(  # noqa: S603  our own module, arguments as a list
+            [sys.executable, "-m", "backend.embedding.onnx_file", json.dumps(order)],
+            check=False,
             capture_output=True,
             timeout=_EXPORT_TIMEOUT_S,
         )
+        if done.returncode == CANNOT:
+            raise EmbedderUnavailable(done.stdout.decode(errors="replace"))
+        done.check_returncode()
         with made.open("rb") as file:
             os.fsync(file.fileno())
         made.replace(path)

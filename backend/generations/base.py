@@ -1,19 +1,32 @@
-"""The port of the generation log."""
+"""The port of the generation log: one writes, any number follow.
+
+    begin ─────▶ writer   append* ─▶ prepare_end ─▶ append(terminal)
+    takeover ──▶ another writer, under the next fence: whatever the one before it still writes is refused
+
+A writer renews its lease as long as it lives. One that no longer does is dead: whoever finds that out takes
+its generation over, and goes on from the record and the entries that are there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from enum import StrEnum
+from typing import NamedTuple, NewType, Protocol
 
-from backend.core.events import LogEvent
+from backend.core.events import Event, LogEvent, Origin, Terminal
+from backend.core.types import Language, Message, Principal, Scored
+from backend.core.variant import Variant
+from backend.corpus.base import CorpusRef
 
 GenerationId = NewType("GenerationId", str)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class EntryId:
-    """Place of an entry in a log: at once fencing token and SSE id. Written `<fence>-<seq>`."""
+class EntryId(NamedTuple):
+    """Place of an entry in a log: at once fencing token and SSE id. Written `<fence>-<seq>`.
+
+    A tuple, as `Entry`: they are made for every token, and a frozen dataclass takes three times as long.
+    """
 
     fence: int
     seq: int
@@ -38,42 +51,132 @@ class EntryId:
 
 
 START = EntryId(0, 0)
+"""Before every entry."""
+
+
+class Entry(NamedTuple):
+    """One event at its place; at `START`: an event of one run alone, which is not in the log."""
+
+    id: EntryId
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One event at its place."""
+class RequestRecord:
+    """All that an answer is made from: whoever holds it can begin or continue the answer, in any process.
 
-    id: EntryId
-    event: LogEvent
+    Attributes:
+        run: The run that began it; others may follow.
+        principal: Who asked.
+        question: As asked; `standalone`: understandable without the earlier turns.
+        history: Earlier turns that the prompt may hold, oldest first.
+        began: Seconds since the epoch; `deadline`: after it nobody wants the answer.
+        passages: As they are shown, numbered from 1 in this order; None: not looked for yet.
+        degraded: What was missing when they were found; "model" once no model answers and they are quoted.
+    """
+
+    run: str
+    principal: Principal
+    corpora: tuple[CorpusRef, ...]
+    question: str
+    standalone: str
+    language: Language
+    history: tuple[Message, ...]
+    variant: Variant
+    began: float
+    deadline: float
+    passages: tuple[Scored, ...] | None = None
+    degraded: tuple[str, ...] = ()
+
+
+class Word(StrEnum):
+    """What a writer is told when it renews its lease."""
+
+    GO_ON = "go_on"
+    STOP = "stop"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEnd:
+    """The end that stands: the one prepared first, and the runs that it is the end of."""
+
+    terminal: Terminal
+    runs: tuple[str, ...]
+
+
+class Writer(Protocol):
+    """The one who may write a generation's log; every method is refused once another has taken it over.
+
+    All raise `Superseded` then, and `LogUnavailable` while the log does not answer.
+    """
+
+    @property
+    def generation(self) -> GenerationId:
+        """Whose log it is."""
+
+    async def append(self, events: Sequence[LogEvent]) -> EntryId:
+        """Write events in order; returns the last one's id. A terminal event is the last of all.
+
+        Raises:
+            Conflict: The generation has ended already; or its end is prepared, and this is not it.
+            TooLarge: The log would pass its bound; a terminal event is still accepted.
+        """
+
+    async def note(self, record: RequestRecord) -> None:
+        """Put `record` in the place of the one before: what a takeover goes on from."""
+
+    async def prepare_end(self, terminal: Terminal) -> PreparedEnd:
+        """Shut the door and keep `terminal` unseen, in one step; an end that is prepared already stands."""
+
+    async def renew(self) -> Word:
+        """Say that the writer lives, and hear whether it is still wanted; if not, nobody joins any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The generation a run follows, and whether this call began it (then the caller must produce it)."""
+    """The generation that a run follows; who gets its `writer` produces the answer."""
 
     generation: GenerationId
-    began: bool
+    writer: Writer | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A generation whose writer died: what it was made from, and what has been written.
+
+    Attributes:
+        prepared: Its end, if that was prepared: then only the rest of ending is left to do.
+    """
+
+    record: RequestRecord
+    entries: Sequence[Entry]
+    writer: Writer
+    prepared: Terminal | None = None
 
 
 class GenerationLog(Protocol):
     """Logs of all live generations, and of those that ended less than the retention ago."""
 
-    async def start_or_join(self, key: str | None) -> Joined:
-        """A new generation, or the live one with the same key; None is never shared.
+    async def begin(self, key: str | None, run: str, record: RequestRecord) -> Joined:
+        """A new generation made from `record`, or the live one with the same key; None is never shared.
+
+        In one step: `run` follows it, and a new one has its writer.
+
+        Raises:
+            PoolFull: As many are live as may be.
+            LogUnavailable
+        """
+
+    async def takeover(self, generation: GenerationId) -> TakenOver | None:
+        """The generation for whoever asks first; None: its writer lives, it has ended, or it is gone.
 
         Raises:
             LogUnavailable
         """
 
-    async def append(self, generation: GenerationId, events: Sequence[LogEvent]) -> EntryId:
-        """Write events in order; returns the last one's id. After a terminal event nothing is written.
-
-        Raises:
-            LogUnavailable
-            NotFound: The log is gone.
-            Conflict: The generation has ended already.
-        """
+    async def lapsed(self) -> Sequence[GenerationId]:
+        """Live generations whose writer has not renewed its lease in time."""
 
     def follow(
         self,
@@ -85,12 +188,19 @@ class GenerationLog(Protocol):
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """Batches of entries after `after`, as they come; the last entry of the last batch is terminal.
 
-        An empty batch is a sign of life: nothing came for `idle_s`. Ends without a terminal entry
-        where `run` left.
+        Neighbouring pieces of text of one channel come as one entry, under the id of the last. An empty batch
+        is a sign of life: nothing came for `idle_s`. Ends without a terminal entry where `run` left.
+
+        Raises:
+            NotFound: The log is gone, or never had `after`.
+            LogUnavailable
+        """
+
+    async def origin(self, generation: GenerationId) -> Origin | None:
+        """The first entry; None: nothing is written yet.
 
         Raises:
             NotFound: The log is gone.
-            LogUnavailable
         """
 
     async def has_ended(self, generation: GenerationId) -> bool:
@@ -107,36 +217,16 @@ class GenerationLog(Protocol):
             NotFound: The log is gone, or never had this entry.
         """
 
-    async def attach(self, generation: GenerationId, run: str) -> None:
-        """Count `run` among those who want the generation.
-
-        Raises:
-            NotFound: The log is gone.
-        """
-
     async def leave(self, generation: GenerationId, run: str) -> bool:
         """Take `run` out of a live generation that others still want; its followers end here.
 
         Returns:
-            False: `run` is the last. It stays, nobody else can join, and the caller ends the generation.
-        """
-
-    async def close_to_others(self, generation: GenerationId) -> None:
-        """Nobody joins from now on; who has joined stays.
-
-        Raises:
-            NotFound: The log is gone.
+            False: `run` is the last. It stays, nobody else can join, and the writer is told to stop.
         """
 
     async def is_open(self, generation: GenerationId) -> bool:
-        """Whether others may still join; False from the moment its end is prepared.
+        """Whether its end is not prepared yet: a run that follows is among those that it will be the end of.
 
         Raises:
             NotFound: The log is gone.
         """
-
-    async def runs(self, generation: GenerationId) -> Sequence[str]:
-        """Runs attached, in the order they came, without those that left."""
-
-    async def abandoned(self) -> Sequence[GenerationId]:
-        """Live generations that no one has followed for the abandonment time."""

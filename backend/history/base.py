@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from backend.core.events import Source
 
+TAKEN = "this run or conversation is there already"
 TurnState = Literal["running", "done", "stopped", "failed"]
 Rating = Literal["up", "down"]
 
@@ -57,11 +58,11 @@ class History(Protocol):
     ) -> str:
         """Open a turn in a conversation, new if None; returns the conversation's id.
 
-        A new one is called `named`, if an id was given out already.
+        A new one is called `named`, if an id was given out; it is the one of that id, if the owner has it.
 
         Raises:
             NotFound: No such conversation of this owner.
-            Conflict: The run has a turn already, or the new conversation is there already.
+            Conflict: The run has a turn already, or `named` is another's.
             StorageUnavailable
         """
 
@@ -84,7 +85,9 @@ class History(Protocol):
         """
 
     async def abandon(self, older_than: float) -> int:
-        """Mark as failed the turns that still run and began before `older_than` (epoch s); returns how many.
+        """Mark as failed the turns that no living process produces any more; returns how many.
+
+        Only those that began before `older_than` (epoch s).
 
         Raises:
             StorageUnavailable

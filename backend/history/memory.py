@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
-from backend.history.base import Conversation, Owner, Rating, Turn, TurnState
+from backend.history.base import TAKEN, Conversation, Owner, Rating, Turn, TurnState
 from backend.history.titles import title_of
 
 
@@ -46,9 +46,11 @@ class MemoryHistory:
         now = self._clock.now()
         if run in self._turns:
             raise Conflict("this run has a turn already")
+        if conversation is None and (there := self._kept.get(named)) is not None:
+            if there.owner != owner:
+                raise Conflict(TAKEN)
+            conversation = named
         if conversation is None:
-            if named in self._kept:
-                raise Conflict("this conversation is there already")
             conversation = named or secrets.token_urlsafe(16)
             self._kept[conversation] = _Kept(owner, Conversation(conversation, title_of(question), now, now))
         kept = self._mine(owner, conversation)

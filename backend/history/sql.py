@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, select, update
@@ -13,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
-from backend.history.base import Conversation, Owner, Rating, Turn, TurnState
+from backend.history.base import TAKEN, Conversation, Owner, Rating, Turn, TurnState
 from backend.history.group_commit import GroupCommit
-from backend.history.tables import conversations, turns
+from backend.history.tables import conversations, processes, turns
 from backend.history.titles import title_of
 from backend.history.turn_writes import NO_CONVERSATION, Closing, Opening, carry
 from backend.infra.sql import storable, transaction
@@ -29,12 +30,14 @@ class SqlHistory:
     Args:
         engine: Opened by `infra.sql.open_engine`; its tables exist.
         clock: Dates conversations and turns.
+        process: Whose turns these are; see `Presence`.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, *, process: str = "") -> None:
         self._engine = engine
         self._turns: GroupCommit[Opening | Closing] = GroupCommit(engine, carry)
         self._clock = clock
+        self._process = process
 
     async def close(self) -> None:
         """Give up writes that are under way."""
@@ -47,17 +50,27 @@ class SqlHistory:
 
         Raises:
             NotFound: No such conversation of this owner.
-            Conflict: The run has a turn already, or the new conversation is there already.
+            Conflict: The run has a turn already, or `named` is another's.
             StorageUnavailable
         """
         question = storable(question)
         here = storable(conversation or named) or secrets.token_urlsafe(16)
         title = title_of(question) if conversation is None else None
+        opening = Opening(owner, here, title, run, question, self._clock.now(), self._process)
         try:
-            await self._turns.make(Opening(owner, here, title, run, question, self._clock.now()))
+            await self._turns.make(opening)
         except IntegrityError as exc:
-            raise Conflict("this run or conversation is there already") from exc
+            if title is None:
+                raise Conflict(TAKEN) from exc
+            await self._open_in_what_is_there(opening)
         return here
+
+    async def _open_in_what_is_there(self, opening: Opening) -> None:
+        """What was to be new has been begun, by another turn or by an attempt that nobody heard of."""
+        try:
+            await self._turns.make(replace(opening, title=None))
+        except (IntegrityError, NotFound) as exc:
+            raise Conflict(TAKEN) from exc
 
     async def finish(
         self,
@@ -74,8 +87,9 @@ class SqlHistory:
             await self._turns.make(Closing(runs, storable(answer), state, sources, citations, degraded))
 
     async def abandon(self, older_than: float) -> int:
-        """Mark as failed the turns begun before `older_than` that still run; returns how many."""
-        stale = and_(turns.c.state == "running", turns.c.created < older_than)
+        """Mark as failed the turns of dead processes, begun before `older_than`; returns how many."""
+        alive = select(processes.c.id).where(processes.c.expires > self._clock.now())
+        stale = and_(turns.c.state == "running", turns.c.created < older_than, turns.c.process.not_in(alive))
         async with transaction(self._engine) as connection:
             result = await connection.execute(update(turns).where(stale).values(state="failed"))
         return result.rowcount

@@ -37,8 +37,17 @@ turns = Table(
     Column("citations", JSON, nullable=False),
     Column("degraded", JSON, nullable=False),
     Column("created", Float, nullable=False),
+    Column("process", String(32), nullable=False, server_default=""),  # that produces it; as in `processes`
     Column("rating", String(8)),
     Column("reason", Text),
     Column("rated", Float),
     Index("ix_history_turns_state", "state", "created"),
+)
+
+# Signs of life: a turn that runs in a process whose sign has lapsed is given up.
+processes = Table(
+    "history_processes",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("expires", Float(53), nullable=False),
 )

@@ -32,6 +32,7 @@ class Opening:
     Attributes:
         title: Of the new conversation; None: the conversation is there already.
         now: Epoch seconds.
+        process: That produces the answer; see `Presence`.
     """
 
     owner: Owner
@@ -40,6 +41,7 @@ class Opening:
     run: str
     question: str
     now: float
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _conversation(opening: Opening) -> dict[str, Any]:
 
 def _turn(opening: Opening) -> dict[str, Any]:
     turn = {"conversation": opening.conversation, "run": opening.run}
-    return _EMPTY | turn | {"question": opening.question, "created": opening.now}
+    return _EMPTY | turn | {"question": opening.question, "created": opening.now, "process": opening.process}
 
 
 def _ends(closing: Closing) -> list[dict[str, Any]]:

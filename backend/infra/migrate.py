@@ -24,12 +24,12 @@ def alembic_config(connection: Connection) -> Config:
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Apply what is missing, in one transaction; processes that start together take turns.
+    """Apply what is missing, in one transaction, however long; processes that start together take turns.
 
     Raises:
         StorageUnavailable, StorageFull
     """
-    async with transaction(engine) as connection:
+    async with transaction(engine, timeout_s=None) as connection:
         if connection.dialect.name == "postgresql":
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         await connection.run_sync(_upgrade)

@@ -6,17 +6,23 @@ import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import URL, MetaData, Table, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from backend.core import aio
 from backend.core.errors import StorageFull, StorageUnavailable
 from backend.infra.database_url import parse
+
+if TYPE_CHECKING:  # one of them is loaded with the engine
+    from sqlalchemy.dialects import postgresql, sqlite
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +37,14 @@ metadata = MetaData(
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CONNECT_S = 10.0
+PATIENCE_S = 15.0
+"""Longest that a transaction takes, its connection included; a database that hangs is one that is down."""
+
+SOON_S = 1.0
+"""Longest that a question waits for a read."""
+
+T = TypeVar("T")
+
 _DISK_FULL = ("disk is full", "disk full", "no space left", "could not extend file")
 
 
@@ -53,7 +67,19 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
-def open_engine(database: str | Path) -> AsyncEngine:
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections a process has to PostgreSQL: those it keeps, further ones, the wait for one."""
+
+    kept: int = 10
+    more: int = 10
+    wait_s: float = 5.0
+
+
+DEFAULT = Connections()
+
+
+def open_engine(database: str | Path, connections: Connections = DEFAULT) -> AsyncEngine:
     """An engine for an address, or a file of SQLite: with WAL, foreign keys and a 5 s wait for its lock.
 
     Its errors do not quote parameters: those are what readers wrote.
@@ -71,9 +97,9 @@ def open_engine(database: str | Path) -> AsyncEngine:
             found.url,
             connect_args={"timeout": _CONNECT_S, **found.connect},
             pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=10,
-            pool_timeout=5,
+            pool_size=connections.kept,
+            max_overflow=connections.more,
+            pool_timeout=connections.wait_s,
             hide_parameters=True,
         )
     return _sqlite(make_url(found.url))
@@ -116,16 +142,22 @@ def _open_once(database: str) -> None:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def transaction(
+    engine: AsyncEngine, *, timeout_s: float | None = PATIENCE_S
+) -> AsyncIterator[AsyncConnection]:
     """One transaction: committed at the end, rolled back on any error.
+
+    Args:
+        engine: Of the database.
+        timeout_s: Longest that it takes in all; None: for ever.
 
     Raises:
         StorageFull: The disk has no room.
-        StorageUnavailable: The database does not answer, or is locked too long.
+        StorageUnavailable: The database does not answer in time, or is locked too long.
         IntegrityError: As it is, for callers that count on it.
     """
     try:
-        async with engine.begin() as connection:
+        async with asyncio.timeout(timeout_s), engine.begin() as connection:
             yield connection
     except IntegrityError:
         raise
@@ -133,6 +165,18 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         text = str(exc).lower()
         if any(mark in text for mark in _DISK_FULL):
             raise StorageFull("no space is left in the database") from exc
+        raise StorageUnavailable("the database does not answer") from exc
+
+
+async def soon(reading: Coroutine[Any, Any, T]) -> T:
+    """What a question waits for.
+
+    Raises:
+        StorageUnavailable: It took longer than `SOON_S`.
+    """
+    try:
+        return await aio.soon(SOON_S, reading)
+    except TimeoutError as exc:
         raise StorageUnavailable("the database does not answer") from exc
 
 
@@ -145,4 +189,7 @@ def reason(exc: BaseException | None) -> str:
 
 def insert(engine: AsyncEngine, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that knows `on_conflict_do_update`, which both databases spell alike."""
-    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+    known: postgresql.Insert | sqlite.Insert = import_module(
+        f"sqlalchemy.dialects.{engine.dialect.name}"
+    ).insert(table)
+    return known

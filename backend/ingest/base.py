@@ -11,6 +11,8 @@ BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
 MediaType = Literal["text/markdown", "text/html", "application/pdf", "text/plain"]
 
 SEPARATOR = "\n\n"
+PARSER_VERSION = "1"
+"""Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,8 @@ class _Cutter:
         """Small neighbouring subsections put together under the heading they share."""
         kept: list[_Piece] = []
         for piece in pieces:
-            if kept and (joined := self._joined(kept[-1], piece)):
+            before = kept[-2].units[-1].end if len(kept) > 1 else 0
+            if kept and (joined := self._joined(kept[-1], piece)) and joined.units[0].start >= before:
                 kept[-1] = joined
             else:
                 kept.append(piece)

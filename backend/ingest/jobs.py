@@ -115,6 +115,16 @@ class JobStore(Protocol):
     ) -> str:
         """Keep an ingestion with its bytes, in one transaction; more can be appended for `open_s`."""
 
+    async def reread(self, corpus: CorpusRef, *, unlike: str = "", document: str = "") -> str | None:
+        """Queue documents whose bytes are kept; the ingestion's id, None if there are none.
+
+        Args:
+            corpus: Whose documents; all of them, read even if nothing changed, if nothing else is given.
+            unlike: Those that something else made (`NewRevision.made_by`).
+            document: This one. Of what is narrowed down, that which waits to be read already is left out, so
+                that any number of processes may ask at once, and one is answered.
+        """
+
     async def append(self, tenant: str, ingestion: str, items: Sequence[NewItem], *, open_s: float) -> None:
         """Add items to an open ingestion; 0 closes it."""
 

@@ -33,7 +33,7 @@ class _Batch:
 
     @property
     def passages(self) -> int:
-        return sum(len(document.passages) for document in self.documents)
+        return sum(len(document.new.passages) for document in self.documents)
 
     @property
     def size(self) -> int:

@@ -26,9 +26,7 @@ class Prepared:
     """A document read and cut; nothing of it is written yet."""
 
     item: Item
-    document: str
     new: NewRevision
-    passages: tuple[Passage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +82,12 @@ class Preparer:
             return Outcome(item, "failed", "the document holds no text")
         revision = revision_id(corpus, item.name, item.sha256, self.made_by)
         document = document_id(corpus, item.name)
-        return Prepared(
-            item=item,
-            document=document,
-            new=self._revision(item, revision, parsed, len(chunks)),
-            passages=_passages(document, revision, item.name, parsed, chunks),
-        )
+        passages = _passages(document, revision, item.name, parsed, chunks)
+        return Prepared(item, self._revision(item, revision, parsed, passages))
 
-    def _revision(self, item: Item, revision: str, parsed: Parsed, passages: int) -> NewRevision:
+    def _revision(
+        self, item: Item, revision: str, parsed: Parsed, passages: tuple[Passage, ...]
+    ) -> NewRevision:
         return NewRevision(
             name=item.name,
             revision=revision,

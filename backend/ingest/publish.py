@@ -30,7 +30,7 @@ class Embedded:
 
     def split(self) -> list[Embedded]:
         """One for each document."""
-        bounds = np.cumsum([len(document.passages) for document in self.documents])[:-1]
+        bounds = np.cumsum([len(document.new.passages) for document in self.documents])[:-1]
         parts = np.split(self.vectors, bounds)
         return [Embedded((document,), part) for document, part in zip(self.documents, parts, strict=True)]
 
@@ -52,7 +52,7 @@ class Publisher:
             EmbedderUnavailable
         """
         await self.jobs.begin([document.item for document in documents])
-        texts = [passage.indexed_text for document in documents for passage in document.passages]
+        texts = [passage.indexed_text for document in documents for passage in document.new.passages]
         return Embedded(tuple(documents), await self.embedder.embed_passages(texts))
 
     async def publish(self, corpus: CorpusRef, embedded: Embedded, writer: str) -> list[Outcome]:
@@ -75,20 +75,9 @@ class Publisher:
             log.exception("a document could not be indexed", extra={"ingestion": document.item.ingestion})
             return [Outcome(document.item, "failed", "the document could not be indexed")]
 
-    async def tidy(self, corpus: CorpusRef, *, older_than_s: float) -> None:
-        """Remove passages of revisions that are not live.
-
-        Raises:
-            Unavailable
-        """
-        if revisions := await self.catalogue.left_over(corpus, older_than_s=older_than_s):
-            await self.dense.remove(corpus, revisions)
-            await self.lexical.remove(corpus, revisions)
-            await self.catalogue.cleared(corpus, revisions)
-
     async def _write(self, corpus: CorpusRef, embedded: Embedded, writer: str) -> None:
         await self.catalogue.draft(corpus, [d.new.revision for d in embedded.documents], writer=writer)
-        passages: list[Passage] = [p for document in embedded.documents for p in document.passages]
+        passages: list[Passage] = [p for document in embedded.documents for p in document.new.passages]
         for first in range(0, len(passages), WRITE_PASSAGES):
             part = slice(first, first + WRITE_PASSAGES)
             await self.dense.add(corpus, passages[part], embedded.vectors[part])

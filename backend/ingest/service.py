@@ -10,7 +10,7 @@ from pathlib import Path
 
 from backend.core.aio import first_of_group
 from backend.core.errors import InvalidRequest, QuotaExceeded, StorageFull
-from backend.corpus.base import CorpusRef, Document, WritableCatalogue
+from backend.corpus.base import CorpusRef, WritableCatalogue
 from backend.ingest.folder import Found, files_below
 from backend.ingest.jobs import IngestionStatus, JobStore, NewItem
 from backend.ingest.parse.detect import media_type
@@ -114,15 +114,15 @@ class Ingestion:
     async def reingest(self, corpus: CorpusRef, *, everything: bool = False) -> str | None:
         """Queue documents that another reader, chunking or embedder made; the ingestion's id, None if none.
 
+        Those that wait already are not queued twice, however many processes ask.
+
         Args:
             corpus: Whose documents.
             everything: Also those up to date; for indexes that were lost.
         """
-        items = [item async for item in self._outdated(corpus, everything=everything)]
-        if not items:
-            return None
-        ingestion = await self.jobs.create(corpus, items, force=everything)
-        self.worker.wake()
+        ingestion = await self.jobs.reread(corpus, unlike="" if everything else self.made_by)
+        if ingestion is not None:
+            self.worker.wake()
         return ingestion
 
     async def run_worker(self) -> None:
@@ -209,18 +209,6 @@ class Ingestion:
             return replace(refused, reason=exc.strerror or "it cannot be opened")
         except InvalidRequest as exc:
             return replace(refused, reason=exc.message)
-
-    async def _outdated(self, corpus: CorpusRef, *, everything: bool) -> AsyncIterator[NewItem]:
-        after = ""
-        while page := await self.catalogue.documents(corpus, after=after):
-            for document in page:
-                if everything or await self._is_outdated(document):
-                    yield NewItem(document.name, document.content_sha256, document.size_bytes)
-            after = page[-1].name
-
-    async def _is_outdated(self, document: Document) -> bool:
-        found = await self.catalogue.by_name(document.corpus, document.name)
-        return found is not None and found[1] != self.made_by
 
 
 def _sha256(data: bytes) -> str:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.core.clock import Clock
 from backend.core.errors import NotFound
 from backend.corpus.base import CorpusRef
+from backend.corpus.locks import hold_still
 from backend.corpus.tables import documents
 from backend.infra.sql import insert, transaction
 from backend.ingest.jobs import Backlog, IngestionStatus, Item, ItemStatus, NewItem, Outcome
@@ -19,6 +32,12 @@ from backend.ingest.tables import blobs, ingestion_items, ingestions
 
 _WAITS = ingestion_items.c.state == "waiting"
 _UNENDED = ingestions.c.state.in_(("queued", "running"))
+_OF_DOCUMENT = and_(
+    ingestion_items.c.tenant == documents.c.tenant,
+    ingestion_items.c.corpus == documents.c.corpus,
+    ingestion_items.c.name == documents.c.name,
+    ingestion_items.c.sha256 == documents.c.content_sha256,
+)
 _OF_IT = ingestion_items.c.ingestion == ingestions.c.id
 
 
@@ -33,14 +52,25 @@ class SqlJobs:
         self, corpus: CorpusRef, items: Sequence[NewItem], *, force: bool = False, open_s: float = 0.0
     ) -> str:
         """Keep an ingestion; see `JobStore.create`."""
-        ingestion, now = secrets.token_hex(16), self._clock.now()
-        row = {"id": ingestion, "tenant": corpus.tenant, "corpus": corpus.name, "state": "queued"}
-        times = {"created": now, "updated": now, "not_before": 0.0, "open_until": now + open_s}
         async with transaction(self._engine) as sql:
-            await sql.execute(ingestions.insert().values(**row, reason="", force=force, **times))
-            await self._add(sql, corpus, ingestion, items, 0)
-            await self._settle(sql, [ingestion])
-        return ingestion
+            return await self._create(sql, corpus, items, force=force, open_s=open_s)
+
+    async def reread(self, corpus: CorpusRef, *, unlike: str = "", document: str = "") -> str | None:
+        """Queue documents again; see `JobStore.reread`."""
+        everything = not (unlike or document)
+        which = and_(documents.c.tenant == corpus.tenant, documents.c.corpus == corpus.name)
+        if unlike:
+            which &= documents.c.made_by != unlike
+        if document:
+            which &= documents.c.id == document
+        if not everything:
+            which &= ~exists().where(_OF_DOCUMENT, _WAITS)
+        columns = (documents.c.name, documents.c.content_sha256, documents.c.size_bytes)
+        async with transaction(self._engine) as sql:
+            await sql.execute(hold_still(corpus))
+            rows = (await sql.execute(select(*columns).where(which).order_by(documents.c.name))).all()
+            items = [NewItem(row.name, row.content_sha256, row.size_bytes) for row in rows]
+            return await self._create(sql, corpus, items, force=everything) if items else None
 
     async def append(self, tenant: str, ingestion: str, items: Sequence[NewItem], *, open_s: float) -> None:
         """Add items; see `JobStore.append`."""
@@ -53,7 +83,7 @@ class SqlJobs:
             if corpus is None:
                 raise NotFound("no such ingestion")
             await self._add(sql, CorpusRef(tenant, corpus), ingestion, items, await sql.scalar(count) or 0)
-            await self._settle(sql, [ingestion])
+            await self._settle(sql, ingestions.c.id == ingestion)
 
     async def status(self, tenant: str, ingestion: str) -> IngestionStatus:
         """How far it has come; see `JobStore.status`."""
@@ -155,7 +185,7 @@ class SqlJobs:
         ]
         async with transaction(self._engine) as sql:
             await sql.execute(record, rows)
-            await self._settle(sql, {o.item.ingestion for o in outcomes})
+            await self._settle(sql, ingestions.c.id.in_({o.item.ingestion for o in outcomes}))
 
     async def postpone(self, corpus: CorpusRef, reason: str, not_before: float) -> None:
         """Back to the queue; see `JobStore.postpone`."""
@@ -175,23 +205,37 @@ class SqlJobs:
         """Forget what nobody needs; see `JobStore.sweep`."""
         old = and_(~_UNENDED, ingestions.c.updated < ended_before)
         async with transaction(self._engine) as sql:
-            lapsed = await sql.scalars(select(ingestions.c.id).where(_UNENDED))
-            await self._settle(sql, list(lapsed))
-            ids = list(await sql.scalars(select(ingestions.c.id).where(old)))
-            await sql.execute(delete(ingestion_items).where(ingestion_items.c.ingestion.in_(ids)))
-            await sql.execute(delete(ingestions).where(ingestions.c.id.in_(ids)))
+            await self._settle(sql, true())
+            await sql.execute(delete(ingestion_items).where(exists().where(_OF_IT, old)))
+            await sql.execute(delete(ingestions).where(old))
             await self._drop(sql, ~_wanted())
 
     async def forget(self, corpus: CorpusRef, name: str, sha256: str) -> None:
         """Forget a removed document; see `JobStore.forget`."""
-        its = (_items_of(corpus), ingestion_items.c.name == name, _WAITS)
+        named = and_(_items_of(corpus), ingestion_items.c.name == name)
         withdrawn = {"state": "failed", "reason": "the document was deleted before this was read"}
         async with transaction(self._engine) as sql:
-            ids = list(await sql.scalars(select(ingestion_items.c.ingestion).where(*its)))
-            await sql.execute(update(ingestion_items).where(*its).values(**withdrawn))
-            await self._settle(sql, ids)
+            await sql.execute(update(ingestion_items).where(named, _WAITS).values(**withdrawn))
+            await self._settle(sql, exists().where(_OF_IT, named))
             these = and_(blobs.c.tenant == corpus.tenant, blobs.c.sha256 == sha256)
             await self._drop(sql, and_(these, ~_wanted()))
+
+    async def _create(
+        self,
+        sql: AsyncConnection,
+        corpus: CorpusRef,
+        items: Sequence[NewItem],
+        *,
+        force: bool,
+        open_s: float = 0.0,
+    ) -> str:
+        ingestion, now = secrets.token_hex(16), self._clock.now()
+        row = {"id": ingestion, "tenant": corpus.tenant, "corpus": corpus.name, "state": "queued"}
+        times = {"created": now, "updated": now, "not_before": 0.0, "open_until": now + open_s}
+        await sql.execute(ingestions.insert().values(**row, reason="", force=force, **times))
+        await self._add(sql, corpus, ingestion, items, 0)
+        await self._settle(sql, ingestions.c.id == ingestion)
+        return ingestion
 
     async def _add(
         self, sql: AsyncConnection, corpus: CorpusRef, ingestion: str, items: Sequence[NewItem], first: int
@@ -221,14 +265,14 @@ class SqlJobs:
             key = (blobs.c.tenant == tenant, blobs.c.sha256 == sha256, blobs.c.stamp == stamp)
             await sql.execute(delete(blobs).where(*key))
 
-    async def _settle(self, sql: AsyncConnection, ids: Iterable[str]) -> None:
+    async def _settle(self, sql: AsyncConnection, which: ColumnElement[bool]) -> None:
         """End those of these ingestions that are closed and have nothing waiting."""
         now = self._clock.now()
         read = exists().where(_OF_IT, ingestion_items.c.state.in_(("done", "unchanged")))
         none_at_all = ~exists().where(_OF_IT)
         end = (
             update(ingestions)
-            .where(ingestions.c.id.in_(list(ids)), _UNENDED, ingestions.c.open_until <= now)
+            .where(which, _UNENDED, ingestions.c.open_until <= now)
             .where(~exists().where(_OF_IT, _WAITS))
             .values(state=case((read | none_at_all, "done"), else_="failed"), reason="", updated=now)
         )

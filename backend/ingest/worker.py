@@ -14,9 +14,9 @@ from backend.core.aio import first_of_group, to_the_end
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, LibriError, StorageUnavailable, Unavailable
 from backend.corpus.base import CorpusRef, WritableCatalogue
+from backend.ingest.derive import Derivation
 from backend.ingest.jobs import JobStore, Leases
 from backend.ingest.pipeline import Pipeline
-from backend.ingest.publish import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Worker:
     jobs: JobStore
     leases: Leases
     pipeline: Pipeline
-    publisher: Publisher
+    derivation: Derivation
     clock: Clock
     pace: Pace = field(default_factory=Pace)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,25 +64,38 @@ class Worker:
                 await self.tick()
             except Unavailable as exc:
                 log.warning("the ingest worker waits", extra={"code": exc.code})
-            except Exception:
-                log.exception("the ingest worker failed")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.pace.poll_s):
                     await self._wake.wait()
 
     async def tick(self) -> None:
-        """A page of every corpus that has work, until none has.
+        """A portion of what an index lacks, a page of every corpus that has work, until none has.
 
         Raises:
             StorageUnavailable
         """
         await self._sweep()
+        await self._follow()
         while due := await self.jobs.due():
             worked = [await self._try(corpus) for corpus in due]
             if not any(worked):
                 break
         for corpus in await self.catalogue.untidy(older_than_s=self.pace.grace_s):
             await self.tidy(corpus)
+
+    async def _follow(self) -> None:
+        """Bring indexes that are behind closer to SQL."""
+        for corpus in await self.derivation.behind():
+            try:
+                await self._leased(corpus, self._catch_up)
+            except StorageUnavailable:
+                raise
+            except LibriError as exc:
+                log.warning("an index is behind", extra={"code": exc.code})
+
+    async def _catch_up(self, corpus: CorpusRef, owner: str) -> None:
+        if await self.derivation.catch_up(corpus):
+            self.wake()
 
     async def work(self, corpus: CorpusRef) -> bool:
         """A page of the items of one corpus; False if another worker has it.
@@ -111,6 +124,7 @@ class Worker:
     async def _process(self, corpus: CorpusRef, owner: str) -> None:
         try:
             await self.pipeline.run(corpus, owner)
+            await self._catch_up(corpus, owner)
         except Unavailable as exc:
             await self._postpone(corpus, exc)
             raise
@@ -121,7 +135,7 @@ class Worker:
         self._retries.pop(corpus, None)
 
     async def _tidy(self, corpus: CorpusRef, owner: str) -> None:
-        await self.publisher.tidy(corpus, older_than_s=self.pace.grace_s)
+        await self.derivation.tidy(corpus, older_than_s=self.pace.grace_s)
 
     async def _postpone(self, corpus: CorpusRef, exc: Unavailable) -> None:
         tries = self._retries.get(corpus, 0)

@@ -110,18 +110,13 @@ class Controller:
                     "a round of the pool is left out: its store does not answer",
                     extra={"event": "round_left_out"},
                 )
-            except Exception:
-                log.exception("a round of the pool failed", extra={"event": "round_failed"})
             await asyncio.sleep(self._pace.tick_s)
 
     async def watch(self) -> None:
         """Look for silent streams for ever."""
         while True:
             await asyncio.sleep(self._pace.watch_s)
-            try:
-                self.traffic.watch()
-            except Exception:
-                log.exception("silent streams were not looked for", extra={"event": "watch_failed"})
+            self.traffic.watch()
 
     async def tick(self) -> None:
         """One round: take in what others learnt, start what is due, tell the slots."""

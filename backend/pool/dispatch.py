@@ -80,6 +80,13 @@ class _Request:
     failed_in: Phase | None = None
     moved: bool = False
 
+    def go_on(self) -> None:
+        """What another process has said counts as an attempt's: it was let in, and its reader has read it."""
+        partial, spent = self.request.partial, self.request.spent
+        self.text, self.thought = [Text(partial, tokens=spent.on(len(partial)))], spent.thinking
+        self.request = replace(self.request, partial="", spent=Spent())
+        self.failed_in = "after"
+
     def next(self) -> GenerationRequest:
         """What the next instance is asked: to begin, or to go on."""
         if not self.text:
@@ -157,6 +164,8 @@ class Dispatcher:
         self._retries.admitted(self._clock.monotonic())
         request = replace(request, model=self._knowledge.names.of(request.model))
         work = _Request(ask, request, self._ticket(ask, request.model), fit)
+        if request.partial:
+            work.go_on()
         while True:
             async with aclosing(self._turn(work)) as events:
                 async for event in events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +27,45 @@ class Hit:
     matched: float = 0.0
 
 
-class DenseIndex(Protocol):
+class Derived(Protocol):
+    """What both indexes are besides: copies of the passages in SQL, which say how far they have come."""
+
+    async def held(self, corpus: CorpusRef) -> str:
+        """The corpus version that was last noted with `hold`; "" if none was, or the index was lost since.
+
+        Raises:
+            RetrievalUnavailable
+        """
+
+    async def hold(self, corpus: CorpusRef, version: str) -> None:
+        """Note, for later starts too, that every live passage of `version` is here, among others or not.
+
+        Raises:
+            RetrievalUnavailable, StorageFull
+        """
+
+    async def counts(self, corpus: CorpusRef, revisions: Collection[str]) -> Mapping[str, int]:
+        """How many passages are here of each of these revisions; more may be told, those of none be left out.
+
+        Raises:
+            RetrievalUnavailable
+        """
+
+    async def keep_only(self, corpus: CorpusRef, revisions: Collection[str]) -> None:
+        """Remove every passage of any other revision. Reads the whole index.
+
+        Raises:
+            RetrievalUnavailable, StorageFull
+        """
+
+    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
+        """Remove every passage of these revisions; unknown ones are no error."""
+
+    async def count(self, corpus: CorpusRef) -> int:
+        """Passages held."""
+
+
+class DenseIndex(Derived, Protocol):
     """Nearest neighbours by cosine. One space per (corpus, embedder id): corpora cannot mix."""
 
     async def add(self, corpus: CorpusRef, passages: Sequence[Passage], vectors: Vectors) -> None:
@@ -39,9 +77,6 @@ class DenseIndex(Protocol):
             RetrievalUnavailable, StorageFull
         """
 
-    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
-        """Remove every passage of these revisions; unknown ones are no error."""
-
     async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
         """The `limit` nearest passages to one unit vector (float32[d]), best first; score is the cosine.
 
@@ -49,11 +84,8 @@ class DenseIndex(Protocol):
             RetrievalUnavailable
         """
 
-    async def count(self, corpus: CorpusRef) -> int:
-        """Passages held."""
 
-
-class LexicalIndex(Protocol):
+class LexicalIndex(Derived, Protocol):
     """BM25 over stemmed words, with stop words, per language."""
 
     async def add(self, corpus: CorpusRef, passages: Sequence[Passage]) -> None:
@@ -63,9 +95,6 @@ class LexicalIndex(Protocol):
             RetrievalUnavailable, StorageFull
         """
 
-    async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
-        """Remove every passage of these revisions; unknown ones are no error."""
-
     async def search(self, corpus: CorpusRef, question: str, language: Language, limit: int) -> Sequence[Hit]:
         """The `limit` best passages for any text a person may type, best first.
 
@@ -73,8 +102,12 @@ class LexicalIndex(Protocol):
             RetrievalUnavailable
         """
 
-    async def count(self, corpus: CorpusRef) -> int:
-        """Passages held."""
+    async def passages(self, corpus: CorpusRef, revision: str) -> Sequence[Passage]:
+        """Every passage of a revision that is here, in no order.
+
+        Raises:
+            RetrievalUnavailable
+        """
 
 
 @dataclass(frozen=True, slots=True)

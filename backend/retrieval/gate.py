@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from backend.core.types import Language
 
@@ -40,20 +40,24 @@ class Fit:
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, z))))
 
 
-# Printed by `python -m loadtests.bench_retrieval --data DIR --fit`, for all-MiniLM-L6-v2.
-# Its cosines mean less in French, a language it was not trained on.
-BOTH: Final[dict[Language, Fit]] = {"fr": Fit(-3.67, 0.96, 2.81, 1.61), "en": Fit(-7.59, 3.99, 8.1, 1.58)}
-DENSE_ONLY: Final[dict[Language, Fit]] = {"fr": Fit(-1.57, 2.84, 0.0, 0.0), "en": Fit(-4.15, 8.84, 0.0, 0.0)}
-LEXICAL_ONLY: Final[dict[Language, Fit]] = {
-    "fr": Fit(-3.47, 0.0, 3.03, 1.8),
-    "en": Fit(-6.83, 0.0, 8.73, 2.37),
-}
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The fits that hold for one embedder, by the question's language.
 
+    Attributes:
+        words: Where the dense index did not answer, or nobody measured what its cosines mean.
+        dense: Where the lexical index did not answer; a language may be missing, and so in `both`.
+    """
 
-def bearing(signs: Signs, language: Language) -> float:
-    """How likely it is, in [0, 1], that the passage answers the question in `language`."""
-    if signs.covers is None:
-        return DENSE_ONLY[language](signs)
-    if signs.cosine is None:
-        return LEXICAL_ONLY[language](signs)
-    return BOTH[language](signs)
+    words: Mapping[Language, Fit]
+    dense: Mapping[Language, Fit] = field(default_factory=dict)
+    both: Mapping[Language, Fit] = field(default_factory=dict)
+
+    def bearing(self, signs: Signs, language: Language) -> float | None:
+        """How likely it is, in [0, 1], that the passage answers the question; None where nobody can tell."""
+        if signs.covers is None:
+            fit = self.dense.get(language)
+            return fit(signs) if fit is not None else None
+        if signs.cosine is None:
+            return self.words[language](signs)
+        return self.both.get(language, self.words[language])(signs)

@@ -7,7 +7,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,16 +31,18 @@ _MOST_TERMS: Final = 64
 _JUDGED: Final = 10
 _SMALL_CORPUS: Final = 1000
 _HEAP_BYTES: Final = 32_000_000
+_HELD: Final = "held"
 _FULL = ("no space left", "disk is full", "disk full")
 
 
 @dataclass(slots=True)
 class _Open:
-    """An index that is open in this process."""
+    """An index that is open in this process; `held` is used where no file can keep it."""
 
     index: Index
     meta: Path | None
     seen: object = None
+    held: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -78,7 +80,7 @@ class TantivyIndex:
             await self._threads.call(lambda: self._write(corpus, lambda w: self._add(w, passages)))
 
     async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
-        """See `LexicalIndex`."""
+        """See `Derived`."""
         if revisions:
             await self._threads.call(lambda: self._write(corpus, lambda w: _remove(w, revisions)))
 
@@ -86,8 +88,29 @@ class TantivyIndex:
         """See `LexicalIndex`."""
         return await self._threads.call(lambda: self._search(corpus, question, language, limit))
 
-    async def count(self, corpus: CorpusRef) -> int:
+    async def passages(self, corpus: CorpusRef, revision: str) -> Sequence[Passage]:
         """See `LexicalIndex`."""
+        return await self._threads.call(lambda: self._passages(corpus, revision))
+
+    async def held(self, corpus: CorpusRef) -> str:
+        """See `Derived`; a file beside the index, lost with it."""
+        return await self._threads.call(lambda: self._held(corpus))
+
+    async def hold(self, corpus: CorpusRef, version: str) -> None:
+        """See `Derived`."""
+        await self._threads.call(lambda: self._hold(corpus, version))
+
+    async def counts(self, corpus: CorpusRef, revisions: Collection[str]) -> Mapping[str, int]:
+        """See `Derived`."""
+        return await self._threads.call(lambda: self._counts(corpus))
+
+    async def keep_only(self, corpus: CorpusRef, revisions: Collection[str]) -> None:
+        """See `Derived`."""
+        others = await self._threads.call(lambda: self._others(corpus, frozenset(revisions)))
+        await self.remove(corpus, others)
+
+    async def count(self, corpus: CorpusRef) -> int:
+        """See `Derived`."""
         return await self._threads.call(lambda: self._count(corpus))
 
     def close(self) -> None:
@@ -187,6 +210,49 @@ class TantivyIndex:
             searcher = self._searcher(corpus)
             return int(searcher.num_docs) if searcher is not None else 0
 
+    def _passages(self, corpus: CorpusRef, revision: str) -> Sequence[Passage]:
+        with _translated():
+            searcher = self._searcher(corpus)
+            if searcher is None or not searcher.num_docs:
+                return ()
+            asked = Query.term_query(self._schema, "revision", revision, "basic")
+            most = max(1, searcher.doc_freq("revision", revision))
+            return [_stored(searcher.doc(at)) for _, at in searcher.search(asked, most, count=False).hits]
+
+    def _counts(self, corpus: CorpusRef) -> Mapping[str, int]:
+        with _translated():
+            searcher = self._searcher(corpus)
+            if searcher is None:
+                return {}
+            return dict(searcher.terms_with_prefix("revision", "", Query.all_query()))  # less what is deleted
+
+    def _others(self, corpus: CorpusRef, revisions: frozenset[str]) -> list[str]:
+        """Revisions of which passages are here, but for these."""
+        with _translated():
+            searcher = self._searcher(corpus)
+            here = searcher.terms_with_prefix("revision", "") if searcher is not None else []
+            return [one for one, _ in here if one not in revisions]
+
+    def _held(self, corpus: CorpusRef) -> str:
+        with _translated():
+            if self._searcher(corpus) is None:
+                return ""
+            opened = self._opened(corpus)
+            if opened.meta is None:
+                return opened.held
+            note = opened.meta.with_name(_HELD)
+            return note.read_text("utf-8") if note.is_file() else ""
+
+    def _hold(self, corpus: CorpusRef, version: str) -> None:
+        with _translated():
+            opened = self._opened(corpus)
+            with opened.lock:
+                opened.held = version
+                if opened.meta is not None:
+                    draft = opened.meta.with_name(f"{_HELD}.new")
+                    draft.write_text(version, "utf-8")
+                    draft.replace(opened.meta.with_name(_HELD))
+
     def _searcher(self, corpus: CorpusRef) -> Searcher | None:
         """The index as its last writer left it, whichever process that was; None if there is none."""
         if self._folder is not None and not self._home(corpus).is_dir():
@@ -200,9 +266,10 @@ class TantivyIndex:
 
     def _opened(self, corpus: CorpusRef) -> _Open:
         with self._lock:
-            if corpus not in self._open:
-                self._open[corpus] = self._new(corpus)
-            return self._open[corpus]
+            opened = self._open.get(corpus)
+            if opened is None or (opened.meta is not None and not opened.meta.exists()):  # lost since
+                opened = self._open[corpus] = self._new(corpus)
+            return opened
 
     def _new(self, corpus: CorpusRef) -> _Open:
         home = self._home(corpus) if self._folder is not None else None

@@ -5,7 +5,8 @@ The lexical index in memory is `TantivyIndex(None)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +23,7 @@ class MemoryDenseIndex:
 
     def __init__(self) -> None:
         self._rows: dict[CorpusRef, Rows] = {}
+        self._held: dict[CorpusRef, str] = {}
 
     async def add(self, corpus: CorpusRef, passages: Sequence[Passage], vectors: Vectors) -> None:
         """See `DenseIndex`."""
@@ -44,8 +46,25 @@ class MemoryDenseIndex:
         return [Hit(rows[i][0], float(cosines[i])) for i in best]
 
     async def count(self, corpus: CorpusRef) -> int:
-        """See `DenseIndex`."""
+        """See `Derived`."""
         return len(self._rows.get(corpus, {}))
+
+    async def held(self, corpus: CorpusRef) -> str:
+        """See `Derived`."""
+        return self._held.get(corpus, "")
+
+    async def hold(self, corpus: CorpusRef, version: str) -> None:
+        """See `Derived`."""
+        self._held[corpus] = version
+
+    async def counts(self, corpus: CorpusRef, revisions: Collection[str]) -> Mapping[str, int]:
+        """See `Derived`."""
+        return Counter(passage.revision for passage, _ in self._rows.get(corpus, {}).values())
+
+    async def keep_only(self, corpus: CorpusRef, revisions: Collection[str]) -> None:
+        """See `Derived`."""
+        rows = self._rows.get(corpus, {})
+        self._rows[corpus] = {id: row for id, row in rows.items() if row[0].revision in revisions}
 
     def close(self) -> None:
         """Nothing to release."""

@@ -15,7 +15,7 @@ from backend.corpus.base import Catalogue, CorpusRef, LiveView
 from backend.embedding.base import Embedder
 from backend.retrieval.base import DenseIndex, Hit, LexicalIndex, Retrieved
 from backend.retrieval.fuse import Ranking, fused, spread
-from backend.retrieval.gate import Signs, bearing
+from backend.retrieval.gate import Gate, Signs
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _LEFT_ALONE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """Hits of each side, best first; None for a side that did not answer."""
 
     dense: Side
@@ -37,6 +37,7 @@ class _Found:
 
     @property
     def degraded(self) -> tuple[str, ...]:
+        """Sides that did not answer."""
         sides = (("dense", self.dense), ("lexical", self.lexical))
         return tuple(name for name, side in sides if side is None)
 
@@ -74,6 +75,7 @@ class HybridRetriever:
         dense: DenseIndex,
         lexical: LexicalIndex,
         catalogue: Catalogue,
+        gate: Gate,
         settings: Retrieval,
         clock: Clock | None = None,
     ) -> None:
@@ -81,6 +83,7 @@ class HybridRetriever:
         self._dense = dense
         self._lexical = lexical
         self._catalogue = catalogue
+        self._gate = gate
         self._settings = settings
         self._clock = clock or SystemClock()
         self._turns = asyncio.Semaphore(settings.concurrency)
@@ -104,17 +107,17 @@ class HybridRetriever:
     async def _views(self, corpora: Sequence[CorpusRef]) -> Views:
         return {corpus: await self._catalogue.live(corpus) for corpus in dict.fromkeys(corpora)}
 
-    async def _search(self, views: Views, question: str, language: Language) -> _Found:
+    async def _search(self, views: Views, question: str, language: Language) -> Found:
         live = {corpus: view for corpus, view in views.items() if view.revisions}
         if not live:
-            return _Found([], [])
+            return Found([], [])
         dense, lexical = await asyncio.gather(
             self._side("dense", lambda: self._dense_hits(live, question)),
             self._side("lexical", lambda: self._lexical_hits(live, question, language)),
         )
         if dense is None and lexical is None:
             raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
-        return _Found(dense, lexical)
+        return Found(dense, lexical)
 
     async def _side(self, name: str, work: Callable[[], Awaitable[list[Hit]]]) -> Side:
         late = self._late[name]
@@ -156,29 +159,19 @@ class HybridRetriever:
                 return kept[:wanted]
             asked = min(asked * 4, _MOST_CANDIDATES)
 
-    def _chosen(self, found: _Found, language: Language, budget_tokens: int) -> tuple[Scored, ...]:
-        """The best passages by fused rank, or none when the best of them does not bear on the question."""
-        ranked = spread(self._distinct(found), self._settings.per_document)[: self._settings.limit]
-        scored = [Scored(p, bearing(_signs(p, found), language)) for p in ranked]
-        if not scored or scored[0].score < self._settings.no_answer_threshold:
+    def _chosen(self, found: Found, language: Language, budget_tokens: int) -> tuple[Scored, ...]:
+        """The best passages by fused rank, or none when the best of them does not bear on the question.
+
+        What nobody can judge is let through with the lowest score that is.
+        """
+        least = self._settings.no_answer_threshold
+        scored = []
+        for passage in ranked(found, self._settings):
+            score = self._gate.bearing(signs(passage, found), language)
+            scored.append(Scored(passage, least if score is None else score))
+        if not scored or scored[0].score < least:
             return ()
         return self._within(scored, budget_tokens)
-
-    def _distinct(self, found: _Found) -> list[Passage]:
-        """Passages by fused rank; of those with one text, the first."""
-        dense, lexical = found.dense or [], found.lexical or []
-        passages = {hit.passage.id: hit.passage for hit in (*dense, *lexical)}
-        order = fused(
-            [
-                Ranking([hit.passage.id for hit in lexical], self._settings.lexical_weight),
-                Ranking([hit.passage.id for hit in dense]),
-            ],
-            k=self._settings.rrf_k,
-        )
-        texts: dict[str, Passage] = {}
-        for id in order:
-            texts.setdefault(" ".join(passages[id].text.split()).casefold(), passages[id])
-        return list(texts.values())
 
     def _within(self, scored: Sequence[Scored], budget_tokens: int) -> tuple[Scored, ...]:
         """Those that fit; one too long does not keep out the shorter ones behind it."""
@@ -192,7 +185,31 @@ class HybridRetriever:
         return tuple(kept)
 
 
-def _signs(passage: Passage, found: _Found) -> Signs:
+def ranked(found: Found, settings: Retrieval) -> list[Passage]:
+    """At most `settings.limit` passages by fused rank, spread over documents."""
+    return spread(_distinct(found, settings), settings.per_document)[: settings.limit]
+
+
+def _distinct(found: Found, settings: Retrieval) -> list[Passage]:
+    """Passages by fused rank; of those with one text, the first."""
+    dense, lexical = found.dense or [], found.lexical or []
+    passages = {hit.passage.id: hit.passage for hit in (*dense, *lexical)}
+    order = fused(
+        [
+            Ranking([hit.passage.id for hit in lexical], settings.lexical_weight),
+            Ranking([hit.passage.id for hit in dense]),
+        ],
+        k=settings.rrf_k,
+    )
+    texts: dict[str, Passage] = {}
+    for id in order:
+        texts.setdefault(" ".join(passages[id].text.split()).casefold(), passages[id])
+    return list(texts.values())
+
+
+def signs(passage: Passage, found: Found) -> Signs:
+    """What both sides say of a passage."""
+
     def of(side: Side, value: Callable[[Hit], float]) -> float | None:
         if side is None:
             return None

@@ -25,7 +25,7 @@ class CachedKeys:
     Args:
         fresh_s: For so long a good key is not looked up again: the longest that a revoked key still works on
             another replica.
-        stale_s: For so long it is believed when SQL does not answer.
+        stale_s: For so long it is believed when SQL does not answer, which is tried again after `fresh_s`.
         size: Most keys remembered; the longest unused goes first.
     """
 
@@ -41,6 +41,7 @@ class CachedKeys:
         self._exist = False
         self._look_again = clock.monotonic()
         self._looked: float | None = None
+        self._silent_until = clock.monotonic()
 
     async def create(
         self, *, name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str]
@@ -87,7 +88,8 @@ class CachedKeys:
     async def _remembered(self, name: str, ask: Callable[[], Awaitable[Key]]) -> Key:
         seen = self._seen.get(name)
         age_s = self._clock.monotonic() - seen.at if seen else self._stale_s
-        if seen and age_s < self._fresh_s:
+        is_silent = self._clock.monotonic() < self._silent_until
+        if seen and age_s < (self._stale_s if is_silent else self._fresh_s):
             self._seen.move_to_end(name)
             return seen.key
         try:
@@ -96,6 +98,7 @@ class CachedKeys:
             self._seen.pop(name, None)
             raise
         except StorageUnavailable:
+            self._silent_until = self._clock.monotonic() + self._fresh_s
             if seen and age_s < self._stale_s:
                 return seen.key
             raise

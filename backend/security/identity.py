@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from backend.core.errors import Unauthenticated
 from backend.core.types import ANY_CORPUS, Principal, Role
 from backend.environment import cleaned
 from backend.security.base import KeyStore
 from backend.security.cookies import Cookies
-from backend.security.keys import mac, same
+from backend.security.keys import digest, mac, same
+from backend.security.server_secret import ServerSecret
 
 _EVERYTHING = frozenset(Role)
 _OPERATOR = "operator"
@@ -18,7 +21,7 @@ class Identity:
 
     Args:
         api_key: The operator's own key, from the settings; "" if there is none.
-        secret: Server secret, for comparing keys in a time that tells nothing.
+        secret: Keys the marks by which cookies name `api_key`.
         tenant: Tenant of the operator's key and of loopback readers.
         start_token: Stands for the operator as long as this process runs, without asking anybody else for
             a key; "" if there is none.
@@ -30,16 +33,16 @@ class Identity:
         cookies: Cookies,
         *,
         api_key: str,
-        secret: bytes,
+        secret: ServerSecret,
         tenant: str = "local",
         start_token: str = "",
     ) -> None:
         self._keys = keys
         self._cookies = cookies
-        self._secret = secret
         self._tenant = tenant
-        self._digest = mac(secret, api_key) if api_key else ""
-        self._start_digest = mac(secret, start_token) if start_token else ""
+        self._digest = digest(api_key) if api_key else ""
+        self._start_digest = digest(start_token) if start_token else ""
+        self._marks = tuple(_marks(secret, api_key)) if api_key else ()
 
     async def is_required(self) -> bool:
         """Whether a caller must show a key, or a cookie given for one."""
@@ -69,7 +72,7 @@ class Identity:
                 raise Unauthenticated("please sign in")
             return self._everything(session.subject)
         if session.credential.startswith(f"{_OPERATOR}-"):
-            if session.credential != self._operator_mark():
+            if session.credential not in self._marks:
                 raise Unauthenticated("please sign in")
             return self._everything(session.subject)
         granted = (await self._keys.get(session.credential)).principal
@@ -95,7 +98,7 @@ class Identity:
         """
         secret = cleaned(secret)
         if self._is_operator(secret):
-            return self._cookies.issue(credential=self._operator_mark())
+            return self._cookies.issue(credential=self._marks[0])
         return self._cookies.issue(credential=(await self._keys.authenticate(secret)).id)
 
     def visitor(self) -> str:
@@ -107,17 +110,24 @@ class Identity:
         session = self._cookies.read(value)
         if session is None or not self._cookies.is_ageing(session):
             return None
-        return self._cookies.issue(credential=session.credential, subject=session.subject)
+        is_operator = session.credential in self._marks
+        credential = self._marks[0] if is_operator else session.credential
+        return self._cookies.issue(credential=credential, subject=session.subject)
 
     def _is_operator(self, secret: str) -> bool:
         return self._is(self._digest, secret)
 
-    def _is(self, digest: str, secret: str) -> bool:
-        return bool(digest) and same(digest, mac(self._secret, secret))
-
-    def _operator_mark(self) -> str:
-        """Names the operator's key without telling it: another `api_key` ends the cookies given for it."""
-        return f"{_OPERATOR}-{mac(self._secret, self._digest)[:16]}" if self._digest else ""
+    @staticmethod
+    def _is(expected: str, secret: str) -> bool:
+        return bool(expected) and same(expected, digest(secret))
 
     def _everything(self, subject: str) -> Principal:
         return Principal(self._tenant, subject, _EVERYTHING, frozenset({ANY_CORPUS}))
+
+
+def _marks(secret: ServerSecret, api_key: str) -> Iterator[str]:
+    """Names the operator's key without telling it, today's name first: another `api_key` ends its cookies."""
+    for key in secret.keys("operator"):
+        yield f"{_OPERATOR}-{mac(key, api_key)[:32]}"
+    for key in secret.every:  # by releases before docs/adr/0019
+        yield f"{_OPERATOR}-{mac(key, mac(key, api_key))[:16]}"

@@ -1,4 +1,4 @@
-"""What a key looks like and how it is kept: `libri_<id>_<secret>`, HMAC-SHA-256 at rest."""
+"""What a key looks like: `libri_<id>_<secret>`; of it SQL holds a SHA-256 (docs/adr/0019)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import hashlib
 import hmac
 import re
 import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 
 from backend.core.errors import InvalidRequest
 from backend.core.types import Role
 
+_KIND = "sha256:"
 _FORM = re.compile(r"libri_([0-9a-f]{16})_[0-9a-f]{64}")
 NAME_CHARS = 100
 
@@ -30,19 +33,32 @@ def id_in(secret: str) -> str | None:
     return match[1] if match else None
 
 
-def mac(pepper: bytes, secret: str) -> str:
-    """What is stored of a key: worthless without the server's `pepper`."""
-    return hmac.new(pepper, secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+def digest(secret: str) -> str:
+    """What is stored of a key. It needs no pepper: nobody finds 256 random bits by trying."""
+    found = hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+    return _KIND + urlsafe_b64encode(found).decode().rstrip("=")
+
+
+def agrees(stored: str, secret: str, peppers: Iterable[bytes] = ()) -> bool:
+    """Whether `stored` is of this key; `peppers` are those of releases before docs/adr/0019."""
+    if not is_peppered(stored):
+        return same(stored, digest(secret))
+    return any(same(stored, mac(pepper, secret)) for pepper in peppers)
+
+
+def is_peppered(stored: str) -> bool:
+    """Whether this digest is worth nothing without the server's secret of then."""
+    return not stored.startswith(_KIND)
+
+
+def mac(key: bytes, text: str) -> str:
+    """HMAC-SHA-256 of `text`, in hexadecimal."""
+    return hmac.new(key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def same(stored: str, presented: str) -> bool:
     """Whether two digests agree, in a time that tells nothing."""
     return hmac.compare_digest(stored.encode(), presented.encode())
-
-
-def derive(secret: bytes, purpose: str) -> bytes:
-    """A key of its own for each purpose (32 bytes), from the one server secret."""
-    return hmac.new(secret, b"libriassist " + purpose.encode(), hashlib.sha256).digest()
 
 
 def check_new(name: str, roles: frozenset[Role]) -> None:
@@ -55,3 +71,9 @@ def check_new(name: str, roles: frozenset[Role]) -> None:
         raise InvalidRequest(f"a key's name has 1 to {NAME_CHARS} printable characters")
     if not roles:
         raise InvalidRequest("a key has at least one role")
+
+
+def known_roles(names: object) -> frozenset[Role]:
+    """The roles that a stored key names; those of a newer release, and what is no role, grant nothing."""
+    found = {str(name).casefold() for name in names} if isinstance(names, list) else set()
+    return frozenset(role for role in Role if role.value in found)

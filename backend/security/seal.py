@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from backend.security.keys import derive
-
 
 class Seal:
     """Seals texts so that only processes with the same secret read them.
@@ -16,13 +14,12 @@ class Seal:
     Source: the Fernet token, AES-128 in CBC mode with HMAC-SHA-256.
 
     Args:
-        secrets: Server secrets; the first seals, all of them open, so that one can be replaced by another.
-        purpose: What is sealed for one purpose does not open for another.
+        keys: 32 bytes each, made for this purpose alone; the first seals, all of them open, so that one can
+            be replaced by another.
     """
 
-    def __init__(self, secrets: Sequence[bytes], *, purpose: str) -> None:
-        keys = (urlsafe_b64encode(derive(secret, f"seal {purpose}")) for secret in secrets)
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys])
 
     def seal(self, text: str) -> str:
         """`text`, for the shared store."""

@@ -10,6 +10,11 @@ from pathlib import Path
 MIN_CHARS = 32
 
 
+def new_secret() -> bytes:
+    """256 random bits, as text."""
+    return secrets.token_hex(32).encode()
+
+
 def read_or_create(path: Path) -> bytes:
     """The secret in `path`; made of 256 random bits if there is none.
 
@@ -25,8 +30,17 @@ def read_or_create(path: Path) -> bytes:
         path.chmod(0o600)
     secret = path.read_bytes().strip()
     if len(secret) < MIN_CHARS:
-        raise ValueError(f"{path.name} is damaged; remove it: cookies and keys must then be issued again")
+        raise ValueError(f"{path.name} is damaged; remove it: readers must then sign in again")
     return secret
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """The secret in `path`; None if there is none that can be read."""
+    try:
+        secret = path.read_bytes().strip()
+    except OSError:
+        return None
+    return secret if len(secret) >= MIN_CHARS else None
 
 
 def _create(path: Path) -> None:
@@ -35,7 +49,7 @@ def _create(path: Path) -> None:
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
+            file.write(new_secret().decode() + "\n")
             file.flush()
             os.fsync(handle)
         with suppress(FileExistsError):

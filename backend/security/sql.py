@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy import Row, Update, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.core.clock import Clock
-from backend.core.errors import NotFound, Unauthenticated
+from backend.core.errors import NotFound, StorageFull, StorageUnavailable, Unauthenticated
 from backend.core.types import Role
-from backend.infra.sql import storable, transaction
+from backend.infra.sql import soon, storable, transaction
 from backend.security.base import Key, NewKey
-from backend.security.keys import check_new, id_in, mac, new_id, new_secret, same
+from backend.security.keys import (
+    agrees,
+    check_new,
+    digest,
+    id_in,
+    is_peppered,
+    known_roles,
+    new_id,
+    new_secret,
+)
 from backend.security.tables import keys
 
 _UNKNOWN = "this key is not known"
@@ -24,13 +34,14 @@ class SqlKeys:
 
     Args:
         engine: Opened by `infra.sql.open_engine`; its tables exist.
-        pepper: Server secret, 32 bytes, the same on every replica; with another one no key is known.
+        peppers: Server secrets under which earlier releases stored digests; a key that is shown gets a digest
+            that needs none. New keys do not depend on them.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, *, pepper: bytes) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, *, peppers: Sequence[bytes] = ()) -> None:
         self._engine = engine
         self._clock = clock
-        self._pepper = pepper
+        self._peppers = tuple(peppers)
 
     async def create(
         self, *, name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str]
@@ -46,7 +57,7 @@ class SqlKeys:
             "tenant": tenant,
             "roles": sorted(roles),
             "corpora": sorted(corpora),
-            "mac": mac(self._pepper, secret),
+            "digest": digest(secret),
             "created": key.created,
         }
         async with transaction(self._engine) as connection:
@@ -70,24 +81,42 @@ class SqlKeys:
     async def authenticate(self, secret: str) -> Key:
         """The key this text is."""
         key_id = id_in(secret)
-        row = await self._row(key_id) if key_id else None
+        row = await soon(self._row(key_id)) if key_id else None
         # An unknown id costs the same digest and comparison as a known one.
-        agrees = same(row.mac if row else "0" * 64, mac(self._pepper, secret))
-        if row is None or not agrees:
+        stored = row.digest if row else digest("")
+        if not agrees(stored, secret, self._peppers) or row is None:
             raise Unauthenticated(_UNKNOWN)
-        return _good(row)
+        key = _good(row)
+        if is_peppered(stored):
+            await self._keep_without_pepper(key.id, stored, secret)
+        return key
 
     async def get(self, key_id: str) -> Key:
         """The good key of that id."""
-        row = await self._row(storable(key_id))
+        row = await soon(self._row(storable(key_id)))
         if row is None:
             raise Unauthenticated(_UNKNOWN)
         return _good(row)
 
     async def exist(self) -> bool:
         """Whether any key is good."""
+        return await soon(self._exist())
+
+    async def _exist(self) -> bool:
         async with transaction(self._engine) as connection:
             return bool(await connection.scalar(select(exists().where(keys.c.revoked.is_(None)))))
+
+    async def _keep_without_pepper(self, key_id: str, stored: str, secret: str) -> None:
+        """Replace a digest of an earlier release; if SQL cannot, the next time will do."""
+        change = (
+            update(keys).where(keys.c.id == key_id, keys.c.digest == stored).values(digest=digest(secret))
+        )
+        with suppress(StorageUnavailable, StorageFull):
+            await soon(self._write(change))
+
+    async def _write(self, change: Update) -> None:
+        async with transaction(self._engine) as connection:
+            await connection.execute(change)
 
     async def _row(self, key_id: str) -> Row[Any] | None:
         async with transaction(self._engine) as connection:
@@ -95,7 +124,7 @@ class SqlKeys:
 
 
 def _key(row: Row[Any]) -> Key:
-    roles = frozenset(Role(role) for role in row.roles)
+    roles = known_roles(row.roles)
     return Key(row.id, row.name, row.tenant, roles, frozenset(row.corpora), row.created, row.revoked)
 
 

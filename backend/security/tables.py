@@ -1,8 +1,8 @@
-"""The table of API keys."""
+"""The tables of API keys, and of the secret that the processes on one database share."""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, String, Table
+from sqlalchemy import JSON, Column, Float, LargeBinary, String, Table
 
 from backend.infra.sql import metadata
 
@@ -14,7 +14,15 @@ keys = Table(
     Column("tenant", String(128), nullable=False),
     Column("roles", JSON, nullable=False),
     Column("corpora", JSON, nullable=False),
-    Column("mac", String(64), nullable=False),
+    Column("mac", String(64), key="digest", nullable=False),
     Column("created", Float, nullable=False),
     Column("revoked", Float),
+)
+
+secrets = Table(
+    "security_secrets",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created", Float, nullable=False),
 )

@@ -44,6 +44,7 @@ class Metrics:
         self._answers()
         self._pool()
         self._ingest()
+        self._loops = self._counter("libri_loop_failures", "Background loops that raised.", "loop")
 
     def render(self, pool: PoolSeen) -> tuple[bytes, str]:
         """The exposition of all metrics (of all workers of this machine) and its content type."""
@@ -130,6 +131,10 @@ class Metrics:
     def retried(self, phase: RetryPhase) -> None:
         """An attempt that failed in `phase` is made again elsewhere."""
         self._retries.labels(phase).inc()
+
+    def loop_failed(self, loop: str) -> None:
+        """A background loop raised; it is begun again."""
+        self._loops.labels(loop).inc()
 
     def ingested(self, result: IngestResult, *, passages: int = 0, seconds: float | None = None) -> None:
         """A document was read, was unchanged, or could not be read."""

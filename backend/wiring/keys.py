@@ -10,13 +10,13 @@ from backend.core.clock import SystemClock
 from backend.infra.folder_lock import prepare
 from backend.security.base import KeyStore
 from backend.security.sql import SqlKeys
-from backend.wiring.sql import open_sql, secret_of
+from backend.wiring.sql import open_sql
 
 
 @asynccontextmanager
 async def open_keys(settings: Settings) -> AsyncIterator[KeyStore]:
-    """The key store; works beside a running server."""
+    """The key store, for making and listing keys; works beside a running server."""
     async with AsyncExitStack() as stack:
         prepare(settings.data.dir)
         engine = await open_sql(stack, settings)
-        yield SqlKeys(engine, SystemClock(), pepper=secret_of(settings))
+        yield SqlKeys(engine, SystemClock())

@@ -1,20 +1,36 @@
-"""All services, for commands that may not need them: what they are made of takes seconds to import."""
+"""The roles of commands; what they are made of takes seconds to import, and they may not come to need it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from backend.config import Settings
 from backend.infra.folder_lock import hold
-from backend.services import Services
+
+if TYPE_CHECKING:
+    from backend.services import Services
+    from backend.wiring.worker import Reading
 
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """As `wiring.services.open_services`, imported once the data folder is known to be free."""
-    with hold(settings.data.dir):
-        pass
+    _look(settings)
     async with import_module("backend.wiring.services").open_services(settings) as services:
         yield services
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Reading]:
+    """As `wiring.worker.open_worker`, likewise."""
+    _look(settings)
+    async with import_module("backend.wiring.worker").open_worker(settings) as reading:
+        yield reading
+
+
+def _look(settings: Settings) -> None:
+    with hold(settings.data.dir):
+        pass

@@ -9,9 +9,9 @@ from secrets import token_bytes
 from uuid import uuid4
 
 from backend.config import Settings, named
-from backend.core.aio import Background
 from backend.core.clock import Clock
 from backend.core.errors import Misconfigured
+from backend.core.loops import Loops
 from backend.infra.http import open_session
 from backend.infra.redis import open_redis
 from backend.pool.base import Instance, Pool
@@ -30,8 +30,11 @@ from backend.pool.slots.base import Slots
 from backend.pool.slots.memory import MemorySlots
 from backend.pool.slots.redis import RedisSlots
 from backend.security.seal import Seal
+from backend.security.server_secret import ServerSecret
 from backend.wiring.model_servers import configured, engines, made
 
+PAUSE_S = 1.0
+"""Longest pause of the pool's loops after a failure: readers wait meanwhile."""
 LISTEN_S = 5.0
 """Longest silence of Redis that the connection for grants bears; it asks for at most one second."""
 
@@ -41,43 +44,43 @@ async def open_pool(
     settings: Settings,
     clock: Clock,
     instances: Sequence[Instance] | None,
-    background: Background,
+    loops: Loops,
     retried: Retried = lambda _: None,
     *,
-    secrets: Sequence[bytes] = (),
+    secret: ServerSecret | None = None,
 ) -> tuple[Pool, PoolOperator]:
     """The pool, opened, and who may change it.
 
-    `instances` take the place of those that the settings name; `background` owns the tasks of the pool.
-    `secrets` seal the credentials of instances that operators add, the first one of them; a process without
-    any can use only those that were added to itself.
+    `instances` take the place of those that the settings name; `loops` runs those of the pool.
+    `secret` seals the credentials of instances that operators add; a process without it can use only those
+    that were added to itself.
     """
     section = settings.engine
     spoken = engines(settings, await stack.enter_async_context(open_session()))
     if instances is None:
         instances = configured(settings, spoken)
-    slots, board = await _open_slots(stack, settings, clock, background)
-    seal = Seal(secrets or [token_bytes()], purpose="instances")
-    roster = Registry(instances, board, partial(made, spoken), seal)
+    slots, notes = await _open_slots(stack, settings, clock, loops)
+    seal = Seal(secret.keys("instances") if secret else [token_bytes(32)])
+    registry = Registry(instances, notes, partial(made, spoken), seal)
     pace = Pace(quarantine_s=section.breaker_open_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
     contexts = Contexts(section.context_tokens)
     controller = Controller(
-        roster, slots, board, clock, pace=pace, default_model=section.model, contexts=contexts
+        registry, slots, notes, clock, pace=pace, default_model=section.model, contexts=contexts
     )
     stack.push_async_callback(controller.close)
     await controller.open()
-    background.start(controller.run(), name="controller of the pool")
-    background.start(controller.watch(), name="silent streams")
+    loops.start(controller.run, name="controller of the pool", longest_pause_s=PAUSE_S)
+    loops.start(controller.watch, name="silent streams", longest_pause_s=PAUSE_S)
     retries = RetryBudget(floor=60, window_s=60.0)  # what fails now was admitted up to a minute ago
     pool = Dispatcher(
         controller, slots, clock,
         waits=Waits(), retries=retries, max_wait_s=section.max_wait_s, retried=retried,
     )  # fmt: skip
-    return pool, PoolOperator(roster, controller)
+    return pool, PoolOperator(registry, controller)
 
 
 async def _open_slots(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, background: Background
+    stack: AsyncExitStack, settings: Settings, clock: Clock, loops: Loops
 ) -> tuple[Slots, SharedNotes]:
     url, section = settings.redis.url.get_secret_value(), settings.redis
     if not url:
@@ -95,6 +98,6 @@ async def _open_slots(
     link = Link()
     slots = FallbackSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
     await slots.beat()
-    background.start(shared.listen(), name="slots: grants")
-    background.start(slots.live(), name="slots: signs of life")
+    loops.start(shared.listen, name="slots: grants", longest_pause_s=PAUSE_S)
+    loops.start(slots.live, name="slots: signs of life", longest_pause_s=PAUSE_S)
     return slots, FallbackNotes(RedisNotes(redis, process=process), link)

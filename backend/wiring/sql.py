@@ -1,4 +1,4 @@
-"""The database, opened and up to date, and what the process keeps beside it."""
+"""The database, opened and up to date."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.config import Settings, named, variable
 from backend.core.errors import Misconfigured, StorageUnavailable
 from backend.infra.revision import HEAD, KNOWN, revision
-from backend.infra.sql import check, open_engine, reason
-from backend.security.secret_file import read_or_create
+from backend.infra.sql import Connections, check, open_engine, reason
 
 
 async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
@@ -23,8 +22,10 @@ async def open_sql(stack: AsyncExitStack, settings: Settings) -> AsyncEngine:
         StorageFull: The disk has no room.
     """
     name = named("data", "database_url", settings.data.database_url)
+    data = settings.data
+    connections = Connections(data.sql_connections, data.sql_more_connections, data.sql_wait_s)
     try:
-        engine = open_engine(settings.database)
+        engine = open_engine(settings.database, connections)
     except Misconfigured as exc:
         raise Misconfigured(f"{name} {exc.message}") from exc
     stack.push_async_callback(engine.dispose)
@@ -47,20 +48,3 @@ async def _up_to_date(engine: AsyncEngine) -> None:
         )
     if found != HEAD:
         await import_module("backend.infra.migrate").migrate(engine)
-
-
-def secret_of(settings: Settings) -> bytes:
-    """What signs cookies and digests keys.
-
-    Raises:
-        Misconfigured: The file that holds it is damaged, or can neither be read nor made.
-    """
-    if given := settings.auth.cookie_secret.get_secret_value().encode():
-        return given
-    path = settings.data.dir / "secret"
-    try:
-        return read_or_create(path)
-    except ValueError as exc:
-        raise Misconfigured(f"{path}: {exc}") from exc
-    except OSError as exc:
-        raise Misconfigured(f"{path} can neither be read nor made: {exc.strerror}") from exc

@@ -15,6 +15,7 @@ from typing import Protocol
 from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import SystemClock
+from backend.core.loops import Loops
 from backend.engines.base import Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance, PoolEvent
 from backend.wiring.pool import open_pool
@@ -95,7 +96,9 @@ async def ours(site: Site) -> AsyncIterator[Contender]:
     )
     async with AsyncExitStack() as stack:
         background = Background()
-        pool, _ = await open_pool(stack, settings, SystemClock(), site.instances, background)
+        pool, _ = await open_pool(
+            stack, settings, SystemClock(), site.instances, Loops(background, SystemClock())
+        )
         try:
             yield pool
         finally:

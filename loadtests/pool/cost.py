@@ -20,9 +20,9 @@ from backend.core.clock import SystemClock
 from backend.infra.redis import open_redis
 from backend.pool.slots.base import Capacity, Granted, Ticket
 from backend.pool.slots.redis import RedisSlots
+from devstack.redis import redis_server
 from loadtests.bench import percentile
 from loadtests.pool.machines import MODEL
-from loadtests.pool.redis import redis_server
 
 OTHER = "another"
 WAITING = 1000

@@ -10,9 +10,9 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from devstack.redis import RedisServer
 from loadtests.pool.crew import Crew
 from loadtests.pool.fleet import Running
-from loadtests.pool.redis import RedisServer
 
 
 @dataclass(frozen=True, slots=True)

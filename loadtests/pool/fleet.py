@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from devstack.emulator import emulator_processes
 from loadtests.pool.attempts import Attempt, attempts_of
 from loadtests.pool.machines import Machine
 
@@ -68,26 +67,14 @@ class Running:
 @contextmanager
 def fleet(machines: Sequence[Machine]) -> Iterator[list[Running]]:
     """An emulator for each machine, ready to serve; ended at the end."""
-    with ExitStack() as stack:
-        children = [stack.enter_context(_emulator(machine)) for machine in machines]
-        running = []
-        for machine, child in zip(machines, children, strict=True):
-            assert child.stdout is not None
-            running.append(Running(machine, **json.loads(child.stdout.readline())))
+    with emulator_processes([machine.knobs() for machine in machines]) as processes:
+        running = [
+            Running(machine, one.url, one.control, one.pid)
+            for machine, one in zip(machines, processes, strict=True)
+        ]
         for instance in running:
             instance.begin_anew()
         yield running
-
-
-@contextmanager
-def _emulator(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
-    knobs = json.dumps(machine.knobs())
-    command = [sys.executable, "-m", "ollama_emulator", "--port", "0", "--knobs", knobs]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-        try:
-            yield child
-        finally:
-            child.terminate()
 
 
 def _ask(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from devstack.redis import redis_server
 from loadtests.bench import percentile
 from loadtests.pool.arrivals import Arrival
 from loadtests.pool.attempts import Attempt, over_admitted
@@ -17,7 +18,6 @@ from loadtests.pool.idle import idleness
 from loadtests.pool.job import Job, addresses
 from loadtests.pool.machines import MODEL, Machine
 from loadtests.pool.records import Record
-from loadtests.pool.redis import redis_server
 
 IN_FLIGHT = 200
 PROCESSES = 6

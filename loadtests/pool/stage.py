@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from devstack.redis import redis_server
 from loadtests.pool.arrivals import Arrival
 from loadtests.pool.attempts import Attempt
 from loadtests.pool.choices import Choice
@@ -16,9 +17,8 @@ from loadtests.pool.fleet import Running
 from loadtests.pool.idle import idleness
 from loadtests.pool.job import Job, addresses
 from loadtests.pool.machines import Machine, slots_of
-from loadtests.pool.nginx import nginx
+from loadtests.pool.nginx import balanced
 from loadtests.pool.records import Record
-from loadtests.pool.redis import redis_server
 from loadtests.pool.simulated import play
 from loadtests.pool.tabled import play_table
 
@@ -132,7 +132,7 @@ def _front(contestant: Contestant, running: Sequence[Running]) -> Iterator[str]:
     if not contestant.needs_front:
         yield ""
         return
-    with nginx([instance.url for instance in running]) as url:
+    with balanced([instance.url for instance in running]) as url:
         yield url
 
 

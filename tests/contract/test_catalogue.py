@@ -6,18 +6,24 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import delete, func, select
 
 from backend.core.errors import Conflict, NotFound
 from backend.corpus.base import CorpusRef, NewRevision
 from backend.corpus.sql import SqlCatalogue
+from backend.corpus.tables import passages
 from backend.infra.sql import metadata
 from tests.support.databases import empty_database, postgres_url, sqlite_url
 from tests.support.manual_clock import ManualClock
+from tests.support.passages import passage
 
 __all__ = ["postgres_url"]
 
 BOOKS = CorpusRef("acme", "books")
-A = NewRevision("a.md", "r1", "Title", "text/markdown", "en", "sha1", 10, 2, "first text", "maker")
+MANY = 40_000
+"""More than either database takes parameters in one statement."""
+PASSAGES = (passage("first", title="Title"), passage("text", title="Title", start=6, end=10))
+A = NewRevision("a.md", "r1", "Title", "text/markdown", "en", "sha1", 10, PASSAGES, "first text", "maker")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -150,6 +156,46 @@ async def test_a_nul_in_a_text_keeps_every_offset(catalogue):
     assert (await catalogue.text(BOOKS, document.id))[0] == "a b"
 
 
+async def test_passages_are_kept_with_their_revision_and_go_with_it(catalogue):
+    document, _ = await catalogue.flip(BOOKS, A)
+    kept = await catalogue.passages(BOOKS, "r1")
+    assert [(p.id, p.document, p.text, p.title) for p in kept] == [
+        ("r1-0", document.id, "first", "Title"),
+        ("r1-1", document.id, "text", "Title"),
+    ]
+    await catalogue.flip(BOOKS, replace(A, revision="r2", passages=PASSAGES[:1]))
+    assert await catalogue.passages(BOOKS, "r1") == []
+    assert len(await catalogue.passages(BOOKS, "r2")) == 1
+    assert await catalogue.passages(CorpusRef("rival", "books"), "r2") == []
+    contents = await catalogue.contents(BOOKS)
+    assert (contents.passages, contents.bare) == ({"r2": 1}, {})
+    assert await catalogue.versions() == {BOOKS: contents.version}
+
+
+async def test_a_removed_document_takes_its_passages_with_it(catalogue, engine):
+    document, _ = await catalogue.flip(BOOKS, A)
+    await catalogue.remove(BOOKS, document.id)
+    async with engine.begin() as sql:
+        assert await sql.scalar(select(func.count()).select_from(passages)) == 0
+    assert (await catalogue.contents(BOOKS)).passages == {}
+
+
+async def test_a_bare_revision_is_filled_with_all_of_its_own_passages_and_nothing_else(catalogue, engine):
+    document, _ = await catalogue.flip(BOOKS, A)
+    own = await catalogue.passages(BOOKS, "r1")
+    async with engine.begin() as sql:
+        await sql.execute(delete(passages))
+    assert (await catalogue.contents(BOOKS)).bare == {"r1": document.id}
+    assert (await catalogue.by_name(BOOKS, "a.md"))[1] == ""
+    others = [replace(own[1], text="else"), replace(own[1], document="d9"), replace(own[1], id="r1-7")]
+    for wrong in ([], own[:1], [*own, own[1]], *([own[0], other] for other in others)):
+        assert not await catalogue.fill(BOOKS, wrong)
+    assert await catalogue.fill(BOOKS, own[::-1])
+    assert await catalogue.passages(BOOKS, "r1") == own
+    assert (await catalogue.contents(BOOKS)).bare == {}
+    assert not await catalogue.fill(BOOKS, [replace(one, revision="r0") for one in own])
+
+
 async def test_a_draft_is_left_over_until_its_flip(catalogue, clock):
     await catalogue.draft(BOOKS, ["r1"], writer="w")
     assert await catalogue.left_over(BOOKS, older_than_s=1) == []
@@ -168,6 +214,14 @@ async def test_a_replaced_revision_is_left_over_until_cleared(catalogue, clock):
     assert await catalogue.left_over(BOOKS, older_than_s=5) == ["r1"]
     await catalogue.cleared(BOOKS, ["r1"])
     assert await catalogue.untidy(older_than_s=0) == []
+
+
+async def test_any_number_of_revisions_is_announced_and_cleared_at_once(catalogue):
+    many = [f"r{n}" for n in range(MANY)]
+    await catalogue.draft(BOOKS, many, writer="w")
+    assert len(await catalogue.left_over(BOOKS, older_than_s=0)) == MANY
+    await catalogue.cleared(BOOKS, many)
+    assert await catalogue.left_over(BOOKS, older_than_s=0) == []
 
 
 async def test_a_removed_revision_is_left_over_at_once(catalogue):

@@ -63,6 +63,51 @@ async def test_a_removed_revision_is_gone_and_others_stay(index):
     assert [h.passage.revision for h in hits] == ["r2"]
 
 
+async def test_any_number_of_revisions_is_removed_at_once(index):
+    await put(index, passage("a", revision="r1"), passage("b", revision="r2"), passage("c", revision="r3"))
+    await index.remove(LIBRARY, ["r1", *(f"gone-{n}" for n in range(70_000)), "r2"])
+    hits = await index.search(LIBRARY, vectors([passage("a")])[0], 5)
+    assert [h.passage.revision for h in hits] == ["r3"]
+
+
+async def test_it_says_which_version_it_was_last_said_to_hold(index):
+    assert await index.held(LIBRARY) == ""
+    await put(index, passage("a"))
+    assert await index.held(LIBRARY) == ""
+    await index.hold(LIBRARY, "v1")
+    await index.hold(LIBRARY, "v2")
+    assert await index.held(LIBRARY) == "v2"
+    assert await index.held(CorpusRef("city", "archive")) == ""
+    assert await index.count(LIBRARY) == 1
+
+
+async def test_it_counts_the_passages_of_revisions(index):
+    assert not any((await index.counts(LIBRARY, ["r1"])).values())
+    await put(
+        index,
+        passage("a", revision="r1"),
+        passage("b", revision="r1"),
+        passage("c", revision="r2"),
+        passage("d", revision="r3"),
+    )
+    await index.remove(LIBRARY, ["r3"])
+    counts = await index.counts(LIBRARY, ["r1", "r3", *(f"gone-{n}" for n in range(500))])
+    assert (counts.get("r1", 0), counts.get("r3", 0), counts.get("gone-1", 0)) == (2, 0, 0)
+
+
+async def test_all_but_some_revisions_are_removed(index):
+    await index.keep_only(LIBRARY, {"r1"})
+    await put(
+        index,
+        passage("a", revision="r1"),
+        passage("b", revision="r1"),
+        passage("c", revision="r2"),
+        passage("d", revision="r3"),
+    )
+    await index.keep_only(LIBRARY, {"r1", "never-seen"})
+    assert await index.count(LIBRARY) == 2
+
+
 async def test_tenants_and_corpora_do_not_share(index):
     await put(index, passage("a"))
     for other in (
@@ -99,8 +144,10 @@ async def test_a_reopened_chroma_holds_what_was_acknowledged(tmp_path):
     one = passage("a b c")
     first = ChromaIndex(tmp_path, "hash/1")
     await put(first, one)
+    await first.hold(LIBRARY, "v1")
     first.close()
     again = ChromaIndex(tmp_path, "hash/1")
+    assert await again.held(LIBRARY) == "v1"
     assert [h.passage for h in await again.search(LIBRARY, vectors([one])[0], 5)] == [one]
     again.close()
 

@@ -7,8 +7,8 @@ from backend.core.clock import SystemClock
 from backend.embedding.batching import BatchingEmbedder
 from backend.embedding.cached import CachedEmbedder
 from backend.embedding.local_onnx import OnnxEncoder
-from backend.embedding.local_torch import TorchEncoder
 from backend.embedding.models import find
+from tests.support.known_vectors import TEXTS, known_vectors
 
 MODEL = find("all-MiniLM-L6-v2", "fp32")
 SMALL = find("all-MiniLM-L6-v2", "int8")
@@ -16,15 +16,14 @@ SMALL = find("all-MiniLM-L6-v2", "int8")
 
 @pytest.fixture(scope="module")
 def encoders(models_dir):
-    """Both runtimes, loaded once."""
+    """Both precisions, loaded once."""
     return {
         "onnx": OnnxEncoder(MODEL, MODEL.folder, models_dir, threads=1),
         "int8": OnnxEncoder(SMALL, SMALL.folder, models_dir, threads=1),
-        "torch": TorchEncoder(MODEL, MODEL.folder, threads=1),
     }
 
 
-@pytest.fixture(params=["onnx", "int8", "torch", "cached int8"])
+@pytest.fixture(params=["onnx", "int8", "cached int8"])
 async def embedder(request, encoders):
     encoder = encoders[request.param.split()[-1]]
     made = BatchingEmbedder(SMALL if "int8" in request.param else MODEL, lambda: encoder, clock=SystemClock())
@@ -82,9 +81,12 @@ async def test_tokens_are_counted_without_special_ones(embedder):
     assert embedder.count_tokens("loan " * 1000) == 1000
 
 
-async def test_both_runtimes_give_one_space(encoders):
-    texts = ["un prêt", "a much longer text " * 20, "x"]
-    assert encoders["onnx"].encode(texts) == pytest.approx(encoders["torch"].encode(texts), abs=1e-4)
+def test_vectors_are_those_of_sentence_transformers(encoders):
+    assert encoders["onnx"].encode(TEXTS) == pytest.approx(known_vectors(), abs=1e-5)
+
+
+def test_eight_bits_stay_near_them(encoders):
+    assert (encoders["int8"].encode(TEXTS) * known_vectors()).sum(1).min() > 0.97
 
 
 def test_the_onnx_file_is_made_once(encoders, models_dir):

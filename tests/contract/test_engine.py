@@ -13,6 +13,7 @@ from backend.engines.scripted import ScriptedEngine, recite
 from backend.infra.http import open_session
 from ollama_emulator.models import model
 from tests.support.asks import a_request
+from tests.support.calibrations import WORDS_ALONE
 from tests.support.emulator import emulator
 from tests.support.wire import DONE, OK, chunk, refusal, wire_server
 
@@ -27,7 +28,7 @@ async def scripted():
 
 @asynccontextmanager
 async def extractive():
-    yield ExtractiveEngine(), Endpoint("")
+    yield ExtractiveEngine(by_words=WORDS_ALONE.by_words), Endpoint("")
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
 from backend.history.base import History, Owner
 from backend.history.memory import MemoryHistory
+from backend.history.presence import LEASE_S, Presence
 from backend.history.sql import SqlHistory
 from tests.support.databases import empty_database, postgres_url, sqlite_url
 from tests.support.manual_clock import ManualClock
@@ -50,11 +51,26 @@ async def test_a_new_turn_runs_until_it_is_finished(history):
     assert (turn.sources, turn.citations, turn.degraded) == ((SOURCE,), (1,), ("dense",))
 
 
-async def test_a_new_conversation_may_be_named_beforehand_and_only_once(history: History) -> None:
+async def test_a_new_conversation_may_be_named_beforehand_and_is_its_owners_alone(history: History) -> None:
     assert await history.begin(ANN, None, "run1", "q", named="named") == "named"
     with pytest.raises(Conflict):
         await history.begin(BOB, None, "run2", "q", named="named")
     assert [turn.run for turn in await history.turns(ANN, "named")] == ["run1"]
+
+
+async def test_a_new_conversation_that_its_owner_has_by_now_is_that_one(history: History) -> None:
+    for run in ("run1", "run2"):
+        assert await history.begin(ANN, None, run, "q", named="named") == "named"
+    with pytest.raises(Conflict):
+        await history.begin(ANN, None, "run1", "q", named="named")
+    assert [turn.run for turn in await history.turns(ANN, "named")] == ["run1", "run2"]
+    assert len(await history.conversations(ANN)) == 1
+
+
+async def test_turns_that_begin_one_new_conversation_at_once_are_all_in_it(history: History) -> None:
+    runs = [f"run{n}" for n in range(5)]
+    await asyncio.gather(*(history.begin(ANN, None, run, "q", named="named") for run in runs))
+    assert sorted(turn.run for turn in await history.turns(ANN, "named")) == runs
 
 
 async def test_turns_come_oldest_first_and_only_the_newest(history):
@@ -148,6 +164,37 @@ async def test_turns_of_a_dead_process_are_given_up(history, clock):
     assert await history.abandon(clock.now() - 50) == 1
     states = [(await history.turns(ANN, talk))[0].state for talk in (old, closed, fresh)]
     assert states == ["failed", "done", "running"]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_only_the_turns_of_processes_that_died_are_given_up(database, request, tmp_path, clock):
+    url = sqlite_url(tmp_path) if database == "sqlite" else request.getfixturevalue("postgres_url")
+    async with empty_database(url) as engine:
+        named = {name: SqlHistory(engine, clock, process=name) for name in ("one", "two", "three")}
+        signs = {name: Presence(engine, clock, of, process=name) for name, of in named.items()}
+        for name in ("one", "two"):
+            await signs[name].sign()
+        talks = {name: await named[name].begin(ANN, None, name, "q") for name in ("one", "two")}
+        clock.advance(LEASE_S - 1)
+        await asyncio.gather(signs["one"].sign(), signs["three"].sign())
+        assert [await state(named["one"], talks[name]) for name in ("one", "two")] == ["running", "running"]
+        clock.advance(2)
+        await signs["three"].sign()
+        assert [await state(named["one"], talks[name]) for name in ("one", "two")] == ["running", "failed"]
+
+
+async def test_a_process_that_is_alone_gives_up_what_another_left_at_once(tmp_path, clock):
+    async with empty_database(sqlite_url(tmp_path)) as engine:
+        before, after = (SqlHistory(engine, clock, process=name) for name in ("before", "after"))
+        await Presence(engine, clock, before, process="before", alone=True).sign()
+        talk = await before.begin(ANN, None, "run1", "q")
+        clock.advance(1)
+        await Presence(engine, clock, after, process="after", alone=True).sign()
+        assert await state(after, talk) == "failed"
+
+
+async def state(history: History, talk: str) -> str:
+    return (await history.turns(ANN, talk))[0].state
 
 
 async def test_a_turn_given_up_too_early_is_still_finished(history, clock):

@@ -7,6 +7,7 @@ import random
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import delete, func, select
 
 from backend.core.errors import (
     EmbedderUnavailable,
@@ -17,8 +18,10 @@ from backend.core.errors import (
     StorageFull,
 )
 from backend.corpus.base import CorpusRef
+from backend.corpus.tables import passages
 from backend.ingest.leases import SqlLeases
 from backend.ingest.service import Bounds
+from backend.ingest.tables import ingestions
 from backend.ingest.worker import Pace
 from tests.support.databases import empty_database, postgres_url, sqlite_url
 from tests.support.manual_clock import ManualClock
@@ -203,6 +206,18 @@ async def test_bytes_that_nothing_refers_to_are_swept(path):
     assert kept == [None, None, b"two"]
 
 
+async def test_any_number_of_ingestions_is_swept_at_once(path, engine, clock):
+    columns = {"tenant": "acme", "corpus": "books", "reason": "", "force": False, "created": 0.0}
+    times = {"updated": 0.0, "open_until": 0.0, "not_before": 0.0}
+    rows = [{"id": f"{state}-{n}", "state": state} for n in range(40_000) for state in ("queued", "done")]
+    async with engine.begin() as sql:
+        await sql.execute(ingestions.insert(), [columns | times | row for row in rows])
+    await path.jobs.sweep(ended_before=clock.now())
+    async with engine.begin() as sql:
+        assert await sql.scalar(select(func.count()).select_from(ingestions)) == 40_000
+    assert (await path.jobs.status("acme", "queued-0")).state == "done"
+
+
 async def test_a_deletion_while_another_worker_writes_is_finished_later(path, engine, clock):
     await path.put(BOOKS, a="one")
     (document,) = await path.catalogue.documents(BOOKS)
@@ -307,7 +322,7 @@ async def test_a_worker_that_was_overtaken_changes_nothing(path, engine, clock):
         await write(corpus, passages)
 
     path.lexical = DictLexicalThat(path.lexical, pause)
-    object.__setattr__(path.ingestion.worker.publisher, "lexical", path.lexical)
+    object.__setattr__(path.ingestion.worker.pipeline.publisher, "lexical", path.lexical)
     async with asyncio.TaskGroup() as group:
         group.create_task(path.ingestion.worker.work(BOOKS))
         await reached.wait()
@@ -341,10 +356,124 @@ async def test_documents_of_another_embedder_are_made_anew(path, engine, clock):
 async def test_lost_indexes_are_rebuilt_from_what_is_kept(path):
     await path.put(BOOKS, **TEXTS)
     before = await path.contents(BOOKS)
-    path.dense.held.clear()
-    path.lexical.held.clear()
+    path.dense.lose()
+    path.lexical.lose()
     await path.ingestion.run_to_end("acme", await path.ingestion.reingest(BOOKS, everything=True))
     assert await path.contents(BOOKS) == before
+
+
+async def test_a_lost_index_is_made_from_sql_without_the_files(path, engine, clock):
+    await path.put(BOOKS, **TEXTS)
+    before, version = await path.contents(BOOKS), (await path.catalogue.live(BOOKS)).version
+    for lost in (path.dense, path.lexical):
+        lost.lose()
+        restarted = write_path(engine, clock, like=path)
+        await restarted.ingestion.worker.tick()
+        assert await restarted.contents(BOOKS) == before
+        assert await lost.held(BOOKS) == version
+        assert restarted.reader.reads == []
+
+
+async def test_an_index_that_is_lost_while_the_process_runs_is_made_again(path, clock):
+    await path.put(BOOKS, **TEXTS)
+    before = await path.contents(BOOKS)
+    path.dense.lose()
+    path.lexical.lose()
+    clock.advance(60)
+    await path.ingestion.worker.tick()
+    assert await path.contents(BOOKS) == before
+
+
+@pytest.mark.parametrize(("down", "up"), [("dense", "lexical"), ("lexical", "dense")])
+async def test_an_index_that_is_down_does_not_hold_up_the_other(path, engine, clock, down, up):
+    await path.put(BOOKS, **TEXTS)
+    version = (await path.catalogue.live(BOOKS)).version
+    other = write_path(engine, clock)
+    getattr(other, down).fail = [RetrievalUnavailable("down")]
+    await other.ingestion.worker.tick()
+    assert [await getattr(other, name).held(BOOKS) for name in (down, up)] == ["", version]
+    await other.ingestion.worker.tick()
+    assert await other.contents(BOOKS) == await path.contents(BOOKS)
+
+
+async def test_an_index_of_which_a_part_is_lost_is_made_whole(path, engine, clock):
+    await path.put(BOOKS, **TEXTS)
+    before = await path.contents(BOOKS)
+    for index in (path.dense, path.lexical):
+        for id in list(index.of(BOOKS))[::3]:
+            del index.passages_of[BOOKS][id]
+    await write_path(engine, clock, like=path).ingestion.worker.tick()
+    assert await path.contents(BOOKS) == before
+
+
+async def test_a_process_with_indexes_of_its_own_follows_the_others(path, engine, clock):
+    other = write_path(engine, clock)
+    for change in ({"a": "one", "b": "two"}, {"a": "three"}):
+        await path.put(BOOKS, **change)
+        await other.ingestion.worker.tick()
+        clock.advance(10)
+        await path.ingestion.worker.tick()
+        await other.ingestion.worker.tick()
+        assert await other.contents(BOOKS) == await path.contents(BOOKS)
+    document, _ = await path.catalogue.by_name(BOOKS, "a.md")
+    await path.ingestion.delete(BOOKS, document.id)
+    await other.ingestion.worker.tick()
+    assert [p.text for p in other.dense.of(BOOKS).values()] == ["two"]
+    assert other.dense.of(BOOKS) == other.lexical.of(BOOKS)
+    assert await other.lexical.held(BOOKS) == (await path.catalogue.live(BOOKS)).version
+
+
+async def test_what_was_removed_while_a_process_was_away_is_gone_when_it_is_back(path, engine, clock):
+    other = write_path(engine, clock)
+    await path.put(BOOKS, a="one", b="two")
+    await other.ingestion.worker.tick()
+    document, _ = await path.catalogue.by_name(BOOKS, "a.md")
+    await path.ingestion.delete(BOOKS, document.id)
+    back = write_path(engine, clock, like=other)
+    await back.ingestion.worker.tick()
+    assert [p.text for p in back.dense.of(BOOKS).values()] == ["two"]
+    assert back.dense.of(BOOKS) == back.lexical.of(BOOKS)
+
+
+async def test_both_indexes_say_that_they_hold_what_was_just_read(path):
+    await path.put(BOOKS, a="one")
+    version = (await path.catalogue.live(BOOKS)).version
+    assert [await index.held(BOOKS) for index in (path.dense, path.lexical)] == [version, version]
+
+
+async def test_passages_of_an_older_release_are_taken_over_from_the_index(path, engine, clock):
+    await path.put(BOOKS, **TEXTS)
+    whole = await path.catalogue.contents(BOOKS)
+    async with engine.begin() as sql:
+        await sql.execute(delete(passages))
+    newer = write_path(engine, clock, like=path)
+    while (await newer.catalogue.contents(BOOKS)).bare:
+        await newer.ingestion.worker.tick()
+    assert await newer.catalogue.contents(BOOKS) == whole
+    assert (newer.reader.reads, newer.embedder.calls) == ([], [])
+
+
+async def test_where_the_index_has_them_no_more_documents_are_read_again_once(path, engine, clock):
+    await path.put(BOOKS, **TEXTS)
+    whole = await path.catalogue.contents(BOOKS)
+    async with engine.begin() as sql:
+        await sql.execute(delete(passages))
+    path.lexical.lose()
+    newer = [write_path(engine, clock, like=path) for _ in range(2)]
+    for _ in range(3):
+        await asyncio.gather(*(one.ingestion.worker.tick() for one in newer))
+    assert (await path.catalogue.contents(BOOKS)).passages == whole.passages
+    assert sorted(newer[0].reader.reads + newer[1].reader.reads) == sorted(f"{name}.md" for name in TEXTS)
+    assert path.dense.of(BOOKS) == path.lexical.of(BOOKS)
+
+
+async def test_outdated_documents_are_queued_once_however_many_processes_start(path, engine, clock):
+    await path.put(BOOKS, **TEXTS)
+    newer = [write_path(engine, clock, like=path, made_by="newer") for _ in range(5)]
+    queued = await asyncio.gather(*(one.ingestion.reingest(BOOKS) for one in newer))
+    assert len([one for one in queued if one]) == 1
+    assert await newer[0].ingestion.reingest(BOOKS) is None
+    assert (await path.jobs.backlog("acme")).items == len(TEXTS)
 
 
 async def test_a_reader_sees_one_whole_version_while_documents_change(path, clock):
@@ -395,9 +524,13 @@ async def test_a_process_killed_at_any_step_leaves_work_that_another_finishes(pa
     while died:
         corpus, died = CorpusRef("acme", f"killed-{step}"), False
         await path.put(corpus, **FIRST)
+        fuse = Fuse(10_000)
+        mortal = write_path(engine, clock, like=path, fuse=fuse)
+        await mortal.ingestion.worker.tick()  # it has looked at what was there before
         status = await path.ingestion.submit(corpus, [(f"{n}.md", t.encode()) for n, t in THEN.items()])
+        fuse.left = step
         try:
-            await write_path(engine, clock, like=path, fuse=Fuse(step)).ingestion.worker.tick()
+            await mortal.ingestion.worker.tick()
         except Killed:
             died = True
         clock.advance(31)

@@ -1,19 +1,26 @@
+from asyncio import gather
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.core.errors import InvalidRequest, NotFound, Unauthenticated
+from backend.core.errors import InvalidRequest, Misconfigured, NotFound, Unauthenticated
 from backend.core.types import Role
+from backend.infra.sql import transaction
 from backend.security.base import KeyStore
 from backend.security.cached import CachedKeys
+from backend.security.keys import mac
+from backend.security.shared_secret import agreed, stored
 from backend.security.sql import SqlKeys
+from backend.security.tables import keys as table
+from backend.security.tables import secrets
 from tests.support.databases import empty_database, postgres_url, sqlite_url
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_keys import MemoryKeys
 
 __all__ = ["postgres_url"]
 
-PEPPER = b"p" * 32
 GRANT = {
     "name": "the shop's page",
     "tenant": "shop",
@@ -35,7 +42,7 @@ async def keys(request, tmp_path, clock) -> AsyncIterator[KeyStore]:
         return
     url = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     async with empty_database(url) as engine:
-        yield SqlKeys(engine, clock, pepper=PEPPER)
+        yield SqlKeys(engine, clock)
 
 
 async def test_a_key_stands_for_what_it_was_granted(keys):
@@ -109,3 +116,80 @@ async def test_a_key_nobody_could_recognise_or_use_is_not_made(keys, bad):
     with pytest.raises(InvalidRequest):
         await keys.create(**(GRANT | bad))
     assert list(await keys.keys()) == []
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def engine(request, tmp_path) -> AsyncIterator[AsyncEngine]:
+    url = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    async with empty_database(url) as opened:
+        yield opened
+
+
+async def change(engine: AsyncEngine, **values: object) -> None:
+    async with transaction(engine) as connection:
+        await connection.execute(update(table).values(values))
+
+
+OLD = b"o" * 32
+
+
+async def test_a_digest_of_an_earlier_release_is_good_and_needs_its_pepper_once(engine, clock):
+    before = SqlKeys(engine, clock, peppers=[b"n" * 32, OLD])
+    new = await before.create(**GRANT)
+    await change(engine, digest=mac(OLD, new.secret))
+    with pytest.raises(Unauthenticated):
+        await SqlKeys(engine, clock, peppers=[b"x" * 32]).authenticate(new.secret)
+    assert await before.authenticate(new.secret) == new.key
+    assert await SqlKeys(engine, clock).authenticate(new.secret) == new.key
+
+
+async def test_a_revoked_key_of_an_earlier_release_stays_worthless(engine, clock):
+    keys = SqlKeys(engine, clock, peppers=[OLD])
+    new = await keys.create(**GRANT)
+    await change(engine, digest=mac(OLD, new.secret))
+    await keys.revoke(new.key.id)
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(new.secret)
+
+
+async def test_two_that_show_an_old_key_at_once_are_both_let_in(engine, clock):
+    stores = [SqlKeys(engine, clock, peppers=[OLD]) for _ in range(4)]
+    new = await stores[0].create(**GRANT)
+    await change(engine, digest=mac(OLD, new.secret))
+    assert await gather(*(one.authenticate(new.secret) for one in stores)) == [new.key] * 4
+
+
+@pytest.mark.parametrize(
+    ("stored", "means"),
+    [
+        (["reader", "auditor"], {Role.READER}),
+        (["auditor"], set()),
+        (["Reader", "OPERATOR"], {Role.READER, Role.OPERATOR}),
+        ([None, 5, ["reader"]], set()),
+        ("reader", set()),
+        ({"reader": True}, set()),
+    ],
+)
+async def test_a_role_of_a_newer_release_grants_nothing_and_breaks_nothing(engine, clock, stored, means):
+    keys = SqlKeys(engine, clock)
+    new = await keys.create(**GRANT)
+    await change(engine, roles=stored)
+    assert (await keys.authenticate(new.secret)).roles == means
+    assert [key.roles for key in await keys.keys()] == [means]
+
+
+async def test_processes_that_start_together_agree_on_one_secret(engine, clock):
+    proposed = [bytes([65 + number]) * 64 for number in range(8)]
+    first = await gather(*(agreed(engine, clock, proposed=one) for one in proposed))
+    assert len(set(first)) == 1
+    assert first[0] in proposed
+    assert await agreed(engine, clock, proposed=b"later" * 20) == first[0] == await stored(engine)
+
+
+async def test_a_damaged_secret_in_sql_is_named(engine, clock):
+    await agreed(engine, clock, proposed=b"s" * 64)
+    async with transaction(engine) as connection:
+        await connection.execute(update(secrets).values(secret=b"short"))
+    assert await stored(engine) is None
+    with pytest.raises(Misconfigured, match="security_secrets is damaged"):
+        await agreed(engine, clock, proposed=b"s" * 64)

@@ -1,4 +1,5 @@
 import asyncio
+from shutil import rmtree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -92,6 +93,62 @@ async def test_a_removed_revision_is_gone_and_others_stay(index):
     assert await index.count(LIBRARY) == 1
 
 
+async def test_any_number_of_revisions_is_removed_at_once(index):
+    await index.add(LIBRARY, [passage("prêt un", revision="r1"), passage("prêt deux", revision="r2")])
+    await index.remove(LIBRARY, ["r1", *(f"gone-{n}" for n in range(70_000))])
+    assert await found(index, "prêt") == ["prêt deux"]
+
+
+async def test_it_says_which_version_it_was_last_said_to_hold(index):
+    assert await index.held(LIBRARY) == ""
+    await index.add(LIBRARY, [passage("a")])
+    assert await index.held(LIBRARY) == ""
+    await index.hold(LIBRARY, "v1")
+    await index.hold(LIBRARY, "v2")
+    assert await index.held(LIBRARY) == "v2"
+    assert await index.held(CorpusRef("city", "archive")) == ""
+    assert await index.count(LIBRARY) == 1
+
+
+async def test_it_counts_the_passages_of_revisions(index):
+    assert not any((await index.counts(LIBRARY, ["r1"])).values())
+    await index.add(
+        LIBRARY,
+        [
+            passage("a", revision="r1"),
+            passage("b", revision="r1"),
+            passage("c", revision="r2"),
+            passage("d", revision="r3"),
+        ],
+    )
+    await index.remove(LIBRARY, ["r3"])
+    counts = await index.counts(LIBRARY, ["r1", "r3", *(f"gone-{n}" for n in range(500))])
+    assert (counts.get("r1", 0), counts.get("r3", 0), counts.get("gone-1", 0)) == (2, 0, 0)
+
+
+async def test_all_but_some_revisions_are_removed(index):
+    await index.keep_only(LIBRARY, {"r1"})
+    await index.add(
+        LIBRARY,
+        [
+            passage("a", revision="r1"),
+            passage("b", revision="r1"),
+            passage("c", revision="r2"),
+            passage("d", revision="r3"),
+        ],
+    )
+    await index.keep_only(LIBRARY, {"r1", "never-seen"})
+    assert await index.count(LIBRARY) == 2
+
+
+async def test_the_passages_of_a_revision_come_back_whole(index):
+    assert list(await index.passages(LIBRARY, "r1")) == []
+    some = [passage(f"prêt {n}", revision="r1", headings=("A",), page=n) for n in range(3)]
+    await index.add(LIBRARY, [*some, passage("autre", revision="r2")])
+    assert sorted(await index.passages(LIBRARY, "r1"), key=lambda p: p.text) == some
+    assert list(await index.passages(LIBRARY, "never-seen")) == []
+
+
 async def test_tenants_and_corpora_do_not_share(index):
     await index.add(LIBRARY, [passage("prêt")])
     for other in (
@@ -134,6 +191,23 @@ async def test_writers_and_readers_at_once_lose_nothing(index):
     assert await index.count(LIBRARY) == 30
 
 
+async def test_an_index_whose_files_are_lost_is_empty_and_takes_new_passages(tmp_path):
+    index = TantivyIndex(tmp_path / "lexical")
+    await index.add(LIBRARY, [passage("prêt un")])
+    await index.hold(LIBRARY, "v1")
+    rmtree(tmp_path / "lexical")
+    assert await found(index, "prêt") == []
+    assert (await index.count(LIBRARY), await index.held(LIBRARY)) == (0, "")
+    await index.add(LIBRARY, [passage("prêt deux")])
+    assert await found(index, "prêt") == ["prêt deux"]
+    for file in (tmp_path / "lexical").glob("*/*"):
+        file.unlink()
+    assert await found(index, "prêt") == []
+    await index.add(LIBRARY, [passage("prêt trois")])
+    assert await found(index, "prêt") == ["prêt trois"]
+    index.close()
+
+
 async def test_another_process_sees_what_was_acknowledged(tmp_path):
     first, second = TantivyIndex(tmp_path), TantivyIndex(tmp_path)
     await first.add(LIBRARY, [passage("prêt un")])
@@ -142,5 +216,7 @@ async def test_another_process_sees_what_was_acknowledged(tmp_path):
     assert sorted(await found(second, "prêt")) == ["prêt deux", "prêt un"]
     await second.add(LIBRARY, [passage("prêt trois")])
     assert await first.count(LIBRARY) == 3
+    await first.hold(LIBRARY, "v1")
+    assert await second.held(LIBRARY) == "v1"
     first.close()
     second.close()

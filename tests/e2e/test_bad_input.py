@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtests.bad_input.app import App, running_app
+from devstack.child import in_thread
+from devstack.replica import Replica, replica
 from loadtests.bad_input.bodies import address_inputs, json_inputs, send
 from loadtests.bad_input.model_server import EchoModel, echo_model
 from loadtests.bad_input.raw import slow_bodies, try_raw
@@ -17,26 +18,26 @@ from loadtests.bad_input.uploads import ODD_FORMS, PATH
 
 SECRET = "test-secret-0123456789abcdef0123456789"
 
-Attack = Callable[[httpx.AsyncClient, App, EchoModel, Tally], Awaitable[None]]
+Attack = Callable[[httpx.AsyncClient, Replica, EchoModel, Tally], Awaitable[None]]
 
 
-async def forms(client: httpx.AsyncClient, app: App, model: EchoModel, tally: Tally) -> None:
+async def forms(client: httpx.AsyncClient, app: Replica, model: EchoModel, tally: Tally) -> None:
     for name, (headers, body) in ODD_FORMS.items():
         answer = await client.post(PATH, content=body, headers=headers)
         tally.add("forms", name, answer.status_code, answer.content, refuse=True)
 
 
-async def bodies(client: httpx.AsyncClient, app: App, model: EchoModel, tally: Tally) -> None:
+async def bodies(client: httpx.AsyncClient, app: Replica, model: EchoModel, tally: Tally) -> None:
     for wanted in (*address_inputs(), *json_inputs()):
         await send(client, wanted, tally)
 
 
-async def raw_bytes(client: httpx.AsyncClient, app: App, model: EchoModel, tally: Tally) -> None:
+async def raw_bytes(client: httpx.AsyncClient, app: Replica, model: EchoModel, tally: Tally) -> None:
     await try_raw(app.port, tally, body_timeout_s=1.0)
     assert await slow_bodies(app.port, tally, connections=5, body_timeout_s=1.0) < 30
 
 
-async def texts(client: httpx.AsyncClient, app: App, model: EchoModel, tally: Tally) -> None:
+async def texts(client: httpx.AsyncClient, app: Replica, model: EchoModel, tally: Tally) -> None:
     seen = await try_texts(client, model, tally, quick=True)
     assert seen["forged events"] == 0
     assert seen["control tokens in prompts"] == 0
@@ -61,7 +62,7 @@ def found(models_dir: Path) -> dict[str, Tally]:
                 "LIBRI_LOGGING__LEVEL": "DEBUG",
             }
             async with (
-                running_app(settings) as app,
+                in_thread(replica(settings)) as app,
                 httpx.AsyncClient(base_url=app.url, timeout=60) as client,
             ):
                 for attack in ATTACKS:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,39 @@ async def test_a_conversation_goes_on_although_its_first_turn_was_not_kept(app: 
     assert third[-1].data["degraded"] == []
     kept = (await app.client.get(f"/api/v1/conversations/{here}")).json()["turns"]
     assert kept[-1]["answer"] == ANSWER
+
+
+async def test_an_id_that_was_told_meanwhile_is_there_afterwards_without_another_question(
+    app: LiveApp,
+) -> None:
+    with locked(app):
+        here = (await app.ask(QUESTION))[0].data["conversation_id"]
+        await asyncio.sleep(6)  # SQLite has given up waiting for the lock
+    turns = await kept(app, here, 1)
+    assert (turns[0]["state"], turns[0]["answer"]) == ("done", ANSWER)
+
+
+async def test_questions_at_once_in_a_conversation_that_is_not_kept_yet_are_all_answered_and_kept(
+    app: LiveApp,
+) -> None:
+    with locked(app):
+        here = (await app.ask(QUESTION))[0].data["conversation_id"]
+        asking = [asyncio.ensure_future(app.ask(f"{QUESTION} {n}", conversation_id=here)) for n in range(3)]
+        await asyncio.gather(*asking)
+    turns = await kept(app, here, 4)
+    assert turns[0]["question"] == QUESTION
+    assert {(turn["state"], turn["answer"]) for turn in turns} == {("done", ANSWER)}
+
+
+async def kept(app: LiveApp, conversation: str, many: int) -> list[dict[str, Any]]:
+    """The conversation's turns once so many are there and ended."""
+    async with asyncio.timeout(40):
+        while True:
+            answer = await app.client.get(f"/api/v1/conversations/{conversation}")
+            turns = answer.json()["turns"] if answer.status_code == 200 else []
+            if len(turns) == many and all(turn["state"] != "running" for turn in turns):
+                return turns
+            await asyncio.sleep(0.1)
 
 
 async def test_a_lock_that_is_soon_let_go_costs_nothing(app: LiveApp) -> None:

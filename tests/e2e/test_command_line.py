@@ -52,6 +52,10 @@ def test_commands_beside_a_running_server_speak_to_it(environment: dict[str, str
         assert "1 read" in done.stderr
         answer = httpx.post(f"{url}/api/v1/chat", json=QUESTION, timeout=120).json()
         assert "opens at nine" in answer["answer"]
+        asked = run(environment, "ask", QUESTION["question"], "--language", "en")
+        assert asked.returncode == 0, asked.stderr
+        assert "opens at nine" in asked.stdout
+        assert "hours.md" in asked.stdout
         doctor = run(environment, "doctor")
         assert "is running" in doctor.stdout
         second = run(environment, "serve")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.infra.revision import HEAD
 from tests.support.console import environment_in, run
 
 
@@ -53,7 +54,7 @@ def secret_is_a_folder(folder: Path) -> None:
         (below_a_file, "cannot be written (Not a directory): set LIBRI_DATA__DIR"),
         (corrupted, "libriassist.db: the database does not answer: file is not a database"),
         (database_is_a_folder, "libriassist.db: the database does not answer: unable to open"),
-        (from_a_newer_release, "written by a newer release (revision '9999', this one knows 0001)"),
+        (from_a_newer_release, f"written by a newer release (revision '9999', this one knows {HEAD})"),
         (damaged_secret, "secret is damaged; remove it"),
         (secret_is_a_folder, "secret can neither be read nor made: Is a directory"),
     ],

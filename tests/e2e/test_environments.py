@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -12,16 +13,37 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-from tests.support.console import environment_in, run
+from tests.support.console import environment_in
 
+ROOT = Path(__file__).parents[2]
+FORKS = """
+import json, os, signal, sys
+import backend.cli.serve
+from backend.__main__ import main
+
+def ended(place, environment):
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    signal.alarm(120)  # one that serves after all
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{place}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), descriptor)
+    os.environ.clear()
+    os.environ.update(environment)
+    status = main(["serve"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+print(json.dumps([ended(*task) for task in json.load(sys.stdin)]))
+"""
 STARTS = ""
 DEAD = "http://127.0.0.1:9"
 PROXIES: tuple[Mapping[str, str], ...] = (
@@ -70,26 +92,25 @@ def together(*several: Mapping[str, str]) -> Mapping[str, str]:
 
 STARTING = [
     Case({}),
-    *map(Case, PROXIES),
-    *map(Case, CERTIFICATES),
-    *map(Case, OLLAMAS[2:]),
-    Case(together(PROXIES[2], CERTIFICATES[0], OLLAMAS[1])),
-    Case(together(PROXIES[1], CERTIFICATES[3], OLLAMAS[0])),
-    Case({"API_KEY": "hunter2-hunter2\r\n", "LIBRI_ENGINE__OLLAMA_KEEP_ALIVE": "0"}),
+    # Together: what one of them broke would be seen all the same.
+    *(Case(together(*kinds)) for kinds in zip_longest(PROXIES, CERTIFICATES, OLLAMAS, fillvalue={})),
+    Case(
+        {"API_KEY": "hunter2-hunter2\r\n", "LIBRI_ENGINE__OLLAMA_KEEP_ALIVE": "0", "HF_ENDPOINT": "nonsense"}
+    ),
     Case({"OPENAI_API_KEY": "hunter2", "LIBRI_ENGINE__OPENAI_URLS": f"http://u:hunter2@{DEAD[7:]}/v1"}),
     Case({"OPENAI_API_KEY": "sk-é", "LIBRI_ENGINE__OPENAI_URLS": f"{DEAD}/v1/"}),
     Case({"EMBEDDING_MODEL": "multilingual-e5-small", "HTTPS_PROXY": "http://[::1", "HF_HOME": "/nowhere"}),
     Case({"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
     Case({"PYTHONIOENCODING": "latin-1", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "x"}),
-    Case({"REDIS_URL": "redis://:hunter2@127.0.0.1:9/0"}),
     Case(
         {
             "CHROMA_API_IMPL": "chromadb.api.fastapi.FastAPI",
             "CHROMA_SERVER_HOST": "nowhere",
             "IS_PERSISTENT": "x",
+            "REDIS_URL": "redis://:hunter2@127.0.0.1:9/0",
         }
     ),
-    Case({"LIBRI_SERVER__HOST": "", "LIBRI_ENGINE__MODEL": "", "HF_ENDPOINT": "nonsense"}),
+    Case({"LIBRI_SERVER__HOST": "", "LIBRI_ENGINE__MODEL": ""}),
 ]
 REFUSED = [
     Case(
@@ -140,18 +161,22 @@ REFUSED = [
 ]
 
 
-@contextmanager
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
+Outcome = tuple[int | None, str, str]
+"""Exit status (None: it serves), and what it printed and said."""
 
 
-def tried(case: Case, models: Path) -> tuple[int | None, str, str]:
-    """Exit status (None: it serves), and what it printed and said."""
-    with folder() as place, open(place / "out", "w+") as out, open(place / "err", "w+") as err:
-        given = {"LLM_BACKEND": "ollama", "OLLAMA_URLS": DEAD} | dict(case.variables)
+def environment_of(case: Case, place: Path, models: Path) -> dict[str, str]:
+    given = {"LLM_BACKEND": "ollama", "OLLAMA_URLS": DEAD} | dict(case.variables)
+    return environment_in(place / "data", models, **given)
+
+
+def started(case: Case, models: Path) -> Outcome:
+    """A process of its own, until it has told its address."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        place = Path(name)
+        out, err = (stack.enter_context(open(place / one, "w+")) for one in ("out", "err"))
         command = [sys.executable, "-m", "backend", "serve"]
-        environment = environment_in(place / "data", models, **given)
+        environment = environment_of(case, place, models)
         with subprocess.Popen(command, env=environment, stdout=out, stderr=err) as process:
             address = place / "data" / "server.json"
             deadline = time.monotonic() + 300
@@ -159,11 +184,27 @@ def tried(case: Case, models: Path) -> tuple[int | None, str, str]:
                 time.sleep(0.05)
             status = process.poll()
             process.kill()
-        return (
-            status,
-            (place / "out").read_text(errors="replace"),
-            (place / "err").read_text(errors="replace"),
-        )
+        return status, text_in(place / "out"), text_in(place / "err")
+
+
+def refused(cases: Sequence[Case], models: Path) -> dict[str, Outcome]:
+    """All of them by one process, which imports the application once and forks for each."""
+    with tempfile.TemporaryDirectory() as name:
+        places = [Path(name) / str(number) for number, _ in enumerate(cases)]
+        for place in places:
+            place.mkdir()
+        tasks = [[str(p), environment_of(c, p, models)] for p, c in zip(places, cases, strict=True)]
+        forks = subprocess.run(
+            [sys.executable, "-c", FORKS],
+            input=json.dumps(tasks), capture_output=True, text=True, timeout=600, check=True, cwd=ROOT,
+        )  # fmt: skip
+        ended = json.loads(forks.stdout)
+        said = [(text_in(place / "out"), text_in(place / "err")) for place in places]
+    return {case.name: (status, *two) for case, status, two in zip(cases, ended, said, strict=True)}
+
+
+def text_in(file: Path) -> str:
+    return file.read_text(errors="replace")
 
 
 def lines_of(err: str) -> list[str]:
@@ -172,22 +213,13 @@ def lines_of(err: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(models_dir: Path) -> dict[str, tuple[int | None, str, str]]:
-    """Every case, two at a time."""
-    run(
-        environment_in(models_dir / "first", models_dir), "ask", "anything", timeout_s=300
-    )  # exports the embedder
-    cases = [*STARTING, *REFUSED]
-    with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda case: tried(case, models_dir), cases)
-        return dict(zip((case.name for case in cases), found, strict=True))
+def refusals(models_dir: Path) -> dict[str, Outcome]:
+    return refused(REFUSED, models_dir)
 
 
 @pytest.mark.parametrize("case", STARTING, ids=lambda case: case.name or "nothing")
-def test_a_usual_environment_does_not_keep_it_from_starting(
-    case: Case, outcomes: dict[str, tuple[int | None, str, str]]
-) -> None:
-    status, out, err = outcomes[case.name]
+def test_a_usual_environment_does_not_keep_it_from_starting(case: Case, models_dir: Path) -> None:
+    status, out, err = started(case, models_dir)
     assert status is None, (status, err)
     assert "Traceback" not in out + err
     assert not any(secret in out + err for secret in case.secrets)
@@ -195,10 +227,8 @@ def test_a_usual_environment_does_not_keep_it_from_starting(
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-def test_a_setting_that_cannot_work_is_named_in_one_line(
-    case: Case, outcomes: dict[str, tuple[int | None, str, str]]
-) -> None:
-    status, out, err = outcomes[case.name]
+def test_a_setting_that_cannot_work_is_named_in_one_line(case: Case, refusals: dict[str, Outcome]) -> None:
+    status, out, err = refusals[case.name]
     assert status == 1, (status, err)
     assert "Traceback" not in out + err
     assert not any(secret in out + err for secret in case.secrets)
@@ -210,7 +240,8 @@ def test_a_setting_that_cannot_work_is_named_in_one_line(
 def test_a_port_that_is_taken_is_named(models_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        status, _, err = tried(Case({"LIBRI_SERVER__PORT": port}), models_dir)
+        case = Case({"LIBRI_SERVER__PORT": port})
+        status, _, err = refused([case], models_dir)[case.name]
     assert status == 1
     assert lines_of(err) == [
         f"libriassist: port {port} is not free (Address already in use): set LIBRI_SERVER__PORT to another"
@@ -219,10 +250,10 @@ def test_a_port_that_is_taken_is_named(models_dir: Path) -> None:
 
 def _table() -> None:
     models = Path(os.environ["LIBRI_DATA__MODELS_DIR"])
-    for case in [*STARTING, *REFUSED]:
-        status, _, err = tried(case, models)
+    outcomes = {case.name: started(case, models) for case in STARTING} | refused(REFUSED, models)
+    for name, (status, _, err) in outcomes.items():
         said = "; ".join(lines_of(err)) or "starts"
-        sys.stdout.write(f"| `{case.name}` | {'starts' if status is None else status} | {said} |\n")
+        sys.stdout.write(f"| `{name}` | {'starts' if status is None else status} | {said} |\n")
 
 
 if __name__ == "__main__":

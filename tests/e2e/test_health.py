@@ -45,9 +45,29 @@ async def test_one_index_that_hangs_is_bearable_and_two_are_not(
 ) -> None:
     monkeypatch.setattr(ChromaIndex, "count", hangs)
     assert (await app.client.get("/health/ready")).status_code == 200
+    await asyncio.sleep(1.1)  # as long as a look is remembered
     monkeypatch.setattr(TantivyIndex, "count", hangs)
     ready = await app.client.get("/health/ready")
     assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", "broken": ["retrieval"]})
+
+
+async def test_many_probes_at_once_and_within_a_second_embed_once(
+    app: LiveApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    async def counted(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    monkeypatch.setattr(BatchingEmbedder, "embed_queries", counted)
+    answers = await asyncio.gather(*(app.client.get("/health/ready") for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert calls < 10, "one for each second that it took"
+    before = calls
+    await asyncio.sleep(1.1)
+    await app.client.get("/health/ready")
+    assert calls == before + 1
 
 
 async def test_an_embedder_that_fails_is_seen_though_its_answers_are_remembered(

@@ -563,7 +563,7 @@ async def test_everything_can_be_done_with_the_keyboard(script: Script, tab: Ope
     async with tab() as reader:
         page = reader.page
         await reader.go()
-        await page.wait_for_function("document.activeElement.id === 'question'")
+        await reader.holds("document.activeElement.id === 'question'")
         await page.keyboard.type("one")
         await page.keyboard.press("Shift+Enter")
         await page.keyboard.type("two")
@@ -580,12 +580,12 @@ async def test_everything_can_be_done_with_the_keyboard(script: Script, tab: Ope
         await page.keyboard.press("Enter")
         await page.wait_for_selector("#source mark")
         await page.keyboard.press("Escape")
-        assert await page.evaluate("document.activeElement.className") == "source"
+        await reader.holds("document.activeElement.className === 'source'")
         await page.keyboard.press("/")
-        await page.wait_for_function("document.activeElement.id === 'question'")
+        await reader.holds("document.activeElement.id === 'question'")
         await page.keyboard.type("slow")
         await page.keyboard.press("Enter")
-        await page.wait_for_selector("text=Slow")
+        await page.wait_for_selector(".answer:has-text('Slow')")
         await page.keyboard.press("Escape")
         await page.wait_for_selector("text=You stopped this answer.")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from devstack.llamacpp import LlamaServer, llama_server
 from tests.support import tiny_model
 from tests.support.live_app import HOURS, live_app, settings_in, text_of
-from tests.support.llama_server import LlamaServer, llama_server
 
 QUESTION = "When does the library open in the morning?"
 

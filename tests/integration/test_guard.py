@@ -344,6 +344,33 @@ async def test_the_unexpected_is_a_500_that_tells_nothing_and_is_logged_once(htt
     assert [record.getMessage() for record in caplog.records] == ["unexpected error"]
 
 
+@pytest.mark.parametrize("below", ["", "/assist"])
+async def test_below_v1_whoever_refuses_speaks_as_openai_does(below):
+    with serving(small_app(Server(root_path="/assist", max_body_bytes=2000))) as url:
+        async with httpx.AsyncClient(base_url=f"{url}{below}/v1", timeout=5) as http:
+            chat = "/chat/completions"
+            for answer, status, code in (
+                (await http.get("/nowhere"), 404, "not_found"),
+                (await http.put(chat, json={}), 405, "method_not_allowed"),
+                (await http.get("/fails/full", headers={"host": "evil.org"}), 421, "misdirected_request"),
+                (await http.get("/fails/full", headers={"host": "a b"}), 400, "invalid_request"),
+                (await http.post(chat, headers={"origin": "https://evil.org"}, json={}), 403, "forbidden"),
+                (await http.post(chat, content=b"x"), 415, "unsupported_media_type"),
+                (await http.post(chat, content=b" " * 2001, headers=JSON), 413, "too_large"),
+                (await http.post(chat, json={"question": 1}), 422, "invalid_request"),
+                (await http.get("/fails/full", headers={"x-large": "a" * 30_000}), 431, "headers_too_large"),
+                (await http.get("/fails/full"), 503, "pool_full"),
+                (await http.get("/fails/group"), 401, "unauthenticated"),
+                (await http.get("/fails/otherwise"), 500, "internal"),
+            ):
+                assert answer.status_code == status
+                assert answer.headers["content-type"] == "application/json"
+                assert answer.json().keys() == {"error"}
+                assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+                assert answer.json()["error"]["code"] == code
+                assert len(answer.content) < 1024
+
+
 async def test_the_connection_lives_on_after_a_refusal(http):
     for _ in range(3):
         check(await http.post(CHAT, content=b" " * 2001, headers=JSON), 413)

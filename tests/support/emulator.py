@@ -9,17 +9,16 @@ async with emulator(num_parallel=4, time_scale=0) as ollama:
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from devstack.child import in_thread
+from devstack.emulator import emulator_processes
+from ollama_emulator.control import Control
 from ollama_emulator.instance import Instance
 from ollama_emulator.knobs import Knobs
 from ollama_emulator.models import Model
@@ -102,31 +101,16 @@ async def emulator(
     """
     async with aiohttp.ClientSession() as session:
         if process:
-            async with _in_own_process(port, knobs) as ready:
-                yield Emulator(ready["url"], ready["control"], session)
+            async with in_thread(emulator_processes([knobs], ports=[port])) as (started,):
+                yield Emulator(started.url, started.control, session)
         else:
             instance = Instance(Knobs().updated(knobs), models=models, port=port)
-            await instance.start()
+            steered = Control(instance)
+            await steered.start()
             try:
-                yield Emulator(instance.server.url, instance.control.server.url, session, instance)
+                yield Emulator(instance.server.url, steered.server.url, session, instance)
             finally:
-                await instance.close()
-
-
-@asynccontextmanager
-async def _in_own_process(port: int, knobs: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ollama_emulator", "--port", str(port), "--control-port", "0"),
-        *("--knobs", json.dumps(knobs)),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert child.stdout is not None
-    try:
-        yield json.loads(await child.stdout.readline())
-    finally:
-        child.terminate()
-        await child.wait()
+                await steered.close()
 
 
 async def _read(response: aiohttp.ClientResponse) -> Any:

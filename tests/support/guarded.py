@@ -54,6 +54,11 @@ def small_app(server: Server) -> FastAPI:  # noqa: C901
     async def page() -> StreamingResponse:
         return StreamingResponse(iter([b"<p>"]), headers={"content-security-policy": "default-src 'self'"})
 
+    @app.post("/v1/chat/completions")
+    async def completions(body: JsonBody[ChatRequest]) -> dict[str, str]:
+        return {"question": body.question}
+
+    @app.get("/v1/fails/{how}")
     @app.get("/fails/{how}")
     async def fails(how: str) -> None:
         match how:

@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.datastructures import UploadFile
 
 from backend.api.page_markdown import to_html
 from backend.api.web import POLICY
@@ -134,7 +135,7 @@ class Run:
         state = "running" if end is None else "failed" if end.event == "error" else "done"
         if end and end.data.get("finish_reason") == "stopped":
             state = "stopped"
-        found = next((s.data["sources"] for s in steps if s.event == "sources"), [])
+        found: list[dict[str, Any]] = next((s.data["sources"] for s in steps if s.event == "sources"), [])
         return {
             "run": self.id, "question": self.question, "created": self.created,
             "state": state, "sources": found,
@@ -357,7 +358,7 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
     @app.post("/api/v1/documents")
     async def upload(request: Request) -> Response:
         async with request.form() as form:
-            names = [file.filename for file in form.getlist("file")]
+            names = [file.filename for file in form.getlist("file") if isinstance(file, UploadFile)]
         items = [
             {"name": name, "state": "waiting", "reason": "", "document": None, "passages": 0}
             for name in names

@@ -86,7 +86,7 @@ class Server:
             yield piece
         if self.dies_after is not None and len(alive) == self.dies_after:
             raise EngineTruncated
-        reason = "stop" if len(all_of_it) < bound else "length"
+        reason: Literal["stop", "length"] = "stop" if len(all_of_it) < bound else "length"
         yield End(reason, Usage(20, len(alive)) if self.usage else Usage())
 
     def _reply(self, stem: str) -> tuple[list[str], list[str]]:

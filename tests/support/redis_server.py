@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from loadtests.pool import redis
-from loadtests.pool.redis import RedisServer
-from tests.support.postgres import missing
+from devstack import redis
+from devstack.redis import RedisServer
+from tests.support.needed import missing
 
 __all__ = ["RedisServer", "redis_server"]
 
@@ -15,7 +15,7 @@ __all__ = ["RedisServer", "redis_server"]
 @contextmanager
 def redis_server() -> Iterator[RedisServer]:
     """A running server; skipped where redis-server is missing, an error in CI."""
-    if not redis.is_installed():
+    if redis.program() is None:
         missing("redis-server is missing")
     with redis.redis_server() as server:
         yield server

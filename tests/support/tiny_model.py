@@ -7,6 +7,7 @@ back to its first ("babble", which never ends). Its words are tokens in a prompt
 from any beginning of it; of other text nearly every byte is a token.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -81,7 +82,7 @@ def _letters() -> list[str]:
     return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
 
 
-def _describe(writer: gguf.GGUFWriter, tokens: list[str], kinds: list[int], template: str) -> None:
+def _describe(writer: gguf.GGUFWriter, tokens: list[str], kinds: Sequence[int], template: str) -> None:
     end = len(tokens) - 2
     writer.add_name("tiny")
     writer.add_context_length(_CONTEXT)

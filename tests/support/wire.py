@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -105,7 +106,7 @@ LAST = line(done=True, done_reason="stop")
 class ModelServer(WireServer):
     """Lists its models in both protocols; answers each chat with what `chat(body)` gives: bytes, pauses."""
 
-    chat: object = None
+    chat: Callable[[dict], list] = field(kw_only=True)
     names: tuple = ("m",)
     chats: list = field(default_factory=list)
     greeting: bytes = b""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Vectors
 from backend.ingest.base import SEPARATOR, Block, Chunk, Parsed
+from backend.ingest.derive import Derivation
 from backend.ingest.leases import SqlLeases
 from backend.ingest.pipeline import Pipeline
 from backend.ingest.prepare import Preparer
@@ -84,18 +86,37 @@ class HashingEmbedder:
 class DictIndex:
     """Passages by id. Writes one at a time and lets others run in between, as a real index may."""
 
-    held: dict[CorpusRef, dict[str, Passage]] = field(default_factory=dict)
+    passages_of: dict[CorpusRef, dict[str, Passage]] = field(default_factory=dict)
+    version_of: dict[CorpusRef, str] = field(default_factory=dict)
     fail: list[Exception] = field(default_factory=list)
     writes: int = 0
 
     async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
-        for passage in list(self.held.get(corpus, {}).values()):
+        for passage in list(self.passages_of.get(corpus, {}).values()):
             await asyncio.sleep(0)
             if passage.revision in revisions:
-                del self.held[corpus][passage.id]
+                del self.passages_of[corpus][passage.id]
 
     async def count(self, corpus: CorpusRef) -> int:
-        return len(self.held.get(corpus, {}))
+        return len(self.passages_of.get(corpus, {}))
+
+    async def held(self, corpus: CorpusRef) -> str:
+        return self.version_of.get(corpus, "")
+
+    async def hold(self, corpus: CorpusRef, version: str) -> None:
+        await asyncio.sleep(0)
+        self.version_of[corpus] = version
+
+    async def counts(self, corpus: CorpusRef, revisions: Collection[str]) -> Mapping[str, int]:
+        return Counter(passage.revision for passage in self.of(corpus).values())
+
+    async def keep_only(self, corpus: CorpusRef, revisions: Collection[str]) -> None:
+        await self.remove(corpus, list({p.revision for p in self.of(corpus).values()} - set(revisions)))
+
+    def lose(self) -> None:
+        """As if its files were gone."""
+        self.passages_of.clear()
+        self.version_of.clear()
 
     async def _put(self, corpus: CorpusRef, passages: Sequence[Passage]) -> None:
         self.writes += 1
@@ -105,11 +126,11 @@ class DictIndex:
                 raise self.fail.pop(0)
             if "POISON" in passage.text:
                 raise ValueError("refused")
-            self.held.setdefault(corpus, {})[passage.id] = passage
+            self.passages_of.setdefault(corpus, {})[passage.id] = passage
 
     def of(self, corpus: CorpusRef) -> dict[str, Passage]:
         """What is held, whether live or not."""
-        return dict(self.held.get(corpus, {}))
+        return dict(self.passages_of.get(corpus, {}))
 
 
 class DictDense(DictIndex):
@@ -125,6 +146,9 @@ class DictLexical(DictIndex):
 
     async def add(self, corpus: CorpusRef, passages: Sequence[Passage]) -> None:
         await self._put(corpus, passages)
+
+    async def passages(self, corpus: CorpusRef, revision: str) -> Sequence[Passage]:
+        return [passage for passage in self.of(corpus).values() if passage.revision == revision]
 
 
 class Killed(BaseException):
@@ -213,9 +237,10 @@ def write_path(
     dense, lexical = (like.dense, like.lexical) if like else (DictDense(), DictLexical())
     catalogue, jobs = mortal(SqlCatalogue(engine, clock)), mortal(SqlJobs(engine, clock))
     preparer = Preparer(catalogue, jobs, mortal(reader), cut_paragraphs, made_by)
-    publisher = Publisher(catalogue, jobs, mortal(embedder), mortal(dense), mortal(lexical))
+    parts = (catalogue, jobs, mortal(embedder), mortal(dense), mortal(lexical))
+    publisher, derivation = Publisher(*parts), Derivation(*parts, clock)
     pipeline = Pipeline(jobs, preparer, publisher, metrics, clock, batch_passages)
     leases = mortal(SqlLeases(engine, clock))
-    worker = Worker(catalogue, jobs, leases, pipeline, publisher, clock, pace or Pace())
+    worker = Worker(catalogue, jobs, leases, pipeline, derivation, clock, pace or Pace())
     ingestion = Ingestion(catalogue, jobs, worker, made_by, metrics, bounds or Bounds())
     return WritePath(ingestion, catalogue, jobs, reader, embedder, dense, lexical)

@@ -48,8 +48,11 @@ export class SourcePanel {
     WIDE.addEventListener("change", () => this.close());
   }
 
+  /** The focus goes back at once: by the time of the event the reader may have put it elsewhere. */
   close() {
-    if (this.#dialog.open) this.#dialog.close();
+    if (!this.#dialog.open) return;
+    this.#dialog.close();
+    if (this.#opener?.isConnected) this.#opener.focus({ preventScroll: true });
   }
 
   async open(source, opener) {
@@ -86,7 +89,6 @@ export class SourcePanel {
     this.#source = null;
     this.#cache = { key: "", text: "" };
     this.#release();
-    if (this.#opener?.isConnected) this.#opener.focus({ preventScroll: true });
   }
 
   #release() {

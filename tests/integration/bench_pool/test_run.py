@@ -2,14 +2,14 @@
 
 import pytest
 
-from loadtests.pool import redis
+from devstack import nginx, redis
 from loadtests.pool.arrivals import Arrival
 from loadtests.pool.attempts import over_admitted
 from loadtests.pool.crew import crew
 from loadtests.pool.fleet import fleet
 from loadtests.pool.job import Job, addresses
 from loadtests.pool.machines import MODEL, Machine, slots_of
-from loadtests.pool.nginx import is_installed, nginx
+from loadtests.pool.nginx import balanced
 
 MACHINES = (Machine("a", slots=2, speed=10.0), Machine("b", slots=1, speed=10.0))
 ARRIVALS = [Arrival(n, 0.02 * n, 60, 40, MODEL, f"s-{n % 3}") for n in range(1, 13)]
@@ -48,7 +48,7 @@ def test_every_request_is_answered_whole_and_known_to_both_sides(running, conten
         assert where[r.id].slot_s < r.first_s
 
 
-@pytest.mark.skipif(not redis.is_installed(), reason="redis-server is not installed")
+@pytest.mark.skipif(redis.program() is None, reason="redis-server is not installed")
 def test_our_pool_in_two_processes_shares_its_slots_through_a_redis_of_its_own(running):
     with redis.redis_server() as server:
         _, records, attempts = played(running, "ours", redis_url=server.url)
@@ -56,9 +56,9 @@ def test_our_pool_in_two_processes_shares_its_slots_through_a_redis_of_its_own(r
     assert over_admitted(attempts, slots_of(MACHINES)) == 0
 
 
-@pytest.mark.skipif(not is_installed(), reason="nginx is not installed")
+@pytest.mark.skipif(nginx.program() is None, reason="nginx is not installed")
 def test_a_real_nginx_stands_before_the_instances(running):
-    with nginx([instance.url for instance in running]) as url:
+    with balanced([instance.url for instance in running]) as url:
         _, records, attempts = played(running, "nginx", front_url=url)
     assert {r.outcome for r in records} == {"done"}
     assert {a.instance for a in attempts} == {"a", "b"}

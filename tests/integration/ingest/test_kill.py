@@ -71,6 +71,24 @@ def kill_after(home, folder, items: int) -> None:
     assert process.poll() is None, "it ended before it could be killed"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    assert half_visible(home) == 0
+
+
+def half_visible(home) -> int:
+    """Documents of which SQL has not all passages, or those of another revision."""
+    query = text(
+        "SELECT count(*) FROM documents d WHERE d.passages != "
+        "(SELECT count(*) FROM passages p WHERE p.document = d.id AND p.revision = d.revision) "
+        "OR EXISTS (SELECT 1 FROM passages p WHERE p.document = d.id AND p.revision != d.revision)"
+    )
+    engine = create_engine(f"sqlite:///{home / 'libriassist.db'}")
+    try:
+        with engine.connect() as sql:
+            return sql.scalar(query)
+    except OperationalError:
+        return 0  # the tables are not there yet
+    finally:
+        engine.dispose()
 
 
 async def contents(home):
@@ -82,7 +100,9 @@ async def contents(home):
         documents = await catalogue.documents(CORPUS)
         rows = [(d.id, d.name, d.title, d.revision, d.content_sha256, d.passages) for d in documents]
         texts = [await catalogue.text(CORPUS, d.id) for d in documents]
-        return rows, texts, await dense.count(CORPUS), await lexical.count(CORPUS)
+        kept = [await catalogue.passages(CORPUS, d.revision) for d in documents]
+        assert [len(some) for some in kept] == [d.passages for d in documents]
+        return rows, texts, kept, await dense.count(CORPUS), await lexical.count(CORPUS)
     finally:
         dense.close()
         lexical.close()
@@ -95,7 +115,7 @@ async def test_a_killed_ingestion_ends_as_an_undisturbed_one(folder, undisturbed
     for items in (0, 4, 8):
         kill_after(home, folder, items)
     assert start(home, folder).wait(300) == 0
-    rows, texts, dense, lexical = await contents(home)
-    assert (rows, texts, dense, lexical) == await contents(undisturbed)
+    rows, texts, kept, dense, lexical = await contents(home)
+    assert (rows, texts, kept, dense, lexical) == await contents(undisturbed)
     assert len(rows) == DOCUMENTS
     assert dense == lexical == sum(row[-1] for row in rows)

@@ -1,19 +1,12 @@
 import json
+from collections.abc import AsyncGenerator, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.api.sse import frame, merged
-from backend.core.events import Delta, Done, LogEvent, Sources, Thinking
-from backend.generations.base import Entry, EntryId
-
-pieces = st.one_of(
-    st.builds(Delta, st.text(max_size=20)), st.builds(Thinking, st.text(max_size=20)), st.just(Sources(()))
-)
-
-
-def entries(events: list[LogEvent]) -> list[Entry]:
-    return [Entry(EntryId(1, n), event) for n, event in enumerate(events, 1)]
+from backend.api.sse import HEARTBEAT, frame, frames
+from backend.core.events import Delta, Done, Started
+from backend.generations.base import START, Entry, EntryId
 
 
 @given(st.text())
@@ -24,24 +17,15 @@ def test_whatever_the_text_a_frame_is_three_lines_and_a_blank_one(text: str) -> 
     assert json.loads(lines[2].removeprefix(b"data: "))["text"] == text
 
 
-@given(st.lists(pieces, max_size=20))
-def test_merging_keeps_text_order_and_the_last_id(events: list[LogEvent]) -> None:
-    whole, few = entries([*events, Done("stop")]), list(merged(entries([*events, Done("stop")])))
-    assert few[-1] == whole[-1]
-    for kind in (Delta, Thinking):
+async def test_the_delay_before_reconnecting_is_in_the_first_event_and_heartbeats_have_none() -> None:
+    started = Entry(START, Started("r", "c", "m", "v", "miss"))
 
-        def said(items: list[Entry], kind: type = kind) -> str:
-            return "".join(entry.event.text for entry in items if isinstance(entry.event, kind))
+    async def batches() -> AsyncGenerator[Sequence[Entry], None]:
+        for batch in ([], [started], [], [Entry(EntryId(1, 2), Delta("a"))], [Entry(START, Done("stopped"))]):
+            yield batch
 
-        assert said(few) == said(whole)
-    ids = [entry.id for entry in few]
-    assert ids == sorted(set(ids))
-    assert set(ids) <= {entry.id for entry in whole}
-
-
-def test_neighbours_of_one_channel_become_one_frame() -> None:
-    assert [e.event for e in merged(entries([Delta("a"), Delta("b"), Thinking("c"), Delta("d")]))] == [
-        Delta("ab"),
-        Thinking("c"),
-        Delta("d"),
-    ]
+    bodies = [body async for body in frames(batches())]
+    assert bodies[1].startswith(b"retry: 1000\nevent: started\ndata: ")
+    assert bodies[0] == bodies[2] == HEARTBEAT
+    assert bodies[3].startswith(b"id: 1-2\nevent: delta\n")
+    assert bodies[4].startswith(b"event: done\n"), "an event of the run alone has no id to resume after"

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.chat.base import RequestRecord
 from backend.chat.budget import TokenScale
 from backend.chat.fitting import LEAST_TOKENS, UNTOLD_TOKENS, PromptFit, longest
 from backend.core.errors import ContextOverflow
-from backend.core.types import Message, Sampling, Usage
+from backend.core.types import Message, Usage
 from backend.engines.base import GenerationRequest
-from backend.history.base import Owner
+from backend.generations.base import RequestRecord
 from tests.support.passages import scored
+from tests.support.records import a_record, a_variant
 
 
 def count(text: str) -> int:
@@ -22,11 +22,7 @@ def count(text: str) -> int:
 
 
 def record(question: str = "When is it open?", *, history=(), max_tokens: int = 512) -> RequestRecord:
-    return RequestRecord(
-        generation="g", run="r", owner=Owner("t", "s"), corpora=(), question=question, standalone=question,
-        language="en", history=history, model="m", sampling=Sampling(0.0, max_tokens), began=0.0,
-        deadline=1.0,
-    )  # fmt: skip
+    return a_record(question, history=history, variant=a_variant(max_tokens=max_tokens))
 
 
 def a_fit(asked: RequestRecord, *texts: str, scale: TokenScale | None = None, given=lambda _: None):
@@ -37,7 +33,9 @@ def a_fit(asked: RequestRecord, *texts: str, scale: TokenScale | None = None, gi
 
 
 def a_request(asked: RequestRecord, partial: str = "") -> GenerationRequest:
-    return GenerationRequest(asked.model, (), asked.sampling, asked.question, (), "en", partial=partial)
+    return GenerationRequest(
+        asked.variant.model, (), asked.variant.sampling, asked.question, (), "en", partial=partial
+    )
 
 
 PASSAGES = tuple(" ".join(f"w{n}x{k}" for k in range(180)) for n in range(6))
@@ -79,7 +77,7 @@ class Server:
     st.lists(st.integers(1, 900), min_size=1, max_size=6),
     st.integers(0, 200),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_once_the_model_has_counted_prompt_and_answer_never_outgrow_its_context(
     context, per_word, max_tokens, words, turns, sizes, said
 ):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from backend.chat.answer import Answerer
-from backend.chat.base import RequestRecord
-from backend.chat.draft import Draft
+from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
+from backend.chat.turns import Turns
+from backend.chat.voice import Voice
 from backend.core.errors import EngineTruncated, LibriError, StorageUnavailable
-from backend.core.events import Done, Failed
-from backend.core.types import Sampling
-from backend.generations.base import GenerationId
+from backend.core.events import Delta, Done, Failed, Origin
+from backend.generations.base import GenerationId, Joined
 from backend.generations.memory import MemoryLog
 from backend.history.base import Owner
 from backend.history.memory import MemoryHistory
 from backend.telemetry.metrics import Metrics
 from tests.support.manual_clock import ManualClock
+from tests.support.records import a_record
 
 ME = Owner("t", "s")
 
@@ -48,11 +50,14 @@ class Answer:
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
-    async def answer(self, draft: Draft) -> Done:
+    async def answer(self, voice: Voice) -> Done:
+        await voice.comes_from("miss")
         await self.go.wait()
         if self.error:
             raise self.error
-        return draft.done("stop")
+        await voice.say("Said.")
+        await voice.rest()
+        return voice.done("stop")
 
 
 class Bench:
@@ -61,27 +66,30 @@ class Bench:
         self.log = MemoryLog(self.clock)
         self.history = SlowHistory(self.clock)
         self.answer = Answer()
-        self.producer = BackgroundProducer(
+        self.producer = self.another()
+
+    def another(self) -> BackgroundProducer:
+        """The producer of one process; several may share the log."""
+        return BackgroundProducer(
             answerer=cast(Answerer, self.answer),
+            turns=Turns(history=self.history, generations=self.log, outbox=Outbox()),
             generations=self.log,
-            history=self.history,
             metrics=Metrics(),
             clock=self.clock,
         )
 
-    async def start(self) -> GenerationId:
-        generation = (await self.log.start_or_join("k")).generation
-        await self.log.attach(generation, "r1")
+    async def begin(self) -> Joined:
+        now = self.clock.now()
+        self.record = a_record(began=now, deadline=now + 60)
+        joined = await self.log.begin("k", "r1", self.record)
         self.conversation = await self.history.begin(ME, None, "r1", "?")
-        now = self.clock.monotonic()
-        self.producer.start(
-            RequestRecord(
-                generation=generation, run="r1", owner=ME, corpora=(), question="?", standalone="?",
-                language="en", history=(), model="m", sampling=Sampling(0, 10), began=now, deadline=now + 60,
-            )
-        )  # fmt: skip
-        await asyncio.sleep(0)
-        return generation
+        return joined
+
+    async def start(self) -> GenerationId:
+        joined = await self.begin()
+        assert joined.writer is not None
+        self.producer.start(joined.writer, self.record)
+        return joined.generation
 
     async def ended(self, generation: GenerationId) -> list[Done | Failed]:
         events = [e.event async for batch in self.log.follow(generation) for e in batch]
@@ -100,30 +108,131 @@ async def test_nobody_joins_once_the_turn_is_being_kept(bench: Bench) -> None:
     generation = await bench.start()
     bench.answer.go.set()
     await bench.history.reached.wait()
-    assert (await bench.log.start_or_join("k")).began
+    assert (await bench.log.begin("k", "late", bench.record)).writer is not None
     bench.history.let.set()
     assert [event.name for event in await bench.ended(generation)] == ["done"]
 
 
 async def test_a_stop_while_the_turn_is_being_kept_does_not_lose_it(bench: Bench) -> None:
     generation = await bench.start()
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
     bench.answer.go.set()
     await bench.history.reached.wait()
-    bench.producer.stop(generation)
-    await asyncio.sleep(0)
+    await bench.log.leave(generation, "r1")
+    await asyncio.sleep(0.02)
     bench.history.let.set()
     assert len(await bench.ended(generation)) == 1
     assert await bench.state() == "done"
+    sweeping.cancel()
+
+
+async def test_the_last_reader_who_stops_ends_the_answer_soon(bench: Bench) -> None:
+    bench.history.let.set()
+    generation = await bench.start()
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
+    await bench.log.leave(generation, "r1")
+    async with asyncio.timeout(10):
+        (end,) = await bench.ended(generation)
+    assert isinstance(end, Done)
+    assert end.finish_reason == "stopped"
+    assert await bench.state() == "stopped"
+    sweeping.cancel()
+
+
+async def test_what_nobody_follows_is_stopped(bench: Bench) -> None:
+    bench.history.let.set()
+    generation = await bench.start()
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
+    bench.clock.advance(bench.log.abandon_after_s + 1)
+    async with asyncio.timeout(10):
+        while not await bench.log.has_ended(generation):
+            await asyncio.sleep(0.001)
+    assert await bench.state() == "stopped"
+    sweeping.cancel()
 
 
 async def test_the_end_of_the_process_ends_the_answer_honestly(bench: Bench) -> None:
     generation = await bench.start()
+    await asyncio.sleep(0)
     bench.history.let.set()
     await bench.producer.close(0.01)
     (end,) = await bench.ended(generation)
     assert isinstance(end, Failed)
     assert end.retryable
     assert await bench.state() == "failed"
+
+
+async def test_an_answer_that_is_stopped_before_its_first_step_has_its_end_too(bench: Bench) -> None:
+    bench.history.let.set()
+    generation = await bench.start()
+    await bench.producer.close(0)  # nothing has had a turn of the loop yet
+    whole = [entry.event async for batch in bench.log.follow(generation) for entry in batch]
+    assert [event.name for event in whole] == ["origin", "error"]
+    assert isinstance(whole[0], Origin)
+    assert await bench.state() == "failed"
+
+
+async def test_an_answer_that_nobody_began_to_say_is_said_by_who_finds_it(bench: Bench) -> None:
+    bench.history.let.set()
+    bench.answer.go.set()
+    joined = await bench.begin()  # and whoever had the writer is gone
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
+    await asyncio.sleep(0.02)
+    assert not await bench.log.has_ended(joined.generation), "its writer may yet begin"
+    bench.clock.advance(bench.log.lease_s + 1)
+    async with asyncio.timeout(10):
+        (end,) = await bench.ended(joined.generation)
+    assert end.name == "done"
+    assert await bench.state() == "done"
+    sweeping.cancel()
+
+
+async def test_a_process_that_stood_still_leaves_its_answer_to_who_took_it_over(bench: Bench) -> None:
+    bench.history.let.set()
+    generation = await bench.start()
+    await asyncio.sleep(0)
+    bench.clock.advance(bench.log.lease_s + 1)
+    other = bench.another()
+    taking = asyncio.ensure_future(other.sweep(every_s=0.001))
+    await asyncio.sleep(0.02)
+    waking = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
+    await asyncio.sleep(0.02)
+    bench.answer.go.set()
+    async with asyncio.timeout(10):
+        assert [end.name for end in await bench.ended(generation)] == ["done"]
+    assert (await bench.history.turns(ME, bench.conversation))[0].answer == "Said."
+    for sweeping in (taking, waking):
+        sweeping.cancel()
+    await bench.producer.close(0)
+    await other.close(0)
+
+
+async def test_who_finds_an_end_prepared_repeats_only_the_rest(bench: Bench) -> None:
+    bench.history.let.set()
+    joined = await bench.begin()
+    writer = joined.writer
+    assert writer is not None
+    await writer.append([Origin("miss", "m", "v"), Delta("Said by the first.")])
+    await writer.prepare_end(Done("stop", citations=(1,)))
+    bench.clock.advance(bench.log.lease_s + 1)
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
+    async with asyncio.timeout(10):
+        (end,) = await bench.ended(joined.generation)
+    assert end == Done("stop", citations=(1,))
+    (turn,) = await bench.history.turns(ME, bench.conversation)
+    assert (turn.state, turn.answer, turn.citations) == ("done", "Said by the first.", (1,))
+    sweeping.cancel()
+
+
+async def test_an_answer_that_takes_too_long_ends_in_an_error(bench: Bench) -> None:
+    bench.history.let.set()
+    joined = await bench.begin()
+    assert joined.writer is not None
+    bench.producer.start(joined.writer, replace(bench.record, deadline=bench.clock.now() + 0.01))
+    async with asyncio.timeout(10):
+        (end,) = await bench.ended(joined.generation)
+    assert isinstance(end, Failed)
+    assert end.code == "deadline_exceeded"
 
 
 @pytest.mark.parametrize("error", [EngineTruncated("cut"), ValueError("a defect")])

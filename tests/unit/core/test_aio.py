@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from backend.core.aio import Background, Elapsed, Limit
+from backend.core.aio import Background, Elapsed, Limit, soon
 
 
 async def test_one_that_fails_is_logged_and_takes_no_other_down(caplog: pytest.LogCaptureFixture) -> None:
@@ -98,3 +98,46 @@ async def test_a_limit_that_is_left_fires_no_more() -> None:
     with Limit() as limit:
         await limit.within(0.01, asyncio.sleep(0))
     await asyncio.sleep(0.03)
+
+
+async def test_nobody_waits_for_the_end_of_what_was_given_up() -> None:
+    ended = asyncio.Event()
+
+    async def slow_to_cancel() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            ended.set()
+
+    with pytest.raises(TimeoutError):
+        await soon(0.01, slow_to_cancel())
+    assert not ended.is_set()
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_what_comes_soon_is_returned_and_its_error_raised() -> None:
+    async def fails() -> None:
+        raise KeyError("x")
+
+    assert await soon(5, asyncio.sleep(0, "here")) == "here"
+    with pytest.raises(KeyError):
+        await soon(5, fails())
+
+
+async def test_cancelling_the_waiter_gives_the_work_up() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    waiter = asyncio.ensure_future(soon(60, work()))
+    await asyncio.sleep(0.01)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    await asyncio.wait_for(cancelled.wait(), 5)

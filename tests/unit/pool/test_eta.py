@@ -1,7 +1,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.pool.eta import FURTHEST, Waits
@@ -44,7 +44,6 @@ views = st.builds(
 places = st.integers(1, 2 * FURTHEST)
 
 
-@settings(deadline=None, max_examples=60)
 @given(views, views, st.lists(st.tuples(places, st.floats(0, 1e6)), max_size=30))
 def test_whatever_was_seen_and_learned_the_interval_is_finite_and_further_back_is_never_sooner(
     before, view, lessons

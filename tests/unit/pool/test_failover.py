@@ -86,7 +86,7 @@ async def check(bound, servers, *, slack=2):
     return said, events[-1]
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(relays())
 async def test_the_reader_sees_what_one_server_would_have_said(case):
     bound, servers = case

@@ -16,7 +16,7 @@ from tests.support.pool import a_pool
 ENGINE = ScriptedEngine()
 
 
-def of_process(notes: MemoryNotes | None = None, secret: bytes = b"secret") -> Registry:
+def of_process(notes: MemoryNotes | None = None, secret: bytes = b"s" * 32) -> Registry:
     configured = [an_instance(ENGINE, "one", url="http://one"), an_instance(ENGINE, "two", url="http://two")]
     return a_registry(configured, notes or MemoryNotes(), secret)
 
@@ -102,7 +102,7 @@ async def test_nothing_is_changed_that_other_processes_would_not_hear_of():
 
 async def test_credentials_reach_the_other_processes_and_nobody_else():
     notes = MemoryNotes()
-    here, there, stranger = of_process(notes), of_process(notes), of_process(notes, b"another secret")
+    here, there, stranger = of_process(notes), of_process(notes), of_process(notes, b"t" * 32)
     await here.add(InstanceSpec("keyed", "vllm", "http://keyed", "hunter2", models=frozenset("m")))
     await here.add(InstanceSpec("named", "ollama", "http://u:hunter3@named"))
     told = str(await notes.read(KIND))

@@ -2,7 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.retrieval.gate import Signs, bearing
+from backend.core.types import Language
+from backend.retrieval.gate import Signs
+from tests.support.calibrations import MINILM, WORDS_ALONE
+
+bearing = MINILM.gate.bearing
 
 shares = st.floats(0, 1)
 counts = st.floats(0, 60)
@@ -29,3 +33,12 @@ def test_each_index_alone_can_tell_good_from_bad(language):
         (Signs(None, 1.0, 4.0), Signs(None, 0.05, 0.2)),
     ):
         assert bearing(good, language) > 0.5 > bearing(bad, language)
+
+
+@given(shares, shares, counts, languages)
+def test_what_no_one_measured_of_an_embedder_does_not_count(cosine, covers, matched, language: Language):
+    gate = WORDS_ALONE.gate
+    score = gate.bearing(Signs(cosine, covers, matched), language)
+    assert score == gate.bearing(Signs(None, covers, matched), language)
+    assert score == bearing(Signs(None, covers, matched), language)
+    assert gate.bearing(Signs(cosine, None, None), language) is None

@@ -8,6 +8,7 @@ from backend.corpus.base import CorpusRef, LiveView
 from backend.retrieval.lexical_tantivy import TantivyIndex
 from backend.retrieval.memory import MemoryDenseIndex
 from backend.retrieval.search import HybridRetriever
+from tests.support.calibrations import MINILM
 from tests.support.manual_clock import ManualClock
 from tests.support.shelf import LIBRARY, HashEmbedder, passage
 
@@ -54,6 +55,7 @@ class Bench:
         self.catalogue = Catalogue()
         settings = Retrieval(**({"index_timeout_s": 20, "no_answer_threshold": 0.0} | changes))
         self.retriever = HybridRetriever(
+            gate=MINILM.gate,
             embedder=self.embedder,
             dense=self.dense,
             lexical=self.lexical,

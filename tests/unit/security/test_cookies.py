@@ -1,6 +1,10 @@
+import hashlib
+
 import pytest
+from itsdangerous import URLSafeSerializer
 
 from backend.security.cookies import Cookies
+from backend.security.server_secret import ServerSecret
 from tests.support.manual_clock import ManualClock
 
 
@@ -11,7 +15,7 @@ def clock():
 
 @pytest.fixture
 def cookies(clock):
-    return Cookies(clock, secret=b"s" * 32, ttl_s=100)
+    return Cookies(clock, secret=ServerSecret(b"s" * 32), ttl_s=100)
 
 
 def test_each_browser_is_its_own_subject(cookies):
@@ -46,5 +50,36 @@ def test_a_damaged_cookie_is_none(cookies, value):
     assert cookies.read(value) is None
 
 
+OLD, NEW, THIRD = b"o" * 32, b"n" * 32, b"t" * 32
+
+
+@pytest.mark.parametrize("earlier", [(OLD,), (THIRD, OLD), (OLD, THIRD)])
+def test_a_cookie_of_an_earlier_secret_is_read_and_asks_to_be_renewed(clock, earlier):
+    before = Cookies(clock, secret=ServerSecret(OLD), ttl_s=100).issue(credential="k1")
+    rotated = Cookies(clock, secret=ServerSecret(NEW, earlier), ttl_s=100)
+    session = rotated.read(before)
+    assert session.credential == "k1"
+    assert rotated.is_ageing(session)
+    again = rotated.issue(credential=session.credential, subject=session.subject)
+    only_new = Cookies(clock, secret=ServerSecret(NEW), ttl_s=100)
+    assert only_new.read(again).subject == session.subject
+    assert only_new.read(before) is None
+
+
+def test_a_cookie_of_an_earlier_secret_expires_all_the_same(clock):
+    before = Cookies(clock, secret=ServerSecret(OLD), ttl_s=100).issue()
+    clock.advance(101)
+    assert Cookies(clock, secret=ServerSecret(NEW, (OLD,)), ttl_s=100).read(before) is None
+
+
+def test_a_cookie_of_an_earlier_release_is_read_and_asks_to_be_renewed(clock, cookies):
+    signer = URLSafeSerializer(
+        b"s" * 32, salt="libri_session", signer_kwargs={"digest_method": hashlib.sha256}
+    )
+    session = cookies.read(signer.dumps(["browser-x", "", clock.now() + 90]))
+    assert session.subject == "browser-x"
+    assert cookies.is_ageing(session)
+
+
 def test_another_servers_cookie_is_none(cookies, clock):
-    assert cookies.read(Cookies(clock, secret=b"t" * 32, ttl_s=100).issue()) is None
+    assert cookies.read(Cookies(clock, secret=ServerSecret(b"t" * 32), ttl_s=100).issue()) is None

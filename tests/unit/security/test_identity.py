@@ -4,10 +4,12 @@ from backend.core.errors import Unauthenticated
 from backend.core.types import Role
 from backend.security.cookies import Cookies
 from backend.security.identity import Identity
+from backend.security.keys import mac
+from backend.security.server_secret import ServerSecret
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_keys import MemoryKeys
 
-SECRET = b"s" * 32
+SECRET = ServerSecret(b"s" * 32)
 GRANT = {"name": "k", "tenant": "shop", "roles": frozenset({Role.READER}), "corpora": frozenset({"default"})}
 
 
@@ -88,6 +90,31 @@ async def test_changing_the_operators_key_ends_the_cookies_given_for_it(make):
     for other in (make("open"), make()):
         with pytest.raises(Unauthenticated):
             await other.of_cookie(cookie)
+
+
+async def test_after_a_rotation_the_operators_cookie_is_good_and_its_successor_outlives_the_old_secret(
+    clock, keys
+):
+    def at(*secrets: bytes) -> Identity:
+        secret = ServerSecret(secrets[0], secrets[1:])
+        return Identity(keys, Cookies(clock, secret=secret, ttl_s=100), api_key="sesame", secret=secret)
+
+    old, new, third = (letter * 32 for letter in (b"o", b"n", b"t"))
+    cookie = await at(old).sign_in("sesame")
+    rotated = at(new, third, old)
+    assert (await rotated.of_cookie(cookie)).roles == frozenset(Role)
+    renewed = rotated.renewed(cookie)
+    assert (await at(new).of_cookie(renewed)).subject == (await rotated.of_cookie(cookie)).subject
+    with pytest.raises(Unauthenticated):
+        await at(new).of_cookie(cookie)
+
+
+async def test_what_an_earlier_release_gave_the_operators_browser_is_good(make, clock):
+    mark = mac(b"s" * 32, mac(b"s" * 32, "sesame"))[:16]
+    cookie = Cookies(clock, secret=SECRET, ttl_s=100).issue(credential=f"operator-{mark}")
+    assert (await make("sesame").of_cookie(cookie)).roles == frozenset(Role)
+    with pytest.raises(Unauthenticated):
+        await make("open").of_cookie(cookie)
 
 
 async def test_an_ageing_cookie_is_renewed_for_the_same_subject(make, clock):

@@ -1,15 +1,12 @@
-"""Makes an ONNX file of a model: `python -m backend.embedding.onnx_export '<json>'`.
+"""Exports a model of any architecture to ONNX with torch, for those that `onnx_graph` cannot build.
 
-A program of its own, so that torch and its memory (700 MB) never enter the process that serves.
-The argument holds `folder`, `target`, `pooling` and `precision`. The file takes token ids and the
-attention mask, int64[n, tokens], and gives unit rows, float32[n, dimensions].
+Needs the extra `torch`.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -37,8 +34,24 @@ class Sentence(torch.nn.Module):
         return torch.nn.functional.normalize(pooled, dim=-1)
 
 
-def export(model: Sentence, target: Path) -> None:
-    """Write the float32 graph of `model` to `target`."""
+def export(order: dict[str, Any]) -> None:
+    """Write, check, and quantise when asked to; `order` as in `onnx_file`.
+
+    Raises:
+        ValueError: The graph does not compute what the model does.
+    """
+    target = Path(order["target"])
+    body = AutoModel.from_pretrained(order["folder"], local_files_only=True)
+    model = Sentence(body, mean=order["pooling"] == "mean").eval()
+    _write(model, target)
+    _check(model, target)
+    if order["precision"] == "int8":
+        whole = target.rename(target.with_suffix(".fp32"))
+        quantize_dynamic(whole, target, weight_type=QuantType.QInt8, per_channel=True)
+        whole.unlink()
+
+
+def _write(model: Sentence, target: Path) -> None:
     # Two tensors: the exporter takes one object passed twice for one input.
     ids, mask = torch.ones((2, 16), dtype=torch.int64), torch.ones((2, 16), dtype=torch.int64)
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=512)}
@@ -55,12 +68,8 @@ def export(model: Sentence, target: Path) -> None:
     )
 
 
-def check(model: Sentence, target: Path) -> None:
-    """Compare the graph with the model on rows of unequal length.
-
-    Raises:
-        ValueError: They differ; a wrong graph would answer as quickly as a right one.
-    """
+def _check(model: Sentence, target: Path) -> None:
+    """Compare on rows of unequal length: a wrong graph would answer as quickly as a right one."""
     words = model.body.config.vocab_size - 5  # the first few are special
     ids = (torch.arange(3 * 24, dtype=torch.int64) % words + 5).reshape(3, 24)
     mask = torch.ones_like(ids)
@@ -72,21 +81,3 @@ def check(model: Sentence, target: Path) -> None:
         wanted = model(ids, mask).numpy()
     if not np.allclose(got, wanted, atol=1e-3):
         raise ValueError("the exported graph does not compute what the model does")
-
-
-def main() -> None:
-    """Export, check, and quantise when asked to."""
-    order = json.loads(sys.argv[1])
-    target = Path(order["target"])
-    body = AutoModel.from_pretrained(order["folder"], local_files_only=True)
-    model = Sentence(body, mean=order["pooling"] == "mean").eval()
-    export(model, target)
-    check(model, target)
-    if order["precision"] == "int8":
-        whole = target.rename(target.with_suffix(".fp32"))
-        quantize_dynamic(whole, target, weight_type=QuantType.QInt8, per_channel=True)
-        whole.unlink()
-
-
-if __name__ == "__main__":
-    main()

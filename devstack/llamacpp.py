@@ -1,9 +1,10 @@
-"""A real llama.cpp server in a child process, for one GGUF file."""
+"""A real llama.cpp server in a process of its own, for one GGUF file."""
+
+from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -12,16 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from devstack.child import Child, Command, answers, placed, running
+
+_START_S = 60.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class LlamaServer:
-    url: str
-    process: subprocess.Popen
+    """A running server."""
 
-    def get(self, path: str):
+    url: str
+    child: Child
+
+    def get(self, path: str) -> Any:
+        """A GET, as JSON."""
         with _OPENER.open(self.url + path, timeout=5) as answer:
             return json.load(answer)
 
@@ -30,32 +38,43 @@ class LlamaServer:
         return sum(slot["is_processing"] for slot in self.get("/slots"))
 
     def seconds_until_idle(self, limit_s: float = 10.0) -> float:
+        """How long from now until none is.
+
+        Raises:
+            TimeoutError
+        """
         began = time.monotonic()
         while self.busy():
-            assert time.monotonic() - began < limit_s, "a slot is still taken"
+            if time.monotonic() - began > limit_s:
+                raise TimeoutError("a slot is still taken")
             time.sleep(0.01)
         return time.monotonic() - began
 
     def stop(self) -> None:
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGTERM)
-            self.process.wait(10)
-        if self.process.stdout:
-            self.process.stdout.close()
+        self.child.stop()
 
 
 @contextmanager
 def llama_server(model: Path, *, slots: int = 4, slot_tokens: int = 30_000) -> Iterator[LlamaServer]:
-    """Serve `model` on a free port until the block is left."""
-    command = [sys.executable, __file__, str(model), str(slots), str(slot_tokens)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    url = process.stdout.readline().strip()
-    server = LlamaServer(url, process)
-    try:
-        assert url.startswith("http://"), "the server did not start"
-        yield server
-    finally:
-        server.stop()
+    """Serve `model` on a free port until the block is left.
+
+    Raises:
+        StartError
+    """
+    command: Command = [sys.executable, __file__, model, str(slots), str(slot_tokens)]
+    with placed(None, "llama") as folder, running("llama", command, folder=folder) as child:
+        url = child.until(lambda: _address(child), _START_S)
+        yield LlamaServer(url, child)
+
+
+def _address(child: Child) -> str | None:
+    """What it says when it serves, below whatever its libraries say."""
+    said = child.said()
+    return (
+        next((line for line in said.splitlines() if line.startswith("http://")), None)
+        if said[-1:] == "\n"
+        else None
+    )
 
 
 def _serve(model: str, slots: int, slot_tokens: int) -> None:
@@ -78,16 +97,14 @@ def _serve(model: str, slots: int, slot_tokens: int) -> None:
     server = xllamacpp.Server(params)
     while not _healthy(server.listening_address):
         time.sleep(0.01)
-    sys.stdout.write(server.listening_address + "\n")
-    sys.stdout.flush()
+    print(server.listening_address, flush=True)
     stopped.wait()
     os._exit(0)
 
 
 def _healthy(url: str) -> bool:
     try:
-        with _OPENER.open(url + "/health", timeout=5):
-            return True
+        return bool(answers(f"{url}/health"))
     except OSError:
         return False
 

@@ -1,0 +1,108 @@
+"""From a question to the events of its answer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from backend.calibration.files import CALIBRATIONS, calibration_for
+from backend.chat.answer import Answerer
+from backend.chat.grounding import Grounding
+from backend.chat.memory import MemoryRuns
+from backend.chat.openings import Openings
+from backend.chat.outbox import Outbox
+from backend.chat.producer import BackgroundProducer
+from backend.chat.runs import Runs
+from backend.chat.turns import Turns
+from backend.config import Settings
+from backend.core.clock import Clock
+from backend.corpus.base import Catalogue
+from backend.embedding.base import Embedder
+from backend.embedding.measures import nearness, prompt_tokens
+from backend.engines.extractive import ExtractiveEngine
+from backend.generations.memory import MemoryLog
+from backend.history.base import History
+from backend.infra import language
+from backend.pool.base import Pool
+from backend.retrieval.base import DenseIndex, LexicalIndex
+from backend.retrieval.search import HybridRetriever
+from backend.telemetry.metrics import Metrics
+
+
+def read_path(
+    settings: Settings,
+    clock: Clock,
+    embedder: Embedder,
+    indexes: tuple[DenseIndex, LexicalIndex],
+    pool: Pool,
+    history: History,
+    catalogue: Catalogue,
+    metrics: Metrics,
+) -> tuple[Runs, BackgroundProducer]:
+    """Readers' requests, and what produces their answers."""
+    calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
+    dense, lexical = indexes
+    retriever = HybridRetriever(
+        embedder=embedder,
+        dense=dense,
+        lexical=lexical,
+        catalogue=catalogue,
+        gate=calibration.gate,
+        settings=settings.retrieval,
+        clock=clock,
+    )
+    generations = MemoryLog(
+        clock,
+        abandon_after_s=settings.chat.abandon_after_s,
+        retention_s=settings.chat.retention_s,
+        max_live=settings.chat.max_live,
+        max_log_bytes=settings.chat.max_log_bytes,
+        max_bytes=settings.chat.max_logs_bytes,
+    )
+    grounding = Grounding(
+        retriever=retriever,
+        pool=pool,
+        metrics=metrics,
+        clock=clock,
+        count=partial(prompt_tokens, embedder),
+        passage_tokens=settings.retrieval.budget_tokens,
+        history_tokens=settings.chat.history_tokens,
+    )
+    outbox = Outbox()
+    turns = Turns(history=history, generations=generations, outbox=outbox)
+    producer = BackgroundProducer(
+        answerer=Answerer(
+            grounding=grounding,
+            pool=pool,
+            fallback=ExtractiveEngine(
+                partial(nearness, embedder),
+                by_words=calibration.by_words,
+                by_meaning=calibration.by_meaning,
+            ),
+            clock=clock,
+            engine=settings.engine,
+        ),
+        turns=turns,
+        generations=generations,
+        metrics=metrics,
+        clock=clock,
+    )
+    runs = Runs(
+        store=MemoryRuns(clock, retention_s=settings.chat.retention_s + settings.chat.deadline_s),
+        producer=producer,
+        generations=generations,
+        history=history,
+        openings=Openings(history, outbox),
+        turns=turns,
+        catalogue=catalogue,
+        pool=pool,
+        metrics=metrics,
+        clock=clock,
+        detect=language.detect,
+        chat=settings.chat,
+        default_model=settings.engine.model,
+        retrieval="\n".join(
+            (embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend, str(calibration))
+        ),
+        context_tokens=settings.engine.context_tokens,
+    )
+    return runs, producer
