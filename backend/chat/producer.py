@@ -122,7 +122,10 @@ class BackgroundProducer:
     async def _take_over(self, generation: GenerationId) -> None:
         if (taken := await self.generations.takeover(generation)) is None:
             return
-        log.warning("an answer goes on that its writer left", extra={"generation": generation})
+        self.metrics.taken_over()
+        log.warning(
+            "an answer goes on that its writer left", extra={"event": "takeover", "run": taken.record.run}
+        )
         said = Transcript.of(entry.event for entry in taken.entries)
         self._start(taken.writer, taken.record, said, taken.prepared)
 

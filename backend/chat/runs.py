@@ -200,7 +200,7 @@ class Runs:
                 partial(self.turns.opened, run_id, generation),
             )
         except BaseException:
-            await self.generations.leave(generation, run_id)
+            await self.generations.leave(generation, run_id)  # its turn, if it is opened yet, sees to itself
             raise
 
     async def _honest(self, run: Run, batch: Sequence[Entry]) -> Sequence[Entry]:

@@ -67,12 +67,12 @@ class Turns:
         await self._keep((run,), shown)
 
     async def opened(self, run: str, generation: GenerationId) -> None:
-        """Close a turn that was opened while its answer ended, perhaps too late for who ended it to see.
+        """Close a turn that was opened too late for who ended its answer, or its run, to close it.
 
         Where the log is gone as well, so is the answer.
         """
         try:
-            if not await self.generations.is_open(generation):
+            if not await self.generations.will_end(generation, run):
                 await self.end_run(run, generation)
         except NotFound:
             gone = Failed("not_found", "this answer is no longer kept", retryable=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from backend.core.errors import LibriError
-from backend.engines.base import LoadedModel, ModelInfo
+
+if TYPE_CHECKING:  # `pool status` needs none of them
+    from backend.engines.base import LoadedModel, ModelInfo
 
 _FOR_GOOD_S = 10 * 365 * 86400.0
 """Ollama's "never unload" is 292 years."""

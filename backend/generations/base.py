@@ -224,8 +224,8 @@ class GenerationLog(Protocol):
             False: `run` is the last. It stays, nobody else can join, and the writer is told to stop.
         """
 
-    async def is_open(self, generation: GenerationId) -> bool:
-        """Whether its end is not prepared yet: a run that follows is among those that it will be the end of.
+    async def will_end(self, generation: GenerationId, run: str) -> bool:
+        """Whether the end will be this run's too: it is not prepared yet, and `run` has not left.
 
         Raises:
             NotFound: The log is gone.

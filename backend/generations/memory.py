@@ -228,10 +228,10 @@ class MemoryLog:
             log.wake()
         return True
 
-    async def is_open(self, generation: GenerationId) -> bool:
+    async def will_end(self, generation: GenerationId, run: str) -> bool:
         """See `GenerationLog`."""
         log = self._log(generation)
-        return log.prepared is None and not log.ended
+        return log.prepared is None and not log.ended and run in log.runs
 
     def wrote(self, more_bytes: int) -> None:
         """A live log takes so much more; the oldest ended ones make room."""

@@ -80,6 +80,7 @@ class Metrics:
         self._runs = self._counter("libri_runs", "Generations ended, by finish reason or error.", "result")
         self._stage = self._histogram("libri_stage_duration_seconds", "Time of one stage.", "stage")
         self._joined = self._counter("libri_joined", "Runs that joined a generation under way.")
+        self._takeovers = self._counter("libri_takeovers", "Answers gone on with that their writer had left.")
         self._resumes = self._counter("libri_resumes", "Streams asked for again.", "result")
 
     def _pool(self) -> None:
@@ -119,6 +120,10 @@ class Metrics:
     def joined(self) -> None:
         """A run joined a generation that another had begun."""
         self._joined.inc()
+
+    def taken_over(self) -> None:
+        """An answer goes on that another writer had begun, and left."""
+        self._takeovers.inc()
 
     def resumed(self, result: ResumeResult) -> None:
         """A stream was asked for again."""

@@ -100,12 +100,12 @@ async def test_without_a_key_nothing_is_shared(make: Make) -> None:
 async def test_nobody_joins_once_the_end_is_prepared(make: Make) -> None:
     log = make()
     writer = await begin(log, "k")
-    assert await log.is_open(writer.generation)
+    assert await log.will_end(writer.generation, "run")
     await writer.prepare_end(DONE)
-    assert not await log.is_open(writer.generation)
+    assert not await log.will_end(writer.generation, "run")
     assert (await log.begin("k", "late", RECORD)).writer is not None
     await writer.append([DONE])
-    assert not await log.is_open(writer.generation)
+    assert not await log.will_end(writer.generation, "run")
 
 
 async def test_the_end_that_was_prepared_first_stands(make: Make) -> None:
@@ -229,6 +229,11 @@ async def test_a_run_that_leaves_others_sees_nothing_more_and_the_others_go_on(m
     await log.begin("k", "two", RECORD)
     await writer.append([Delta("a")])
     assert await log.leave(writer.generation, "one")
+    assert [await log.will_end(writer.generation, run) for run in ("one", "two", "never")] == [
+        False,
+        True,
+        False,
+    ]
     assert await writer.renew() is Word.GO_ON
     await writer.append([Delta("b")])
     assert (await writer.prepare_end(DONE)).runs == ("two",)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.embedding.models import find
+from tests.support.console import environment_in
 
 # What is None there cannot be imported.
 MAKE = """
@@ -70,3 +71,16 @@ def test_files_that_do_not_fit_together_are_refused(
     done = make(folder, tmp_path / "made.onnx")
     assert done.returncode == 3, done.stderr
     assert "embedding model" in done.stdout
+
+
+def test_who_asks_for_torch_is_told_to_install_it(tmp_path: Path, models_dir: Path) -> None:
+    environment = environment_in(tmp_path / "data", models_dir, LIBRI_EMBEDDING__RUNTIME="torch")
+    script = MAKE.replace("embedding.onnx_file", "__main__").replace("main()", "main(['reindex'])")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        "libriassist: LIBRI_EMBEDDING__RUNTIME=torch needs torch: install libriassist[torch], or write onnx\n"
+    )

@@ -365,7 +365,7 @@ def create(stage: Stage) -> FastAPI:  # noqa: C901  a list of endpoints
         ]
         job = {"id": "i1", "state": "running", "total": len(names), "finished": 0, "items": items}
         stage.script.uploads["i1"] = job
-        return JSONResponse({"ingestion_id": "i1", **job}, 202)
+        return JSONResponse(job, 202)
 
     @app.get("/api/v1/ingestions/{job}")
     async def ingestion(job: str) -> dict[str, Any]:

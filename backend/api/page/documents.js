@@ -109,7 +109,7 @@ export class Documents {
   }
 
   async #watch(job, { bar, words, items }) {
-    const id = job.id ?? job.ingestion_id;
+    const { id } = job;
     for (let pause = FIRST_POLL_MS; ; pause = Math.min(pause * 1.4, LONGEST_POLL_MS)) {
       if (job.total) {
         bar.max = job.total;

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -183,6 +184,18 @@ BLOCKS = st.sampled_from(
 @given(st.lists(BLOCKS, max_size=5).map("\n\n".join))
 def test_what_a_parser_takes_for_code_is_never_changed(text: str) -> None:
     assert code_in(filtered([text], 3)[0]) == code_in(text)
+
+
+@given(st.lists(BLOCKS, max_size=4).map("\n\n".join), st.data())
+def test_another_filter_goes_on_where_one_was_left_without_a_gap_or_a_repetition(text: str, data) -> None:
+    text = text.replace("[0]", "[9]")
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    first, other = CitationFilter(10), CitationFilter(10)
+    shown = "".join(first.feed(text[one:two]) for one, two in pairwise([0, *cuts]))
+    assert text.startswith(shown), "every mark of these names a source, or is code"
+    other.passed(shown)
+    assert shown + other.feed(text[len(shown) :]) + other.rest() == text
+    assert other.cited == filtered([text], 10)[1]
 
 
 def test_a_citation_behind_a_stray_backtick_counts_once_its_paragraph_ends() -> None:

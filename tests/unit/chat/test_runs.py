@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from backend.chat import openings
 from backend.chat.base import Idempotency, Question, Run
 from backend.chat.transcript import Transcript
 from backend.config import Chat
@@ -18,7 +19,10 @@ from backend.core.types import Principal
 from backend.engines.base import ModelInfo, Text
 from backend.engines.scripted import Hold, ScriptedEngine, recite
 from backend.generations.base import START, Entry
+from backend.history.base import Turn
+from backend.history.memory import MemoryHistory
 from tests.support.answering import OWNER, Desk, Shelf, a_desk
+from tests.support.manual_clock import ManualClock
 from tests.support.records import READER
 
 ANSWER = "It opens at nine [1]."
@@ -183,6 +187,51 @@ async def test_who_stops_while_another_follows_has_an_end_and_a_turn_of_its_own(
         assert Transcript.of(e.event for e in await following[1]).state == "done"
         states = [(await desk.history.turns(OWNER, run.conversation))[0].state for run in (one, two)]
         assert states == ["stopped", "done"]
+
+
+class Late(MemoryHistory):
+    """A history that opens turns once it is let."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.let = asyncio.Event()
+
+    async def begin(self, *arguments, **named) -> str:
+        await self.let.wait()
+        return await super().begin(*arguments, **named)
+
+
+@pytest.mark.parametrize("goes_away", [False, True], ids=["stops", "goes away before the headers"])
+async def test_a_turn_that_opens_after_its_run_has_left_others_is_closed(
+    goes_away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openings, "OPENING_S", 60.0 if goes_away else 0.01)
+    release, holds = holding()
+    async with a_desk(holds, history=Late) as desk, at_work(desk):
+        asking = [asyncio.ensure_future(desk.runs.start(who, ASKED)) for who in (READER, STRANGER)]
+        await until(lambda: holds.open == 1)
+        if goes_away:
+            asking[0].cancel()
+        else:
+            await desk.runs.stop(READER, (await asking[0]).id)
+        desk.history.let.set()
+        other = await asking[1]
+        (conversation,) = await eventually(lambda: desk.history.conversations(OWNER))
+        closed = await eventually(lambda: ended(desk, conversation.id))
+        assert [turn.state for turn in closed] == ["stopped"]
+        release.set()
+        assert Transcript.of(await events(desk, other)).state == "done"
+
+
+async def ended(desk: Desk, conversation: str) -> list[Turn]:
+    return [turn for turn in await desk.history.turns(OWNER, conversation) if turn.state != "running"]
+
+
+async def eventually(look):
+    async with asyncio.timeout(10):
+        while not (found := await look()):
+            await asyncio.sleep(0.001)
+        return found
 
 
 @pytest.mark.parametrize("who", [STRANGER, replace(READER, tenant="u")], ids=["subject", "tenant"])

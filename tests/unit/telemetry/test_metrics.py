@@ -20,6 +20,7 @@ def used() -> Metrics:
     metrics.tokens("tiny", Usage(120, 30))
     metrics.stage("retrieve", 0.03)
     metrics.joined()
+    metrics.taken_over()
     metrics.resumed("ok")
     metrics.queue_wait(639)
     metrics.retried("before_first_token")
@@ -55,7 +56,8 @@ def test_what_is_fed_is_there_and_nothing_else():
             "libri_runs",
             "libri_stage_duration_seconds",
         ),
-        *("libri_joined", "libri_resumes", "libri_pool_inflight", "libri_pool_slots"),
+        *("libri_joined", "libri_takeovers", "libri_loop_failures"),
+        *("libri_resumes", "libri_pool_inflight", "libri_pool_slots"),
         *("libri_instance_state", "libri_instance_tokens_per_second", "libri_instance_gpu_ratio"),
         *("libri_queue_depth", "libri_queue_wait_seconds", "libri_retries", "libri_pool_shared"),
         *("libri_ingest_documents", "libri_ingest_passages"),
