@@ -113,7 +113,7 @@ async def test_a_key_is_shown_nowhere(app: LiveApp, server: Server, caplog: pyte
     shown = (await app.client.get("/api/v1/admin/pool")).text
     _, twice = await add(app, "keyed", f"http://127.0.0.1:{server.port}", "openai", key="hunter2")
     _, wrong = await add(app, "other", "http://127.0.0.1:9", "openai", key="hunter2 \n")
-    for text in (said, shown, twice, wrong, caplog.text, repr(app.services.operator.roster.instances)):
+    for text in (said, shown, twice, wrong, caplog.text, repr(app.services.operator.registry.instances)):
         assert "hunter2" not in text
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from backend.security.seal import Seal
 
-OLD, NEW = b"a secret of the server", b"another secret of the server"
+OLD, NEW = b"o" * 32, b"n" * 32
 
 
-def sealed_by(*secrets: bytes, purpose: str = "instances") -> Seal:
-    return Seal(secrets, purpose=purpose)
+def sealed_by(*keys: bytes) -> Seal:
+    return Seal(keys)
 
 
 def test_who_has_the_secret_reads_what_was_sealed():
@@ -31,11 +31,9 @@ def test_what_was_never_sealed_does_not_open(token: str):
         sealed_by(OLD).open(token)
 
 
-def test_what_was_changed_or_sealed_for_something_else_does_not_open():
+def test_what_was_changed_does_not_open():
     token = sealed_by(OLD).seal("hunter2")
     for at in range(0, len(token) - 4, 7):
         wrong = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
         with pytest.raises(ValueError, match="another secret"):
             sealed_by(OLD).open(wrong)
-    with pytest.raises(ValueError, match="another secret"):
-        sealed_by(OLD, purpose="cookies").open(token)
