@@ -113,7 +113,7 @@ class World:
 
 seeds = st.integers(0, 10_000)
 load_times = st.sampled_from([2.0, 5.0, 20.0])
-few = settings(max_examples=settings.default.max_examples // 6)
+few = settings(max_examples=-(-settings.default.max_examples // 6))
 
 
 @few
