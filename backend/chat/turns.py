@@ -2,7 +2,8 @@
 
     prepare   the door is shut, so that nobody joins an answer that is over, and what will be said last is in
               the log, unseen
-    keep      the turn of every run that follows is closed in the history, for which the end waits `CLOSING_S`
+    keep      the turn of every run that follows is closed in the history, for which the end waits
+              `CLOSING_S`, but not where nothing was said: who is refused is told at once
     append    the terminal event: who sees it finds the turn whole, or is told that it may be missing
 
 Whoever ends an answer does these three, in this order. Who takes a generation over and finds an end prepared
@@ -51,8 +52,10 @@ class Turns:
         """
         end = await writer.prepare_end(terminal)
         said.add(end.terminal)
-        shown, kept = end.terminal, await self._keep(end.runs, said)
-        if isinstance(shown, Done) and not kept:
+        shown = end.terminal
+        if isinstance(shown, Failed) and not said.has_answer():
+            await self._keep(end.runs, said, within_s=0)
+        elif not await self._keep(end.runs, said) and isinstance(shown, Done):
             shown = replace(shown, degraded=(*shown.degraded, UNKEPT))
         await writer.append([shown])
         return shown
@@ -78,7 +81,7 @@ class Turns:
             gone = Failed("not_found", "this answer is no longer kept", retryable=True)
             await self._keep((run,), Transcript(terminal=gone))
 
-    async def _keep(self, runs: tuple[str, ...], said: Transcript) -> bool:
+    async def _keep(self, runs: tuple[str, ...], said: Transcript, *, within_s: float = CLOSING_S) -> bool:
         """Whether the turns are closed by now; if not, they will be."""
         write = partial(
             self.history.finish,
@@ -90,7 +93,7 @@ class Turns:
             degraded=said.degraded,
         )
         try:
-            return await self.outbox.make(runs, write, within_s=CLOSING_S)
+            return await self.outbox.make(runs, write, within_s=within_s)
         except LibriError as exc:
             log.warning("a turn cannot be kept", extra={"error": type(exc).__name__})
             return False

@@ -13,7 +13,7 @@ from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
 from backend.chat.turns import Turns
 from backend.chat.voice import Voice
-from backend.core.errors import EngineTruncated, LibriError, StorageUnavailable
+from backend.core.errors import EngineTruncated, LibriError, PoolFull, StorageUnavailable
 from backend.core.events import Delta, Done, Failed, Origin
 from backend.generations.base import GenerationId, Joined
 from backend.generations.memory import MemoryLog
@@ -252,3 +252,20 @@ async def test_a_turn_that_cannot_be_kept_does_not_keep_the_end_away(bench: Benc
     bench.answer.go.set()
     bench.history.let.set()
     assert [event.name for event in await bench.ended(generation)] == ["done"]
+
+
+async def test_who_is_refused_before_a_word_is_told_at_once(
+    bench: Bench,
+) -> None:
+    bench.answer.error = PoolFull("too many ask")
+    generation = await bench.start()
+    bench.answer.go.set()
+    async with asyncio.timeout(1):  # below what the end of an answer may wait for its turn
+        (end,) = await bench.ended(generation)
+    assert isinstance(end, Failed)
+    assert end.code == "pool_full"
+    assert await bench.state() == "running"
+    bench.history.let.set()
+    async with asyncio.timeout(10):
+        while await bench.state() != "failed":
+            await asyncio.sleep(0.01)
