@@ -14,7 +14,7 @@ check: setup-dev      ## format, lint, types, layers: seconds
 unit: setup-dev       ## the tests that start nothing and wait for nothing: a minute
 	@scripts/unit
 
-coverage: setup-dev   ## which lines of backend/ the tests reach; at least 90 in 100
+coverage: setup-dev   ## which lines of backend/ the tests reach that run in one process
 	@scripts/coverage
 
 stack: setup-dev      ## NGINX, the API, Redis, PostgreSQL and three emulated model servers, until Ctrl-C

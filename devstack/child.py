@@ -36,11 +36,13 @@ class Child:
 
     Attributes:
         log: Everything it says.
+        is_over: It was ended here.
     """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    is_over: bool = False
 
     @property
     def pid(self) -> int:
@@ -81,7 +83,10 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """End it at once, and whatever it started."""
+        """End it at once, and whatever it started. Once only: later its number may be anybody's."""
+        if self.is_over:
+            return
+        self.is_over = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
