@@ -136,6 +136,11 @@ def running(
         child.stop(ask=ask)
 
 
+def where_we_are_found() -> dict[str, str]:
+    """The environment of a process that runs a module of this checkout, wherever it was started."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
 @asynccontextmanager
 async def in_thread(server: AbstractContextManager[T]) -> AsyncIterator[T]:
     """Any server of this package, for a loop that goes on while it starts and stops."""

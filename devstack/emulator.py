@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devstack.child import Child, placed, running
+from devstack.child import Child, placed, running, where_we_are_found
 
 _START_S = 180.0
-_ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,5 @@ def emulator_processes(
 def _process(name: str, knobs: Mapping[str, Any], port: int, folder: Path) -> Iterator[Child]:
     where = ["--port", str(port), "--control-port", "0", "--knobs", json.dumps(knobs)]
     command = [sys.executable, "-m", "ollama_emulator", *where]
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    with running(name, command, folder=folder, environment=environment) as child:
+    with running(name, command, folder=folder, environment=where_we_are_found()) as child:
         yield child

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devstack.child import Child, Command, answers, placed, running
+from devstack.child import Child, Command, answers, placed, running, where_we_are_found
 
 _START_S = 180.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -61,8 +61,12 @@ def llama_server(model: Path, *, slots: int = 4, slot_tokens: int = 30_000) -> I
     Raises:
         StartError
     """
-    command: Command = [sys.executable, __file__, model, str(slots), str(slot_tokens)]
-    with placed(None, "llama") as folder, running("llama", command, folder=folder) as child:
+    command: Command = [sys.executable, "-m", "devstack.llamacpp", model, str(slots), str(slot_tokens)]
+    found = where_we_are_found()
+    with (
+        placed(None, "llama") as folder,
+        running("llama", command, folder=folder, environment=found) as child,
+    ):
         url = child.until(lambda: _address(child), _START_S)
         yield LlamaServer(url, child)
 
