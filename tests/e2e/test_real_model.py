@@ -34,7 +34,6 @@ async def test_a_question_is_answered_by_a_real_model_with_its_sources(
             await app.put(HOURS)
             happened = await app.ask(QUESTION)
     assert text_of(happened) == "The library opens at nine [1] on most mornings."
-    assert len([event for event in happened if event.name == "delta"]) > 1, "it came in pieces"
     assert happened[-1].data["citations"] == [1]
     assert happened[-1].data["usage"]["completion_tokens"] > 5
     assert happened[0].data["model"].endswith("recite.gguf")
