@@ -148,7 +148,8 @@ class Ingestion:
                     status = await self.jobs.status(tenant, ingestion)
                     if worker.done() and not status.ended:
                         worker = group.create_task(self._work(status.corpus))
-                worker.cancel()
+                worker.cancel()  # it may be at what others sent, or about to note what the indexes hold
+        await self.worker.follow(status.corpus)
         on_progress(status)
         return status
 

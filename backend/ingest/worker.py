@@ -75,7 +75,8 @@ class Worker:
             StorageUnavailable
         """
         await self._sweep()
-        await self._follow()
+        for corpus in await self.derivation.behind():
+            await self.follow(corpus)
         while due := await self.jobs.due():
             worked = [await self._try(corpus) for corpus in due]
             if not any(worked):
@@ -83,15 +84,18 @@ class Worker:
         for corpus in await self.catalogue.untidy(older_than_s=self.pace.grace_s):
             await self.tidy(corpus)
 
-    async def _follow(self) -> None:
-        """Bring indexes that are behind closer to SQL."""
-        for corpus in await self.derivation.behind():
-            try:
-                await self._leased(corpus, self._catch_up)
-            except StorageUnavailable:
-                raise
-            except LibriError as exc:
-                log.warning("an index is behind", extra={"code": exc.code})
+    async def follow(self, corpus: CorpusRef) -> None:
+        """Bring this process's indexes closer to SQL; left for later if that cannot be done now.
+
+        Raises:
+            StorageUnavailable
+        """
+        try:
+            await self._leased(corpus, self._catch_up)
+        except StorageUnavailable:
+            raise
+        except LibriError as exc:
+            log.warning("an index is behind", extra={"code": exc.code})
 
     async def _catch_up(self, corpus: CorpusRef, owner: str) -> None:
         if await self.derivation.catch_up(corpus):
