@@ -65,7 +65,8 @@ def test_what_is_wrong_with_it_is_said(
     folder = tmp_path / "of" / "data"
     folder.parent.mkdir()
     spoil(folder)
-    for arguments in (["keys", "list"], ["serve"]):
+    needs_the_secret = "secret" in said  # which keys do not
+    for arguments in [["serve"]] if needs_the_secret else [["keys", "list"], ["serve"]]:
         done = run(environment_in(folder, models_dir), *arguments, timeout_s=300)
         (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
         assert done.returncode == 1
