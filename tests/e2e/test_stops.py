@@ -24,13 +24,20 @@ def environment(tmp_path: Path, models_dir: Path) -> dict[str, str]:
     return environment_in(tmp_path / "data", models_dir, LIBRI_SERVER__SHUTDOWN_GRACE_S="30")
 
 
+def _in_a_terminal() -> None:
+    """The tests may themselves run under `nohup`, which is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def started(environment: dict[str, str], *prefix: str) -> Iterator[subprocess.Popen[str]]:
     """A server that is ready; what it prints and says is read at its end."""
     address = Path(environment["LIBRI_DATA__DIR"]) / "server.json"
     command = [*prefix, sys.executable, "-m", "backend", "serve"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=_in_a_terminal
+    ) as process:
         try:
             deadline = time.monotonic() + 300
             while not address.exists():
