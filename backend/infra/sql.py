@@ -40,8 +40,8 @@ _CONNECT_S = 10.0
 PATIENCE_S = 15.0
 """Longest that a transaction takes, its connection included; a database that hangs is one that is down."""
 
-SOON_S = 1.0
-"""Longest that a question waits for a read."""
+SOON_S = 4.0
+"""Longest that a question waits for a read that it cannot do without."""
 
 T = TypeVar("T")
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from backend.core.aio import soon
 from backend.core.clock import Clock
 from backend.core.errors import StorageUnavailable, Unauthenticated
 from backend.core.types import Role
 from backend.security.base import Key, KeyStore, NewKey
+
+_PATIENCE_S = 0.5  # for what was known a moment ago and may be believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +81,16 @@ class CachedKeys:
         now = self._clock.monotonic()
         if not self._exist and now >= self._look_again:
             try:
-                self._exist = await self._inner.exist()
+                asking = self._inner.exist()
+                self._exist = await (asking if self._looked is None else soon(_PATIENCE_S, asking))
                 self._looked = now
-            except StorageUnavailable:
+            except (StorageUnavailable, TimeoutError):
                 if self._looked is None or now - self._looked >= self._stale_s:
-                    raise
+                    raise StorageUnavailable("the database does not answer") from None
             self._look_again = now + self._fresh_s
         return self._exist
 
-    async def _remembered(self, name: str, ask: Callable[[], Awaitable[Key]]) -> Key:
+    async def _remembered(self, name: str, ask: Callable[[], Coroutine[Any, Any, Key]]) -> Key:
         seen = self._seen.get(name)
         age_s = self._clock.monotonic() - seen.at if seen else self._stale_s
         is_silent = self._clock.monotonic() < self._silent_until
@@ -93,15 +98,15 @@ class CachedKeys:
             self._seen.move_to_end(name)
             return seen.key
         try:
-            key = await ask()
+            key = await (soon(_PATIENCE_S, ask()) if seen else ask())
         except Unauthenticated:
             self._seen.pop(name, None)
             raise
-        except StorageUnavailable:
+        except (StorageUnavailable, TimeoutError):
             self._silent_until = self._clock.monotonic() + self._fresh_s
             if seen and age_s < self._stale_s:
                 return seen.key
-            raise
+            raise StorageUnavailable("the database does not answer") from None
         self._seen[name] = _Seen(key, self._clock.monotonic())
         self._seen.move_to_end(name)
         while len(self._seen) > self._size:

@@ -116,7 +116,7 @@ async def test_a_credential_that_cannot_be_looked_up_is_told_so_soon(app: LiveAp
             "/api/v1/chat", json={"question": QUESTION}, headers={"Authorization": f"Bearer {secret}"}
         )
     assert answer.status_code == 503
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - began < 2 * SOON_S
 
 
 async def test_after_it_speaks_again_turns_are_kept(app: LiveApp, database: str) -> None:
