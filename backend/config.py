@@ -32,7 +32,7 @@ from backend import environment
 from backend.core.addresses import complaint, masked
 from backend.core.durations import LONGEST_S, go_seconds
 from backend.core.errors import InvalidRequest, Misconfigured
-from backend.core.instances import OLLAMA, InstanceSpec, Kind
+from backend.core.instances import MAX_SLOTS, OLLAMA, InstanceSpec, Kind
 from backend.core.model_names import is_model_name
 from backend.core.networks import Network, network
 
@@ -337,7 +337,9 @@ class Engine(Section):
         "`models_at_once`.",
     )
     model: str = Field("", description="Model asked for by default; empty: the first one the server lists.")
-    slots: int = Field(1, ge=1, description="Generations an instance serves at once; 0: as Ollama's own, 1.")
+    slots: int = Field(
+        1, ge=1, le=MAX_SLOTS, description="Generations an instance serves at once; 0: as Ollama's own, 1."
+    )
     max_loaded_models: int = Field(
         1, ge=1, description="Models an Ollama instance holds in memory at once; 0: as Ollama's own, 3."
     )

@@ -16,7 +16,7 @@ Kind = Literal["ollama", "openai", "llama.cpp", "vllm", "mlx", "transformers"]
 """Ollama's own protocol, or OpenAI's as one kind of server speaks it; `openai`: no matter which."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OLLAMA: Kind = "ollama"
-MAX_SLOTS = 1024
+MAX_SLOTS = 10_000
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 _NAMES = 1000
