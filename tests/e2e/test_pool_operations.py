@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.core.instances import MAX_SLOTS
 from backend.core.types import Role
 from tests.support.emulator import Emulator, emulator
 from tests.support.live_app import HOURS, LiveApp, live_app, settings_in, text_of
@@ -207,7 +208,7 @@ async def test_what_does_not_fit_is_refused_briefly_and_changes_nothing(
 ) -> None:
     wrong: list[tuple[int, dict[str, Any]]] = [
         *((422, {"id": id}) for id in ("", "a b", "a/b", "é", ".", "x" * 65, "-a", "a\n", 3, None)),
-        *((422, {"slots": slots}) for slots in (0, -1, 1025, 1.5, "2", True, None)),
+        *((422, {"slots": slots}) for slots in (0, -1, MAX_SLOTS + 1, 1.5, "2", True, None)),
         *((422, {"engine": engine}) for engine in ("", "tgi", "scripted", None)),
         *(
             (422, {"url": url})
