@@ -132,6 +132,9 @@ class Writer(Protocol):
     async def renew(self) -> Word:
         """Say that the writer lives, and hear whether it is still wanted; if not, nobody joins any more."""
 
+    async def release(self) -> None:
+        """Give the generation up at once: whoever follows it may take it over without waiting for the lease."""
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from uuid import uuid4
 
 from backend.core.aio import Elapsed, Limit
@@ -328,6 +329,10 @@ class _Writer:
             return Word.GO_ON
         self.logs.shut(log)
         return Word.ABANDONED
+
+    async def release(self) -> None:
+        """See `Writer`."""
+        self._fenced().renewed = -inf
 
     def _fenced(self) -> _Log:
         if len(self.log.fences) != self.fence:

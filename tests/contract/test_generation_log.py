@@ -311,6 +311,21 @@ async def test_who_takes_over_has_what_was_noted_last_and_all_entries(make: Make
     assert found.prepared is None
 
 
+async def test_what_a_writer_releases_is_taken_over_at_once(make: Make) -> None:
+    log = make(lease_s=5)
+    writer = await begin(log)
+    await writer.append([ORIGIN, Delta("a")])
+    assert await log.takeover(writer.generation) is None
+    await writer.release()
+    assert list(await log.lapsed()) == [writer.generation]
+    found = await log.takeover(writer.generation)
+    assert found is not None
+    await found.writer.append([Delta("b"), DONE])
+    assert text(await events(log, writer.generation)) == "ab"
+    with pytest.raises(Superseded):
+        await writer.release()
+
+
 async def test_one_takes_over_and_only_one(make: Make, passes: Pass) -> None:
     log = make(lease_s=5)
     writer = await begin(log)
