@@ -133,7 +133,7 @@ class Writer(Protocol):
         """Say that the writer lives, and hear whether it is still wanted; if not, nobody joins any more."""
 
     async def release(self) -> None:
-        """Give the generation up at once: whoever follows it may take it over without waiting for the lease."""
+        """Give the generation up: it can be taken over at once, before the lease ends."""
 
 
 @dataclass(frozen=True, slots=True)
