@@ -17,17 +17,10 @@ from backend.core.errors import RetrievalUnavailable, StorageFull
 from backend.core.types import Passage
 from backend.corpus.base import CorpusRef
 from backend.embedding.base import Vectors
-from backend.environment import left_out
 from backend.retrieval import payload
 from backend.retrieval.base import Hit
+from backend.retrieval.chroma_package import SETTINGS, ChromaError, NotFoundError, chromadb
 from backend.retrieval.threads import Threads
-
-with left_out():  # many a name is a setting of Chroma: ENVIRONMENT, IS_PERSISTENT, ALLOW_RESET
-    import chromadb
-    from chromadb.config import Settings
-    from chromadb.errors import ChromaError, NotFoundError
-
-    _SETTINGS = Settings(anonymized_telemetry=False, _env_file=None)
 
 # With Chroma's defaults, and passages written a hundred at a time, the graph loses whole regions: English
 # questions among 4,465 mostly French passages found 0.957 of their ten true neighbours (some none), and
@@ -172,7 +165,7 @@ class ChromaIndex:
         with self._lock:
             if self._client is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._client = chromadb.PersistentClient(str(self._folder), _SETTINGS.model_copy())
+                self._client = chromadb.PersistentClient(str(self._folder), SETTINGS.model_copy())
             if corpus not in self._collections:
                 collection = self._open(self._name(corpus), create=create)
                 if collection is None:
