@@ -114,6 +114,10 @@ class RedisLog:
         )
 
     @property
+    def outlives_process(self) -> bool:
+        """See `GenerationLog`."""
+        return True
+
     def is_shared(self) -> bool:
         """Whether other processes can follow what this one writes, as far as it knows."""
         return self.pipe.is_open and all(kept.linked for kept in self._kept.values())

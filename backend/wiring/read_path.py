@@ -19,7 +19,7 @@ from backend.corpus.base import Catalogue
 from backend.embedding.base import Embedder
 from backend.embedding.measures import nearness, prompt_tokens
 from backend.engines.extractive import ExtractiveEngine
-from backend.generations.memory import MemoryLog
+from backend.generations.base import GenerationLog
 from backend.history.base import History
 from backend.infra import language
 from backend.pool.base import Pool
@@ -31,16 +31,16 @@ from backend.telemetry.metrics import Metrics
 def read_path(
     settings: Settings,
     clock: Clock,
-    embedder: Embedder,
-    indexes: tuple[DenseIndex, LexicalIndex],
+    search: tuple[Embedder, DenseIndex, LexicalIndex],
     pool: Pool,
     history: History,
     catalogue: Catalogue,
     metrics: Metrics,
+    generations: GenerationLog,
 ) -> tuple[Runs, BackgroundProducer]:
     """Readers' requests, and what produces their answers."""
+    embedder, dense, lexical = search
     calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
-    dense, lexical = indexes
     retriever = HybridRetriever(
         embedder=embedder,
         dense=dense,
@@ -49,14 +49,6 @@ def read_path(
         gate=calibration.gate,
         settings=settings.retrieval,
         clock=clock,
-    )
-    generations = MemoryLog(
-        clock,
-        abandon_after_s=settings.chat.abandon_after_s,
-        retention_s=settings.chat.retention_s,
-        max_live=settings.chat.max_live,
-        max_log_bytes=settings.chat.max_log_bytes,
-        max_bytes=settings.chat.max_logs_bytes,
     )
     grounding = Grounding(
         retriever=retriever,

@@ -19,7 +19,8 @@ from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.cached import CachedEmbedder
-from backend.health import health_checks
+from backend.generations.redis import RedisLog
+from backend.health import health_checks, log_check
 from backend.history.base import History
 from backend.history.presence import Presence
 from backend.history.sql import SqlHistory
@@ -35,6 +36,7 @@ from backend.services import Services, checked
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.embedder import open_embedder, warm
+from backend.wiring.generations import open_generations
 from backend.wiring.indexes import hold_folder, open_indexes
 from backend.wiring.pool import open_pool
 from backend.wiring.read_path import read_path
@@ -91,8 +93,9 @@ async def open_services(
         process = token_hex(16)
         history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
+        generations = await open_generations(stack, pooled, clock, loops, metrics)
         runs, producer = read_path(
-            settings, clock, embedder, (dense, lexical), pool, history, catalogue, metrics
+            settings, clock, (embedder, dense, lexical), pool, history, catalogue, metrics, generations
         )
         stack.push_async_callback(background.close)
         stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
@@ -106,6 +109,8 @@ async def open_services(
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
         corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
         checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)
+        if isinstance(generations, RedisLog):
+            checks = {**checks, "log": log_check(generations.is_shared)}
         yield Services(
             settings=settings,
             runs=runs,
