@@ -14,7 +14,10 @@ from devstack.child import Child, answers, placed, running
 
 _START_S = 300.0
 """The first start exports the embedder."""
-_SETTINGS = ("LIBRI_", "OLLAMA_", "OPENAI_API_KEY", "API_KEY", "LLM_BACKEND", "REDIS_URL", "DATABASE_URL")
+_SETTINGS = (
+    "LIBRI_", "OLLAMA_", "OPENAI_API_KEY", "API_KEY", "LLM_BACKEND",
+    "REDIS_URL", "DATABASE_URL", "CHROMA_URL",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

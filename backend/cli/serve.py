@@ -19,10 +19,10 @@ from backend.app import Open, create_app
 from backend.cli.listen import listen
 from backend.config import Settings
 from backend.infra.address_file import announce, withdraw
-from backend.infra.folder_lock import hold
 from backend.services import Services
 from backend.serving import Server
 from backend.telemetry.logs import configure
+from backend.wiring.folder import data_folder
 from backend.wiring.services import open_services
 
 _STOPPED = 130
@@ -95,7 +95,7 @@ def serve(settings: Settings) -> int:
         FolderBusy: Another process uses the data folder.
         Misconfigured: A setting stands in the way; any other error that did as well.
     """
-    with hold(settings.data.dir):
+    with data_folder(settings):
         pass
     sockets = listen(settings.server)
     start_token = secrets.token_urlsafe(32)
