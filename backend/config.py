@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from backend import environment
-from backend.core.addresses import complaint, masked
+from backend.core.addresses import complaint, masked, several
 from backend.core.durations import LONGEST_S, go_seconds
 from backend.core.errors import InvalidRequest, Misconfigured
 from backend.core.instances import MAX_SLOTS, OLLAMA, InstanceSpec, Kind
@@ -448,6 +448,22 @@ class Engine(Section):
         return tuple(base_url(url) for url in urls)
 
 
+def _check_redis(url: str) -> None:
+    """See that it is the address of one server.
+
+    Raises:
+        ValueError: What is wrong with it.
+    """
+    if not set(url) & {":", "."} and url != "localhost":  # it might be a password
+        raise ValueError("is no address: write redis://HOST:PORT")
+    if "," in url.partition("?")[0].rpartition("@")[2]:
+        raise ValueError("has several hosts in one address: write redis://HOST:PORT,redis://HOST:PORT")
+    if said := complaint(url.partition("?")[0], ("redis", "rediss")):
+        raise _wrong_address(url, said)
+    if not re.fullmatch("(/[0-9]*)?", urlsplit(url).path):
+        raise ValueError("has no number for its database: write redis://HOST:PORT/0")
+
+
 def _specs(text: SecretStr, **defaults: int) -> tuple[InstanceSpec, ...]:
     """The instances of a JSON list; `defaults` stand for what one leaves out.
 
@@ -483,20 +499,21 @@ def base_url(url: str) -> str:
 class Redis(Section):
     """What processes share: slots, queue, health. Without it a process stands alone."""
 
-    url: SecretStr = Field(SecretStr(""), description="Redis URL; empty: everything in this process.")
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis URL, or several of one cluster, joined by commas; empty: all in this process.",
+    )
 
     @field_validator("url")
     @classmethod
     def _address(cls, url: SecretStr) -> SecretStr:
         given = url.get_secret_value()
-        if not given or given.startswith("unix:///"):
-            return url
-        if not set(given) & {":", "."} and given != "localhost":  # it might be a password
-            raise ValueError("is no address: write redis://HOST:PORT")
-        if said := complaint(given.partition("?")[0], ("redis", "rediss")):
-            raise _wrong_address(given, said)
-        if not re.fullmatch("(/[0-9]*)?", urlsplit(given).path):
-            raise ValueError("has no number for its database: write redis://HOST:PORT/0")
+        if given and not given.startswith("unix:///"):
+            addresses = several(given)
+            for one in addresses:
+                _check_redis(one)
+            if len(addresses) > 1 and any(urlsplit(one).path.strip("/0") for one in addresses):
+                raise ValueError("has the number of a database: a cluster has only redis://HOST:PORT/0")
         return url
 
     timeout_s: float = Field(
