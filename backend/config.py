@@ -38,6 +38,7 @@ from backend.core.networks import Network, network
 
 KNOWN_NAMES = {
     "API_KEY": ("auth", "api_key"),
+    "CHROMA_URL": ("data", "chroma_url"),
     "DATABASE_URL": ("data", "database_url"),
     "EMBEDDING_MODEL": ("embedding", "model"),
     "LLM_BACKEND": ("engine", "backend"),
@@ -218,6 +219,22 @@ class Data(Section):
     )
     sql_wait_s: float = Field(5.0, gt=0, description="Longest wait for a free connection.")
     models_dir: Path | None = Field(None, description="Folder of exported models; empty: in the data folder.")
+    chroma_url: SecretStr = Field(
+        SecretStr(""), description="Address of a Chroma server; empty: the dense index is in the data folder."
+    )
+    chroma_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token of that server, or of a proxy before it."
+    )
+
+    @field_validator("chroma_url")
+    @classmethod
+    def _address(cls, url: SecretStr) -> SecretStr:
+        given = url.get_secret_value().rstrip("/")
+        if given and not set(given) & {":", "."} and given != "localhost":  # it might be the token
+            raise ValueError("is no address: write http://HOST:PORT")
+        if given and (said := complaint(given)):
+            raise _wrong_address(given, said)
+        return SecretStr(given)
 
 
 class Auth(Section):
@@ -554,6 +571,13 @@ class Settings(BaseModel):
             merges = isinstance(value, dict) and name in found
             found[name] = found[name] | value if merges else value
         return found
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may serve in the same data folder: all that lasts is elsewhere."""
+        return all(
+            one.get_secret_value() for one in (self.redis.url, self.data.database_url, self.data.chroma_url)
+        )
 
     @property
     def models_dir(self) -> Path:

@@ -14,7 +14,10 @@ from devstack.child import Child, answers, placed, running
 
 _START_S = 300.0
 """The first start exports the embedder."""
-_SETTINGS = ("LIBRI_", "OLLAMA_", "OPENAI_API_KEY", "API_KEY", "LLM_BACKEND", "REDIS_URL", "DATABASE_URL")
+_SETTINGS = (
+    "LIBRI_", "OLLAMA_", "OPENAI_API_KEY", "API_KEY", "LLM_BACKEND",
+    "REDIS_URL", "DATABASE_URL", "CHROMA_URL",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def gunicorn_replica(
     """`python -m backend serve --workers N` with these settings; all workers serve.
 
     Args:
-        settings: As for `replica`; `REDIS_URL` and `DATABASE_URL` (of PostgreSQL) have to be there.
+        settings: As for `replica`; `REDIS_URL`, `DATABASE_URL` of PostgreSQL and `CHROMA_URL` have to be there.
 
     Raises:
         StartError

@@ -57,11 +57,12 @@ def _check(settings: Settings) -> None:
         for section, field, what, is_there in (
             ("redis", "url", "redis://HOST:PORT", bool(settings.redis.url.get_secret_value())),
             ("data", "database_url", "postgresql://HOST/NAME", database.startswith("postgres")),
+            ("data", "chroma_url", "http://HOST:PORT", bool(settings.data.chroma_url.get_secret_value())),
         )
         if not is_there
     ]
     if missing:
         raise Misconfigured(
             f"{variable('server', 'workers')}={settings.server.workers} needs what workers share: set "
-            f"{' and '.join(missing)}, or write 0 for one process"
+            f"{', '.join(missing)}; or write 0 for one process"
         )

@@ -16,9 +16,9 @@ from rich.console import Console
 from backend.cli.listen import listen
 from backend.config import Settings
 from backend.infra.address_file import announce, withdraw
-from backend.infra.folder_lock import hold
 from backend.serving.server import Server, config_of, opener
 from backend.telemetry.logs import configure
+from backend.wiring.folder import data_folder
 
 _STOPPED = 130
 
@@ -67,7 +67,7 @@ def serve(settings: Settings) -> int:
         FolderBusy: Another process uses the data folder.
         Misconfigured: A setting stands in the way; any other error that did as well.
     """
-    with hold(settings.data.dir):
+    with data_folder(settings):
         pass
     sockets = listen(settings.server)
     start_token = secrets.token_urlsafe(32)

@@ -35,7 +35,8 @@ from backend.services import Services, checked
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.embedder import open_embedder, warm
-from backend.wiring.indexes import hold_folder, open_indexes
+from backend.wiring.folder import data_folder
+from backend.wiring.indexes import open_indexes
 from backend.wiring.pool import open_pool
 from backend.wiring.read_path import read_path
 from backend.wiring.secret import former_peppers, open_secret
@@ -72,7 +73,7 @@ async def open_services(
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        hold_folder(stack, settings)
+        stack.enter_context(data_folder(settings))
         engine = await open_sql(stack, settings)
         secret = await open_secret(settings, engine, clock)
         keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
