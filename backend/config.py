@@ -182,6 +182,15 @@ class Server(Section):
         30.0, gt=0, description="A reader that takes nothing for so long is dropped."
     )
     shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Processes that serve, under one that watches them; 0: a single one, alone.",
+    )
+    worker_timeout_s: int = Field(
+        30, ge=2, description="A worker whose event loop stands still for so long is killed and replaced."
+    )
 
     _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
     _network_list = field_validator("trusted_proxies", mode="before")(_networks)

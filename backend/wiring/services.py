@@ -54,6 +54,7 @@ async def open_services(
     serving: bool = False,
     instances: Sequence[Instance] | None = None,
     start_token: str = "",
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Services]:
     """Everything the process needs, opened; closed in reverse order on leaving.
 
@@ -64,6 +65,7 @@ async def open_services(
             own: what the others share knows nothing of it.
         instances: Take the place of the model servers that the settings name.
         start_token: Stands for the operator until the process ends.
+        metrics: What counts; None: metrics of its own.
 
     Raises:
         FolderBusy: Another process uses the data folder.
@@ -76,7 +78,7 @@ async def open_services(
         engine = await open_sql(stack, settings)
         secret = await open_secret(settings, engine, clock)
         keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
-        metrics = Metrics()
+        metrics = metrics or Metrics()
         model = open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
         dense, lexical = open_indexes(stack, settings, embedder)
