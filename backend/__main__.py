@@ -59,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _command(commands, "serve", help="serve the page and the API")
+    _command(
+        commands,
+        "serve-embeddings",
+        module="serve_embeddings",
+        needs="embedding data auth server logging",
+        help="serve the embedding model alone, to replicas and other programs",
+    )
     add = _command(commands, "ingest", help="read documents, or folders of them")
     add.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     add.add_argument("--corpus", default=DEFAULT_CORPUS)

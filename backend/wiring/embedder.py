@@ -1,53 +1,25 @@
-"""The embedder of a process; alone, it is all that the embed role needs."""
+"""The embedder of a process: its model here, or a service elsewhere."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 
-from backend.config import Settings, variable
+from backend.config import Settings
 from backend.core.clock import Clock
-from backend.core.errors import EmbedderUnavailable, LibriError, Misconfigured
-from backend.embedding.base import Embedder, Encoder
-from backend.embedding.batching import BatchingEmbedder
-from backend.embedding.fetch import from_hub
-from backend.embedding.local_onnx import OnnxEncoder
-from backend.embedding.models import Model, find, local_folder
+from backend.core.errors import LibriError
+from backend.embedding.base import Embedder
 
 
-def open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> BatchingEmbedder:
-    """The embedder, closed with `stack`; nothing is loaded yet.
+async def open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Embedder:
+    """The embedder, closed with `stack`; nothing is loaded or asked yet.
 
     Raises:
         EmbedderUnavailable: There is no such model.
         Misconfigured: What runs it is not installed.
     """
-    section = settings.embedding
-    if section.runtime == "torch" and find_spec("sentence_transformers") is None:
-        name = variable("embedding", "runtime")
-        raise Misconfigured(f"{name}=torch needs torch: install libriassist[torch], or write onnx")
-    try:
-        model = find(section.model, section.precision)
-    except EmbedderUnavailable as exc:
-        raise EmbedderUnavailable(f"{variable('embedding', 'model')}: {exc.message}") from exc
-    load = partial(_load_encoder, settings, model)
-    embedder = BatchingEmbedder(
-        model, load, clock=clock, batch_size=section.batch_size, queue_limit=section.queue_limit
-    )
-    stack.callback(embedder.close)
-    return embedder
-
-
-def _load_encoder(settings: Settings, model: Model) -> Encoder:
-    models_dir = settings.models_dir
-    folder = local_folder(model, from_hub)
-    if settings.embedding.runtime == "torch":
-        torch = import_module("backend.embedding.local_torch")  # three seconds and 500 MB
-        encoder: Encoder = torch.TorchEncoder(model, folder, threads=settings.embedding.threads)
-        return encoder
-    return OnnxEncoder(model, folder, models_dir, threads=settings.embedding.threads)
+    local: Embedder = import_module("backend.wiring.local_embedder").open_local(stack, settings, clock)
+    return local
 
 
 async def warm(embedder: Embedder) -> None:
