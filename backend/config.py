@@ -59,6 +59,7 @@ KNOWN_NAMES = {
 
 Dialect = Literal["openai", "llama.cpp", "vllm", "mlx", "transformers"]
 """Every kind of instance but Ollama."""
+EmbeddingKind = Literal["libriassist", "openai", "tei", "ollama"]
 
 _SHOWN_CHARS = 100
 _ADDRESS = "address"
@@ -79,6 +80,7 @@ Urls = Annotated[tuple[str, ...], PlainSerializer(_masked, when_used="json")]
 """Credentials in an address are for its server, not for who reads the settings."""
 
 
+Url = Annotated[str, PlainSerializer(masked, when_used="json")]
 Secrets = tuple[SecretStr, ...]
 Networks = tuple[Network, ...]
 
@@ -283,6 +285,48 @@ class Embedding(Section):
     batch_size: int = Field(8, ge=1, description="Passages embedded before other callers have a turn.")
     queue_limit: int = Field(2048, ge=1, description="Most questions waiting to be embedded.")
     cache_size: int = Field(4096, ge=0, description="Question vectors, and token counts, kept in memory.")
+    url: Url = Field(
+        "", description="Address of an embedding service; empty: the model runs in this process."
+    )
+    kind: EmbeddingKind = Field(
+        "libriassist",
+        description="What that service is: `libriassist serve-embeddings`, `tei`, `ollama`, or `openai` for "
+        "whatever else has `/v1/embeddings` (vLLM, llama.cpp). Those of another kind never meet.",
+    )
+    key: SecretStr = Field(
+        SecretStr(""), description="Bearer key of the service: sent to it, and wanted by `serve-embeddings`."
+    )
+    timeout_s: float = Field(
+        1.0, gt=0, description="Longest wait for the vector of a question; then the search is by words alone."
+    )
+    passages_timeout_s: float = Field(60.0, gt=0, description="Longest wait for a batch of passages.")
+    dimensions: int | None = Field(
+        None, ge=1, le=16384, description="Length of a vector, for a model of the service not known here."
+    )
+    max_tokens: int = Field(
+        512, ge=32, description="Tokens of one text that such a model sees; the rest is cut off."
+    )
+    query_prefix: str = Field(
+        "", description="What such a model wants before a question; a blank follows it."
+    )
+    passage_prefix: str = Field("", description="What it wants before a passage, likewise.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address that `serve-embeddings` listens on; anything but loopback needs a key.",
+    )
+    port: int = Field(8001, ge=0, le=65535, description="Port of `serve-embeddings`; 0 picks a free one.")
+
+    @field_validator("url")
+    @classmethod
+    def _base(cls, url: str) -> str:
+        if url and (said := complaint(url)):
+            raise _wrong_address(url, said)
+        return base_url(url)
+
+    @field_validator("dimensions", mode="before")
+    @classmethod
+    def _unset(cls, value: Any) -> Any:
+        return None if value == "" else value
 
 
 class Chunking(Section):

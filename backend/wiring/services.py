@@ -79,7 +79,7 @@ async def open_services(
         secret = await open_secret(settings, engine, clock)
         keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
         metrics = metrics or Metrics()
-        model = open_embedder(stack, settings, clock)
+        model = await open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
         dense, lexical = open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
