@@ -10,11 +10,11 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from backend.core.aio import Background
 from backend.core.errors import LogUnavailable
+from backend.infra.redis_routes import RoutedRedis
 
 Argument = str | bytes | int
 Done = Callable[[Any], None]
@@ -44,21 +44,19 @@ class Pipe:
     until `probe` finds it open again.
 
     Args:
-        limit_s: Longest answer; `late_s`: after it `late` is called, once for a pipeline.
-        late: An answer takes long; it may still come.
+        redis: Bounds its commands and pipelines itself.
+        late: Called once for a pipeline that takes longer than `late_s`; its answers may still come.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RoutedRedis,
         *,
-        limit_s: float,
         late_s: float,
         late: Callable[[], None],
         scripts: Mapping[str, str],
     ) -> None:
         self._redis = redis
-        self._limit_s = limit_s
         self._late_s = late_s
         self._tell_late = late
         self._scripts = scripts
@@ -115,9 +113,8 @@ class Pipe:
     async def probe(self) -> bool:
         """Whether Redis answers; then the pipe is open."""
         if not self.is_open:
-            with suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(self._limit_s):
-                    await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]
+            with suppress(RedisError, OSError):
+                await self._redis.execute_command("PING")
                 self.is_open = True
         return self.is_open
 
@@ -133,7 +130,7 @@ class Pipe:
                 batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
                 try:
                     answers = await self._carry(batch)
-                except (RedisError, OSError, TimeoutError):
+                except (RedisError, OSError):
                     self.is_open = False
                     self._fail(batch)
                     return
@@ -150,18 +147,11 @@ class Pipe:
     async def _carry(self, batch: list[_Sent]) -> list[Any]:
         """The answers, in order.
 
-        The limits come in halves, so that answers are read first where it was this process that stood still.
+        Late comes in halves, so that answers are read first where it was this process that stood still.
         """
-        loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(self._late_s / 2, self._half_late)
-        half_s = self._limit_s / 2
+        self._watch = asyncio.get_running_loop().call_later(self._late_s / 2, self._half_late)
         try:
-            async with asyncio.timeout(None) as limit:
-                again = loop.call_later(half_s, lambda: limit.reschedule(loop.time() + half_s))
-                try:
-                    return await self._answers(batch)
-                finally:
-                    again.cancel()
+            return await self._answers(batch)
         finally:
             self._watch.cancel()
             self.is_late = False
@@ -181,7 +171,7 @@ class Pipe:
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:  # Redis was restarted, or is another one
             for text in self._scripts.values():
-                await self._redis.execute_command("SCRIPT LOAD", text)  # type: ignore[no-untyped-call]
+                await self._redis.execute_command("SCRIPT LOAD", text)
             for n, answer in zip(
                 unknown, await self._execute([batch[n].command for n in unknown]), strict=True
             ):

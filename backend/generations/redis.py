@@ -16,7 +16,6 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import uuid4
 
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
@@ -39,6 +38,7 @@ from backend.generations.codec import decode, decode_record, encode, encode_reco
 from backend.generations.kept import CHANNEL, Kept
 from backend.generations.packed import BYTES_PER_ENTRY
 from backend.generations.pipe import Argument, Pipe, refused_as_old, scripts
+from backend.infra.redis_routes import RoutedRedis
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ _UNUSED_S: Final = 2.0
 _LOST_LEASES: Final = 3
 """So many leases a follower waits for a log that Redis has lost to be told again."""
 _AGAIN_S: Final = 0.1
+_READ_S: Final = 2.0
+"""Longest wait for what is read."""
 _SILENCE_S: Final = 3.0
 """A connection that nothing is heard on for so long is given up; it is asked for a sign of life before."""
 _GONE: Final = "this answer is no longer kept"
@@ -65,7 +67,6 @@ class Limits:
         max_live: Most live generations that one process writes.
         max_log_bytes: Most bytes of one log's entries.
         ack_s: What Redis has not taken after that is shown nevertheless.
-        answer_s: Longest answer; beyond it Redis is away.
     """
 
     abandon_after_s: float = 15.0
@@ -74,21 +75,20 @@ class Limits:
     max_live: int = 2000
     max_log_bytes: int = 8 * 1024**2
     ack_s: float = 0.05
-    answer_s: float = 1.0
 
 
 class RedisLog:
     """All logs of the processes that use one Redis.
 
     Args:
-        redis: Fails fast, as `infra.redis.open_redis` makes it.
+        redis: Fails fast; longer than its limit Redis is away.
         clock_in_redis: Redis's own time counts; otherwise `clock`'s (for tests in simulated time).
         acknowledged: Told how long Redis took to take an entry, in seconds.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RoutedRedis,
         clock: Clock,
         limits: Limits,
         *,
@@ -103,15 +103,13 @@ class RedisLog:
         self._flights: dict[str, Kept] = {}
         self._redis = redis
         self.pipe = self._pipe(limits.ack_s, self._show_late, *_WRITING)
-        self._reads = self._pipe(limits.answer_s, lambda: None, *_READING)
+        self._reads = self._pipe(_READ_S, lambda: None, *_READING)
         self._calm_until = 0.0
         self._hears = asyncio.Event()
         self._work = Background()
 
     def _pipe(self, late_s: float, late: Callable[[], None], *names: str) -> Pipe:
-        return Pipe(
-            self._redis, limit_s=self.limits.answer_s, late_s=late_s, late=late, scripts=scripts(*names)
-        )
+        return Pipe(self._redis, late_s=late_s, late=late, scripts=scripts(*names))
 
     @property
     def outlives_process(self) -> bool:
@@ -288,7 +286,8 @@ class RedisLog:
         """
         while True:
             try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as heard:
+                node = await self._redis.node_of(CHANNEL)
+                async with node.pubsub(ignore_subscribe_messages=True) as heard:
                     await heard.subscribe(CHANNEL)
                     async with asyncio.TaskGroup() as both:
                         both.create_task(self._subscribe(heard))

@@ -57,7 +57,7 @@ async def make(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncItera
         made = []
 
         def make(**options) -> RedisLog:
-            limits = Limits(**{"lease_s": 5.0, "ack_s": 10.0, "answer_s": 30.0, **options})
+            limits = Limits(**{"lease_s": 5.0, "ack_s": 10.0, **options})
             made.append(RedisLog(client, clock, limits, clock_in_redis=False))
             return made[-1]
 
