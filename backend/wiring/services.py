@@ -35,7 +35,8 @@ from backend.services import Services, checked
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.embedder import open_embedder, warm
-from backend.wiring.indexes import hold_folder, open_indexes
+from backend.wiring.folder import data_folder
+from backend.wiring.indexes import open_indexes
 from backend.wiring.pool import open_pool
 from backend.wiring.read_path import Stores, read_path
 from backend.wiring.redis import open_shared_redis
@@ -54,6 +55,7 @@ async def open_services(
     serving: bool = False,
     instances: Sequence[Instance] | None = None,
     start_token: str = "",
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Services]:
     """Everything the process needs, opened; closed in reverse order on leaving.
 
@@ -64,6 +66,7 @@ async def open_services(
             own: what the others share knows nothing of it.
         instances: Take the place of the model servers that the settings name.
         start_token: Stands for the operator until the process ends.
+        metrics: What counts; None: metrics of its own.
 
     Raises:
         FolderBusy: Another process uses the data folder.
@@ -72,12 +75,12 @@ async def open_services(
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        hold_folder(stack, settings)
+        stack.enter_context(data_folder(settings))
         engine = await open_sql(stack, settings)
         secret = await open_secret(settings, engine, clock)
         keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
-        metrics = Metrics()
-        model = open_embedder(stack, settings, clock)
+        metrics = metrics or Metrics()
+        model = await open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
         dense, lexical = open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
