@@ -40,8 +40,9 @@ from backend.wiring.folder import data_folder
 from backend.wiring.generations import open_generations
 from backend.wiring.indexes import open_indexes
 from backend.wiring.pool import open_pool
-from backend.wiring.read_path import read_path
+from backend.wiring.read_path import Stores, read_path
 from backend.wiring.redis import open_shared_redis
+from backend.wiring.runs import open_runs
 from backend.wiring.secret import former_peppers, open_secret
 from backend.wiring.sql import open_sql
 from backend.wiring.write_path import open_ingestion, queue_outdated
@@ -98,9 +99,10 @@ async def open_services(
         history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
         generations = open_generations(stack, redis, settings, clock, loops, metrics)
-        runs, producer = read_path(
-            settings, clock, (embedder, dense, lexical), pool, history, catalogue, metrics, generations
+        stores = Stores(
+            history, catalogue, await open_runs(redis, settings.chat, clock, loops), generations
         )
+        runs, producer = read_path(settings, clock, (embedder, dense, lexical), pool, stores, metrics)
         stack.push_async_callback(background.close)
         stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
         stack.push_async_callback(producer.close, 0)
