@@ -28,11 +28,13 @@ class Task(NamedTuple):
     Attributes:
         start_token: Stands for the operator at each of them.
         counters: Where they count; see `telemetry.shared`.
+        module: Its `serve(task, worker)` is what a worker does; imported in the worker alone.
     """
 
     settings: Settings
     start_token: str
     counters: Path
+    module: str = "backend.serving.in_worker"
 
 
 class Worker(GunicornWorker):
@@ -61,7 +63,7 @@ class Worker(GunicornWorker):
 
     def run(self) -> None:
         """Serve until told to end."""
-        failure = import_module("backend.serving.in_worker").serve(self.app.task, self)
+        failure = import_module(self.app.task.module).serve(self.app.task, self)
         if failure is not None:
             self._tell(failure)
             sys.exit(FAILED)
