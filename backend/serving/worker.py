@@ -6,6 +6,7 @@ with whatever they held.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -57,6 +58,7 @@ class Worker(GunicornWorker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+        faulthandler.enable()  # one that hangs is sent SIGABRT: where it hung is told
 
     def load_wsgi(self) -> None:
         """The application is made in `run`."""
