@@ -62,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--workers", type=int, metavar="N", help="processes that serve; as configured if not given"
     )
+    _command(
+        commands,
+        "serve-embeddings",
+        module="serve_embeddings",
+        needs="embedding data auth server logging",
+        help="serve the embedding model alone, to replicas and other programs",
+    )
     add = _command(commands, "ingest", help="read documents, or folders of them")
     add.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     add.add_argument("--corpus", default=DEFAULT_CORPUS)

@@ -85,7 +85,7 @@ def gunicorn_replica(
     """`python -m backend serve --workers N` with these settings; all workers serve.
 
     Args:
-        settings: As for `replica`; needs `REDIS_URL`, `DATABASE_URL` of PostgreSQL, `CHROMA_URL`.
+        settings: As for `replica`; with `REDIS_URL`, `DATABASE_URL` of PostgreSQL and `CHROMA_URL`.
 
     Raises:
         StartError
