@@ -78,7 +78,7 @@ async def replica(place: Path, *, with_service: bool) -> AsyncIterator[Replica]:
 async def hand_in(url: str) -> None:
     """A document that answers, read."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        put = await client.post("/api/v1/documents", files={"files": ("hours.md", TEXT, "text/markdown")})
+        put = await client.post("/api/v1/documents", files={"file": ("hours.md", TEXT, "text/markdown")})
         status = put.raise_for_status().json()
         while status["state"] not in ("done", "failed"):
             await asyncio.sleep(0.2)

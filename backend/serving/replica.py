@@ -164,8 +164,9 @@ class Replica(Arbiter):
         worker.tmp.close()
         forget_gauges(self._counters, worker.number)
         if was_up or status == 0 or self._is_stopping:
+            expected = status == 0 or worker.is_leaving or self._is_stopping
             log.log(
-                logging.INFO if status == 0 else logging.ERROR,
+                logging.INFO if expected else logging.ERROR,
                 "a worker has ended",
                 extra={"event": "worker_ended", "pid": worker.pid, "reason": _reason(status)},
             )
