@@ -41,7 +41,7 @@ from backend.wiring.pool import open_pool
 from backend.wiring.read_path import read_path
 from backend.wiring.secret import former_peppers, open_secret
 from backend.wiring.sql import open_sql
-from backend.wiring.write_path import open_ingestion, queue_outdated
+from backend.wiring.write_path import open_follower, open_ingestion, queue_outdated
 
 _READINESS_S = 1.0
 
@@ -78,7 +78,7 @@ async def open_services(
         metrics = Metrics()
         model = open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
-        dense, lexical = open_indexes(stack, settings, embedder)
+        dense, lexical = await open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = open_ingestion(
             stack, settings, clock, engine, catalogue, model, (dense, lexical), metrics
@@ -103,10 +103,13 @@ async def open_services(
             language.load()
             await _be_present(settings, clock, engine, history, process, loops)
             loops.start(ingestion.run_worker, name="ingest worker")
+            if settings.data.chroma_url:
+                follower = open_follower(settings, ingestion.worker.derivation)
+                loops.start(follower.run, name="lexical index", longest_pause_s=SHORT_PAUSE_S)
             loops.start(producer.sweep, name="generations", longest_pause_s=SHORT_PAUSE_S)
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
         corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
-        checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)
+        checks = health_checks(engine, model, dense, lexical, catalogue, pool, corpus, loops)
         yield Services(
             settings=settings,
             runs=runs,
