@@ -17,7 +17,7 @@ from pathlib import Path
 
 from devstack.child import StartError, placed
 from devstack.emulator import emulator_processes
-from devstack.nginx import NAME, OVER_HTTP, before, documented
+from devstack.nginx import NAME, front
 from devstack.postgres import postgres_server
 from devstack.redis import redis_server
 from devstack.replica import replica
@@ -64,13 +64,11 @@ def stack(
             "LIBRI_SERVER__ALLOWED_HOSTS": f"127.0.0.1,localhost,{NAME}",
         }
         api = opened.enter_context(replica(settings, name="api", folder=place))
-        front = opened.enter_context(
-            before(api.url, documented()[OVER_HTTP], port=port, folder=place / "nginx")
-        )
+        door = opened.enter_context(front([api.url], port=port, folder=place / "nginx"))
         addresses = {"API": api.url, "Redis": redis.url, "PostgreSQL": database} | {
             f"Ollama {number}": one.url for number, one in enumerate(emulated, 1)
         }
-        yield Stack(f"http://127.0.0.1:{front}", addresses, place)
+        yield Stack(door.url, addresses, place)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,7 +43,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Reading]:
     async with AsyncExitStack() as stack:
         stack.enter_context(data_folder(settings))
         engine = await open_sql(stack, settings)
-        embedder = open_embedder(stack, settings, clock)
+        embedder = await open_embedder(stack, settings, clock)
         indexes = await open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = open_ingestion(stack, settings, clock, engine, catalogue, embedder, indexes, Metrics())

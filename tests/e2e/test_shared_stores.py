@@ -20,7 +20,10 @@ from tests.support.postgres import postgres_server
 
 QUESTION = "When does the library open in the morning?"
 SOON_S = 2.0
-LATER = ("hours.md", b"# Opening hours\n\nThe library opens at ten in the morning from Tuesday to Saturday.\n")
+LATER = (
+    "hours.md",
+    b"# Opening hours\n\nThe library opens at ten in the morning from Tuesday to Saturday.\n",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +40,7 @@ def chroma() -> Iterator[ChromaServer]:
 
 def settings(tmp_path: Path, models_dir: Path, name: str, database: str, chroma: str) -> Settings:
     made = settings_in(tmp_path / name, models_dir, retrieval={"index_timeout_s": 0.8, "catch_up_s": 0.3})
-    data = made.data.model_copy(
-        update={"database_url": SecretStr(database), "chroma_url": SecretStr(chroma)}
-    )
+    data = made.data.model_copy(update={"database_url": SecretStr(database), "chroma_url": SecretStr(chroma)})
     return made.model_copy(update={"data": data})
 
 

@@ -19,7 +19,8 @@ def test_the_stack_answers_through_nginx_from_redis_postgresql_and_three_instanc
             assert client.get("/").status_code == 200
             answer = client.post("/api/v1/chat", json={"question": "When does it open?"}, timeout=60)
             assert answer.status_code == 200
-            pool = client.get("/api/v1/admin/pool").json()
+            assert client.get("/api/v1/admin/pool").status_code == 403  # operators go to the API itself
+            pool = client.get(f"{up.addresses['API']}/api/v1/admin/pool").json()
             assert len(pool["instances"]) == 3
             assert pool["shared"]
         with httpx.Client(base_url=up.front) as stranger:
