@@ -33,6 +33,6 @@ def test_the_stack_answers_through_nginx_from_redis_postgresql_and_three_instanc
 def test_a_chroma_server_is_empty() -> None:
     if chroma.program() is None:
         missing("chroma is not installed")
-    with chroma.chroma_server() as url:
+    with chroma.chroma_server() as server:
         path = "/api/v2/tenants/default_tenant/databases/default_database/collections_count"
-        assert httpx.get(url + path).json() == 0
+        assert httpx.get(server.url + path).json() == 0
