@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devstack.child import Command, StartError, answers, free_port, placed, running
+from devstack.child import Child, Command, StartError, answers, free_port, placed, running
 
 _START_S = 180.0
 
@@ -25,22 +25,21 @@ def chroma_server(folder: Path | None = None) -> Iterator[str]:
     Raises:
         StartError
     """
-    found = program()
-    if found is None:
-        raise StartError("chroma is not installed")
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with placed(folder, "chroma") as place:
-        command: Command = [
-            found,
-            "run",
-            "--path",
-            place / "data",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-        ]
-        with running("chroma", command, folder=place, cwd=place) as child:
-            child.until(lambda: answers(f"{url}/api/v2/heartbeat"), _START_S)
-            yield url
+    with placed(folder, "chroma") as place, chroma_on(place, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def chroma_on(folder: Path, port: int) -> Iterator[Child]:
+    """A server on this port whose data are in `folder`, and there again at the next start.
+
+    Raises:
+        StartError
+    """
+    if (found := program()) is None:
+        raise StartError("chroma is not installed")
+    where: Command = ["--path", folder / "chroma-data", "--host", "127.0.0.1", "--port", str(port)]
+    with running("chroma", [found, "run", *where], folder=folder, cwd=folder) as child:
+        child.until(lambda: answers(f"http://127.0.0.1:{port}/api/v2/heartbeat"), _START_S)
+        yield child

@@ -1,4 +1,4 @@
-"""A real Redis, empty and without persistence; it can hang, forget, die and come back."""
+"""A real Redis: empty, and faults can be made of it; or one that keeps its data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack.child import Child, StartError, free_port, placed, start
+from devstack.child import Child, Command, StartError, free_port, placed, running, start
 
 _START_S = 120.0
 
@@ -34,10 +34,8 @@ class RedisServer:
         Raises:
             StartError
         """
-        places = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        command = [self.program, *places, "--save", "", "--appendonly", "no"]
-        self.child = start("redis", command, folder=self.folder)
-        self.child.until(self._answers, _START_S)
+        self.child = start("redis", _command(self.program, self.port, self.folder), folder=self.folder)
+        self.child.until(lambda: _answers(self.port), _START_S)
 
     def hang(self) -> None:
         self.child.process.send_signal(signal.SIGSTOP)
@@ -54,21 +52,27 @@ class RedisServer:
         Raises:
             RuntimeError: It did not.
         """
-        if self._said(b"FLUSHALL") != b"+OK\r\n":
+        if _said(self.port, b"FLUSHALL") != b"+OK\r\n":
             raise RuntimeError("redis-server did not forget")
-
-    def _answers(self) -> bool | None:
-        return self._said(b"PING").startswith(b"+PONG") or None
-
-    def _said(self, command: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-            connection.sendall(command + b"\r\n")
-            return connection.recv(16)
 
 
 def program() -> str | None:
     """Where it is; None: not installed."""
     return shutil.which("redis-server")
+
+
+@contextmanager
+def redis_that_keeps(folder: Path, port: int) -> Iterator[Child]:
+    """A server on this port whose data are in `folder`, and there again at the next start.
+
+    Raises:
+        StartError
+    """
+    found = _found()
+    (data := folder / "redis-data").mkdir(exist_ok=True)
+    with running("redis", _command(found, port, data, keeps=True), folder=folder) as child:
+        child.until(lambda: _answers(port), _START_S)
+        yield child
 
 
 @contextmanager
@@ -78,13 +82,31 @@ def redis_server(folder: Path | None = None) -> Iterator[RedisServer]:
     Raises:
         StartError
     """
-    found = program()
-    if found is None:
-        raise StartError("redis-server is not installed")
     with placed(folder, "redis") as place:
-        server = RedisServer(found, free_port(), place)
+        server = RedisServer(_found(), free_port(), place)
         server.start()
         try:
             yield server
         finally:
             server.kill()
+
+
+def _found() -> str:
+    if (found := program()) is None:
+        raise StartError("redis-server is not installed")
+    return found
+
+
+def _command(found: str, port: int, folder: Path, *, keeps: bool = False) -> Command:
+    places = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    return [found, *places, "--save", "", "--appendonly", "yes" if keeps else "no"]
+
+
+def _answers(port: int) -> bool | None:
+    return _said(port, b"PING").startswith(b"+PONG") or None
+
+
+def _said(port: int, command: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(command + b"\r\n")
+        return connection.recv(16)
