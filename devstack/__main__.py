@@ -109,9 +109,9 @@ def _described(up: Stack) -> str:
         f"{'open':{width}}{up.front}",
         f"{'key':{width}}{up.shape.key}",
         *(f"{name:{width}}{part.address}  (process {part.pid})" for name, part in up.parts.items()),
-        *(f"{f'{name}':{width}}{url}/__emu/state  (what it was asked)" for name, url in up.controls.items()),
+        *(f"{name:{width}}{url}/__emu/state  (what it was asked)" for name, url in up.controls.items()),
         f"{'metrics':{width}}ADDRESS OF A REPLICA/metrics, with the key as bearer token",
-        f"{'logs':{width}}{shown}/NAME.log, those of earlier lives NAME.1.log …",
+        f"{'logs':{width}}{shown}/NAME.log, NGINX's in {shown}/nginx; of earlier lives NAME.1.log …",
         "",
         f"kill -9 $(cat {shown}/{first}.pid)    it comes back by itself, as all parts do",
         f"touch {shown}/{first}.down            it stops and stays away until the file is removed",
@@ -148,9 +148,9 @@ def _status(folder: Path) -> int:
 def _tell(args: argparse.Namespace) -> int:
     if _pid(args.folder) is None:
         raise StartError("no stack runs")
-    if not (args.folder / f"{args.name}.log").exists():
-        raise StartError(f"there is no part {args.name!r}; `python -m devstack status` lists them")
     down = args.folder / f"{args.name}.down"
+    if not (down.exists() or down.with_suffix(".pid").exists()):
+        raise StartError(f"there is no part {args.name!r}; `python -m devstack status` lists them")
     down.touch() if args.act == "down" else down.unlink(missing_ok=True)
     return 0
 

@@ -1,7 +1,7 @@
 """One server of a stack: started again when it dies, away for as long as a file says so.
 
 Its state is told by files, as engineers who kill things like it: `NAME.pid` holds its process id,
-`NAME.log` what it says, and while there is a `NAME.down` it stays away. Nothing else has to be asked.
+and while there is a `NAME.down` it stays away. What it said in earlier lives stands beside its log.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Part:
     starts: int = 0
     child: Child | None = None
     trouble: str = ""
+    log: Path | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -165,6 +166,7 @@ class Part:
         try:
             with ExitStack() as opened:
                 self.child = child = opened.enter_context(self.opened())
+                self.log = child.log
                 self.pid_file.write_text(f"{child.pid}\n", "utf-8")
                 self.trouble, self.starts = "", self.starts + 1
                 while child.process.poll() is None and not self.down_file.exists():
@@ -175,9 +177,8 @@ class Part:
             self.child = None
 
     def _put_log_aside(self) -> None:
-        log = self.folder / f"{self.name}.log"
-        if log.exists():
-            log.rename(self.folder / f"{self.name}.{self.starts}.log")
+        if self.log is not None and self.log.exists():
+            self.log.rename(self.log.with_name(f"{self.name}.{self.starts}.log"))
 
 
 def keep_all(parts: Sequence[Part]) -> None:

@@ -1,18 +1,19 @@
-"""A real Redis: empty, and faults can be made of it; or one that keeps its data."""
+"""A real Redis, empty and without persistence; it can hang, forget, die and come back."""
 
 from __future__ import annotations
 
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack.child import Child, Command, StartError, free_port, placed, running, start
+from devstack.child import Child, StartError, free_port, placed, start
 
 _START_S = 120.0
+_SLOTS = 16384
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class RedisServer:
     program: str
     port: int
     folder: Path
+    options: Sequence[str] = ()
     child: Child = field(init=False)
 
     @property
@@ -34,8 +36,10 @@ class RedisServer:
         Raises:
             StartError
         """
-        self.child = start("redis", _command(self.program, self.port, self.folder), folder=self.folder)
-        self.child.until(lambda: _answers(self.port), _START_S)
+        places = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command = [self.program, *places, "--save", "", "--appendonly", "no", *self.options]
+        self.child = start("redis", command, folder=self.folder)
+        self.child.until(self._answers, _START_S)
 
     def hang(self) -> None:
         self.child.process.send_signal(signal.SIGSTOP)
@@ -52,27 +56,72 @@ class RedisServer:
         Raises:
             RuntimeError: It did not.
         """
-        if _said(self.port, b"FLUSHALL") != b"+OK\r\n":
+        if self.said("FLUSHALL") != "+OK\r\n":
             raise RuntimeError("redis-server did not forget")
+
+    def said(self, command: str) -> str:
+        """The beginning of its answer to one command."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            connection.sendall(command.encode() + b"\r\n")
+            return connection.recv(1024).decode()
+
+    def _answers(self) -> bool | None:
+        return self.said("PING").startswith("+PONG") or None
+
+
+@dataclass(frozen=True, slots=True)
+class RedisCluster:
+    """Servers that share the keys, without replicas; one that is away leaves the others serving theirs."""
+
+    servers: Sequence[RedisServer]
+
+    @property
+    def url(self) -> str:
+        """All of them, as a client may be given them."""
+        return ",".join(server.url for server in self.servers)
+
+    def meet(self, buses: Sequence[int]) -> None:
+        """Make one cluster of the servers.
+
+        Args:
+            buses: The port of each for the others.
+
+        Raises:
+            RuntimeError: One refused.
+            StartError: They did not find one another.
+        """
+        edges = [n * _SLOTS // len(self.servers) for n in range(len(self.servers) + 1)]
+        first = self.servers[0]
+        for n, server in enumerate(self.servers):
+            _told(server, f"CLUSTER ADDSLOTSRANGE {edges[n]} {edges[n + 1] - 1}")
+            _told(server, f"CLUSTER SET-CONFIG-EPOCH {n + 1}")
+            if n:
+                _told(first, f"CLUSTER MEET 127.0.0.1 {server.port} {buses[n]}")
+        self.wait_until_whole()
+
+    def wait_until_whole(self) -> None:
+        """Until each knows that all are there.
+
+        Raises:
+            StartError: They did not find one another.
+        """
+        for server in self.servers:
+            server.child.until(lambda server=server: self._is_whole(server), _START_S)  # type: ignore[misc]
+
+    def _is_whole(self, server: RedisServer) -> bool | None:
+        said = server.said("CLUSTER INFO")
+        parts = "cluster_state:ok", f"cluster_slots_ok:{_SLOTS}", f"cluster_known_nodes:{len(self.servers)}"
+        return all(part in said for part in parts) or None
+
+
+def _told(server: RedisServer, command: str) -> None:
+    if (said := server.said(command)) != "+OK\r\n":
+        raise RuntimeError(f"redis-server did not do {command!r}: {said.strip()}")
 
 
 def program() -> str | None:
     """Where it is; None: not installed."""
     return shutil.which("redis-server")
-
-
-@contextmanager
-def redis_that_keeps(folder: Path, port: int) -> Iterator[Child]:
-    """A server on this port whose data are in `folder`, and there again at the next start.
-
-    Raises:
-        StartError
-    """
-    found = _found()
-    (data := folder / "redis-data").mkdir(exist_ok=True)
-    with running("redis", _command(found, port, data, keeps=True), folder=folder) as child:
-        child.until(lambda: _answers(port), _START_S)
-        yield child
 
 
 @contextmanager
@@ -82,8 +131,11 @@ def redis_server(folder: Path | None = None) -> Iterator[RedisServer]:
     Raises:
         StartError
     """
+    found = program()
+    if found is None:
+        raise StartError("redis-server is not installed")
     with placed(folder, "redis") as place:
-        server = RedisServer(_found(), free_port(), place)
+        server = RedisServer(found, free_port(), place)
         server.start()
         try:
             yield server
@@ -91,22 +143,49 @@ def redis_server(folder: Path | None = None) -> Iterator[RedisServer]:
             server.kill()
 
 
-def _found() -> str:
-    if (found := program()) is None:
+@contextmanager
+def redis_that_keeps(folder: Path, port: int) -> Iterator[Child]:
+    """A server on this port whose data are in `folder`, and there again at the next start.
+
+    Raises:
+        StartError
+    """
+    found = program()
+    if found is None:
         raise StartError("redis-server is not installed")
-    return found
+    (data := folder / "redis-data").mkdir(exist_ok=True)
+    server = RedisServer(found, port, folder, ["--appendonly", "yes", "--dir", str(data)])
+    try:
+        server.start()
+        yield server.child
+    finally:
+        server.child.stop()
 
 
-def _command(found: str, port: int, folder: Path, *, keeps: bool = False) -> Command:
-    places = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    return [found, *places, "--save", "", "--appendonly", "yes" if keeps else "no"]
+@contextmanager
+def redis_cluster(folder: Path | None = None, *, nodes: int = 3) -> Iterator[RedisCluster]:
+    """A running cluster.
 
-
-def _answers(port: int) -> bool | None:
-    return _said(port, b"PING").startswith(b"+PONG") or None
-
-
-def _said(port: int, command: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-        connection.sendall(command + b"\r\n")
-        return connection.recv(16)
+    Raises:
+        StartError
+    """
+    found = program()
+    if found is None:
+        raise StartError("redis-server is not installed")
+    with placed(folder, "redis-cluster") as place, ExitStack() as opened:
+        servers, buses = [], []
+        for n in range(nodes):
+            own = place / f"node{n}"
+            own.mkdir()
+            buses.append(free_port())
+            options = (
+                "--cluster-enabled yes --cluster-node-timeout 1000 --cluster-require-full-coverage no "
+                f"--cluster-port {buses[-1]}"
+            )
+            server = RedisServer(found, free_port(), own, options.split())
+            server.start()
+            opened.callback(lambda server=server: server.kill())  # type: ignore[misc]
+            servers.append(server)
+        cluster = RedisCluster(servers)
+        cluster.meet(buses)
+        yield cluster

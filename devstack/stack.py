@@ -1,6 +1,6 @@
 """The scaled shape on one machine: every server of it a plain process, kept running, at a place of its own.
 
-    NGINX ─▶ API replicas ─▶ Redis, PostgreSQL, Chroma ; model servers, emulated or real
+    NGINX ─▶ API replicas ─▶ Redis, PostgreSQL, Chroma, embedder ; model servers, emulated or real
 
 Stores and model servers start together, then the replicas, then NGINX; they stop the other way.
 """
@@ -20,20 +20,24 @@ from typing import Any
 import httpx
 
 from devstack.child import Child, StartError, free_ports, placed
+from devstack.chroma import chroma_server
+from devstack.embedder import embedding_service
 from devstack.emulator import emulator_on
-from devstack.front import balanced
+from devstack.nginx import front
 from devstack.part import Part, close_all, keep_all
 from devstack.postgres import postgres_data, postgres_on
 from devstack.postgres import url as postgres_url
 from devstack.redis import redis_that_keeps
-from devstack.replica import replica
+from devstack.replica import gunicorn_replica
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "backend" / "sample"
 MODELS = ROOT / "data" / "models"
 """The exported embedder: making it takes longer than all starts together, so it outlives a stack."""
 _ENVIRONMENT = ROOT / "deploy" / "local" / "replica.env"
+_MODELS = {"LIBRI_DATA__MODELS_DIR": str(MODELS)}
 _READS_S = 300.0
+_Opened = Callable[[], AbstractContextManager[Child]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,7 @@ def stack(shape: Shape, folder: Path | None = None) -> Iterator[Stack]:
             opened.callback(close_all, layer)
             keep_all(layer)
         parts = {part.name: part for layer in layers for part in layer}
-        front = f"http://127.0.0.1:{at.front}"
-        up = Stack(shape, front, place, parts, at.controls(), postgres_url(at.postgres))
+        up = Stack(shape, _local(at.front), place, parts, at.controls(), postgres_url(at.postgres))
         if shape.sample:
             _hand_in(up, sorted(file for file in SAMPLE.rglob("*") if file.is_file()))
         yield up
@@ -136,79 +139,108 @@ class _Places:
     front: int
     redis: int
     postgres: int
+    chroma: int
+    embedder: int
     replicas: Sequence[int]
     instances: Sequence[tuple[int, int]]
 
     @classmethod
     def of(cls, shape: Shape) -> _Places:
         emulated = 0 if shape.ollama_urls else shape.instances
-        ports = iter(free_ports(3 + shape.replicas + 2 * emulated))
-        front, redis, postgres = next(ports), next(ports), next(ports)
-        replicas = [next(ports) for _ in range(shape.replicas)]
-        instances = [(next(ports), next(ports)) for _ in range(emulated)]
-        return cls(shape.port or front, redis, postgres, replicas, instances)
+        ports = iter(free_ports(5 + shape.replicas + 2 * emulated))
+        return cls(
+            front=shape.port or next(ports),
+            redis=next(ports),
+            postgres=next(ports),
+            chroma=next(ports),
+            embedder=next(ports),
+            replicas=[next(ports) for _ in range(shape.replicas)],
+            instances=[(next(ports), next(ports)) for _ in range(emulated)],
+        )
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://127.0.0.1:{self.redis}/0"
 
     def controls(self) -> dict[str, str]:
-        return {f"ollama-{n}": f"http://127.0.0.1:{told}" for n, (_, told) in enumerate(self.instances, 1)}
+        return {f"ollama-{n}": _local(told) for n, (_, told) in enumerate(self.instances, 1)}
 
 
 def _layers(shape: Shape, place: Path, data: Path, at: _Places) -> list[list[Part]]:
-    def part(name: str, opened: Callable[[], AbstractContextManager[Child]], address: str) -> Part:
-        return Part(name, opened, place, address)
+    """The parts, those that start together side by side."""
 
-    redis_url = f"redis://127.0.0.1:{at.redis}/0"
+    def part(name: str, opened: _Opened, port: int, *, address: str = "") -> Part:
+        return Part(name, opened, place, address or _local(port))
+
+    knobs = {"num_parallel": shape.slots, **shape.knobs}
+    emulated = [
+        part(
+            name := f"ollama-{n}",
+            partial(emulator_on, name, knobs, place, port=port, control_port=told),
+            port,
+        )
+        for n, (port, told) in enumerate(at.instances, 1)
+    ]
     more = ["-c", "max_connections=200"]
     stores = [
-        part("redis", partial(redis_that_keeps, place, at.redis), redis_url),
+        part("redis", partial(redis_that_keeps, place, at.redis), at.redis, address=at.redis_url),
         part(
             "postgres",
             partial(postgres_on, data, at.postgres, folder=place, options=more),
-            postgres_url(at.postgres),
+            at.postgres,
+            address=postgres_url(at.postgres),
         ),
-    ]
-    knobs = {"num_parallel": shape.slots, **shape.knobs}
-    instances = [
+        part("chroma", partial(_child_of, chroma_server, place, port=at.chroma), at.chroma),
         part(
-            name := f"ollama-{number}",
-            partial(emulator_on, name, knobs, place, port=port, control_port=told),
-            f"http://127.0.0.1:{port}",
-        )
-        for number, (port, told) in enumerate(at.instances, 1)
+            "embedder",
+            partial(_child_of, embedding_service, _MODELS, port=at.embedder, folder=place),
+            at.embedder,
+        ),
     ]
     settings = _environment(shape, at) | dict(shape.more)
     replicas = [
-        part(
-            name := f"api-{number}",
-            partial(_replica, settings, name, place, port),
-            f"http://127.0.0.1:{port}",
-        )
-        for number, port in enumerate(at.replicas, 1)
+        part(name := f"api-{n}", partial(_replica, settings, shape.workers, name, place, port), port)
+        for n, port in enumerate(at.replicas, 1)
     ]
-    front = part(
-        "nginx", partial(balanced, at.replicas, at.front, place / "nginx"), f"http://127.0.0.1:{at.front}"
-    )
-    return [[*stores, *instances], replicas, [front]]
+    urls = [replica.address for replica in replicas]
+    nginx = part("nginx", partial(_child_of, front, urls, port=at.front, folder=place / "nginx"), at.front)
+    return [[*stores, *emulated], replicas, [nginx]]
+
+
+def _local(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _child_of(
+    starter: Callable[..., AbstractContextManager[Any]], *args: Any, **options: Any
+) -> Iterator[Child]:
+    """The process of what another module starts."""
+    with starter(*args, **options) as started:
+        yield started.child
 
 
 def _environment(shape: Shape, at: _Places) -> dict[str, str]:
     """What each replica is told, from the file that an operator would fill in."""
-    urls = shape.ollama_urls or ",".join(f"http://127.0.0.1:{port}" for port, _ in at.instances)
+    urls = shape.ollama_urls or ",".join(_local(port) for port, _ in at.instances)
     filled = Template(_ENVIRONMENT.read_text("utf-8")).substitute(
-        redis=f"redis://127.0.0.1:{at.redis}/0",
+        redis=at.redis_url,
         postgres=postgres_url(at.postgres),
+        chroma=_local(at.chroma),
+        embedder=_local(at.embedder),
         ollama=urls,
         slots=shape.slots,
         model=shape.model,
         key=shape.key,
     )
     lines = (line.partition("=") for line in filled.splitlines() if line and not line.startswith("#"))
-    return {name: value for name, _, value in lines} | {"LIBRI_DATA__MODELS_DIR": str(MODELS)}
+    return {name: value for name, _, value in lines} | _MODELS
 
 
 @contextmanager
-def _replica(settings: Mapping[str, str], name: str, place: Path, port: int) -> Iterator[Child]:
+def _replica(settings: Mapping[str, str], workers: int, name: str, place: Path, port: int) -> Iterator[Child]:
     given = {**settings, "LIBRI_SERVER__PORT": str(port)}
-    with replica(given, name=name, folder=place) as running:
+    with gunicorn_replica(given, workers=workers, name=name, folder=place) as running:
         yield running.child
 
 

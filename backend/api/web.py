@@ -9,7 +9,8 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
 
-from backend.api.deps import ServicesDep, on_loopback, shown_cookie
+from backend.api.deps import ServicesDep, shown_cookie
+from backend.api.forwarded import on_loopback
 from backend.api.guard_address import prefix_of
 from backend.api.session import give_cookie
 from backend.core.errors import NotFound

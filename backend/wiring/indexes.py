@@ -6,19 +6,9 @@ from contextlib import AsyncExitStack
 
 from backend.config import Settings
 from backend.embedding.base import Embedder
-from backend.infra.folder_lock import hold
 from backend.retrieval.base import DenseIndex, LexicalIndex
 from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.lexical_tantivy import TantivyIndex
-
-
-def hold_folder(stack: AsyncExitStack, settings: Settings) -> None:
-    """Keep other processes out of the folder of the indexes; first of all, so that nothing of it is touched.
-
-    Raises:
-        FolderBusy: Another process uses it.
-    """
-    stack.enter_context(hold(settings.data.dir))
 
 
 def open_indexes(

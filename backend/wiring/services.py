@@ -10,7 +10,7 @@ from secrets import token_hex
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.chat.turns import CLOSING_S
-from backend.config import Redis, Settings
+from backend.config import Settings
 from backend.core.aio import Background
 from backend.core.clock import Clock, SystemClock
 from backend.core.loops import SHORT_PAUSE_S, Loops
@@ -35,9 +35,11 @@ from backend.services import Services, checked
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.embedder import open_embedder, warm
-from backend.wiring.indexes import hold_folder, open_indexes
+from backend.wiring.folder import data_folder
+from backend.wiring.indexes import open_indexes
 from backend.wiring.pool import open_pool
 from backend.wiring.read_path import read_path
+from backend.wiring.redis import open_shared_redis
 from backend.wiring.secret import former_peppers, open_secret
 from backend.wiring.sql import open_sql
 from backend.wiring.write_path import open_ingestion, queue_outdated
@@ -52,6 +54,7 @@ async def open_services(
     serving: bool = False,
     instances: Sequence[Instance] | None = None,
     start_token: str = "",
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Services]:
     """Everything the process needs, opened; closed in reverse order on leaving.
 
@@ -62,6 +65,7 @@ async def open_services(
             own: what the others share knows nothing of it.
         instances: Take the place of the model servers that the settings name.
         start_token: Stands for the operator until the process ends.
+        metrics: What counts; None: metrics of its own.
 
     Raises:
         FolderBusy: Another process uses the data folder.
@@ -70,12 +74,12 @@ async def open_services(
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        hold_folder(stack, settings)
+        stack.enter_context(data_folder(settings))
         engine = await open_sql(stack, settings)
         secret = await open_secret(settings, engine, clock)
         keys = CachedKeys(SqlKeys(engine, clock, peppers=await former_peppers(settings, engine)), clock)
-        metrics = Metrics()
-        model = open_embedder(stack, settings, clock)
+        metrics = metrics or Metrics()
+        model = await open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
         dense, lexical = open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
@@ -84,9 +88,9 @@ async def open_services(
         )
         background = Background()
         loops = Loops(background, clock, failed=metrics.loop_failed)
-        pooled = settings if serving else settings.model_copy(update={"redis": Redis()})
+        redis = await open_shared_redis(stack, settings) if serving else None
         pool, operator = await open_pool(
-            stack, pooled, clock, instances, loops, metrics.retried, secret=secret
+            stack, settings, clock, instances, loops, metrics.retried, redis=redis, secret=secret
         )
         process = token_hex(16)
         history = SqlHistory(engine, clock, process=process)

@@ -1,7 +1,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -132,21 +131,6 @@ def test_models_cannot_multiply_without_bound():
 def test_two_processes_in_one_do_not_share():
     used()
     assert value(Metrics(), "libri_joined_total") == 0
-
-
-def test_the_workers_of_a_machine_are_shown_together(tmp_path):
-    count = (
-        "from backend.telemetry.metrics import Metrics; m = Metrics(); m.joined(); "
-        "from backend.pool.base import InstanceStatus, PoolStatus; "
-        "pool = PoolStatus((InstanceStatus('gpu0', 'ollama', 2, 0, 'closed'),))"
-    )
-    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", count], env=env, check=True)
-    show = f"{count}; print(m.render(pool)[0].decode())"
-    shown = subprocess.run([sys.executable, "-c", show], env=env, check=True, capture_output=True, text=True)
-    assert "libri_joined_total 3.0" in shown.stdout
-    assert 'libri_pool_slots{instance="gpu0"} 2.0' in shown.stdout
 
 
 def test_promtool_finds_nothing_to_say():
