@@ -30,7 +30,8 @@ class Link:
         self._is_up = False
         self._missing = ""
         self._looked = asyncio.Event()
-        self._looking = Background()
+        self._background = Background()
+        self._looking: asyncio.Task[None] | None = None
 
     async def ready(self) -> None:
         """Return if the service answers.
@@ -55,11 +56,11 @@ class Link:
 
     async def close(self) -> None:
         """Look no more."""
-        await self._looking.close()
+        await self._background.close()
 
     def _search(self) -> None:
-        if not len(self._looking):
-            self._looking.start(self._until_found(), name="embedding service")
+        if self._looking is None or self._looking.done():
+            self._looking = self._background.start(self._until_found(), name="embedding service")
 
     async def _until_found(self) -> None:
         while True:
