@@ -99,9 +99,7 @@ async def open_services(
         history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
         generations = open_generations(stack, redis, settings, clock, loops, metrics)
-        stores = Stores(
-            history, catalogue, await open_runs(redis, settings.chat, clock, loops), generations
-        )
+        stores = Stores(history, catalogue, await open_runs(redis, settings.chat, clock, loops), generations)
         runs, producer = read_path(settings, clock, (embedder, dense, lexical), pool, stores, metrics)
         stack.push_async_callback(background.close)
         stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
