@@ -58,7 +58,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="libriassist", description="Answers from your own documents.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _command(commands, "serve", help="serve the page and the API")
+    serve = _command(commands, "serve", module="start", help="serve the page and the API")
+    serve.add_argument(
+        "--workers", type=int, metavar="N", help="processes that serve; as configured if not given"
+    )
+    _command(
+        commands,
+        "serve-embeddings",
+        module="serve_embeddings",
+        needs="embedding data auth server logging",
+        help="serve the embedding model alone, to replicas and other programs",
+    )
     add = _command(commands, "ingest", help="read documents, or folders of them")
     add.add_argument("paths", nargs="*", type=Path, metavar="PATH")
     add.add_argument("--corpus", default=DEFAULT_CORPUS)

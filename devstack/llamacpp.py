@@ -55,13 +55,16 @@ class LlamaServer:
 
 
 @contextmanager
-def llama_server(model: Path, *, slots: int = 4, slot_tokens: int = 30_000) -> Iterator[LlamaServer]:
-    """Serve `model` on a free port until the block is left.
+def llama_server(
+    model: Path, *, slots: int = 4, slot_tokens: int = 30_000, embeds: bool = False
+) -> Iterator[LlamaServer]:
+    """Serve `model` on a free port until the block is left; `embeds`: its vectors, not its words.
 
     Raises:
         StartError
     """
-    command: Command = [sys.executable, "-m", "devstack.llamacpp", model, str(slots), str(slot_tokens)]
+    kind = "embeds" if embeds else "speaks"
+    command: Command = [sys.executable, "-m", "devstack.llamacpp", model, str(slots), str(slot_tokens), kind]
     found = where_we_are_found()
     with (
         placed(None, "llama") as folder,
@@ -81,7 +84,7 @@ def _address(child: Child) -> str | None:
     )
 
 
-def _serve(model: str, slots: int, slot_tokens: int) -> None:
+def _serve(model: str, slots: int, slot_tokens: int, kind: str) -> None:
     import xllamacpp  # noqa: PLC0415  only the child process loads it
 
     params = xllamacpp.CommonParams()
@@ -95,6 +98,11 @@ def _serve(model: str, slots: int, slot_tokens: int) -> None:
     params.fit_params = False
     params.cache_ram_mib = 16
     params.endpoint_slots = params.endpoint_metrics = True
+    if kind == "embeds":
+        params.embedding = True
+        params.n_batch = params.n_ubatch = slot_tokens
+        # Of a model that reads forwards only, a mean would be of the tokens that are not in its cache yet.
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_LAST
     params.ui, params.offline, params.verbosity = False, True, 0
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -114,4 +122,4 @@ def _healthy(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

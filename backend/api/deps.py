@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from starlette.requests import cookie_parser
 
-from backend.api.forwarded import is_forwarded
+from backend.api.forwarded import on_loopback
 from backend.core.errors import Forbidden, Unauthenticated
 from backend.core.types import ANY_CORPUS, Principal, Role
 from backend.services import Services
@@ -59,16 +58,6 @@ def shown_cookie(request: Request) -> str:
     """
     pairs = (one for line in request.headers.getlist("cookie") for one in line.split(";"))
     return next((found[COOKIE] for one in pairs if COOKIE in (found := cookie_parser(one))), "")
-
-
-def on_loopback(request: Request) -> bool:
-    """Whether the caller is on this machine and came straight to us."""
-    if request.client is None or is_forwarded(request.headers):
-        return False
-    try:
-        return ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
 
 
 PrincipalDep = Annotated[Principal, Depends(principal)]

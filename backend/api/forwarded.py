@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from backend.core.networks import Address, Network, address, within
 
@@ -77,6 +78,14 @@ def origin(text: str) -> Origin | None:
 def is_forwarded(headers: Headers) -> bool:
     """Whether a proxy passed this request on, and says so."""
     return any(name in _PROXY_HEADERS or name.startswith("x-forwarded-") for name in headers)
+
+
+def on_loopback(request: Request) -> bool:
+    """Whether the caller is on this machine and came straight to us."""
+    if request.client is None or is_forwarded(request.headers):
+        return False
+    found = address(request.client.host)
+    return found is not None and found.is_loopback
 
 
 def caller(peer: str, headers: Headers, trusted: Sequence[Network]) -> Address | None:

@@ -6,14 +6,14 @@ import errno
 import socket
 from contextlib import ExitStack
 
-from backend.config import Server, variable
+from backend.config import Embedding, Server, variable
 from backend.core.errors import Misconfigured
 
 _BUSY = (errno.EADDRINUSE, errno.EACCES, errno.EPERM)
 
 
-def listen(server: Server) -> list[socket.socket]:
-    """A bound socket for each address of the host; nothing is accepted yet.
+def listen(server: Server | Embedding) -> list[socket.socket]:
+    """A bound socket for each address of the section's host; nothing is accepted yet.
 
     Raises:
         Misconfigured: The host is none of this machine, or the port is taken.
@@ -34,7 +34,7 @@ def listen(server: Server) -> list[socket.socket]:
     return sockets
 
 
-def _bound(one: socket.socket, address: tuple[object, ...], server: Server) -> bool:
+def _bound(one: socket.socket, address: tuple[object, ...], server: Server | Embedding) -> bool:
     """Whether this machine has the address; a name may stand for one of a protocol that is off."""
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if one.family == socket.AF_INET6:
@@ -43,7 +43,7 @@ def _bound(one: socket.socket, address: tuple[object, ...], server: Server) -> b
         one.bind(address)
     except OSError as exc:
         if exc.errno in _BUSY:
-            name = variable("server", "port")
+            name = variable(_section(server), "port")
             raise Misconfigured(
                 f"port {server.port} is not free ({exc.strerror}): set {name} to another"
             ) from exc
@@ -51,8 +51,12 @@ def _bound(one: socket.socket, address: tuple[object, ...], server: Server) -> b
     return True
 
 
-def _no_such_host(server: Server) -> Misconfigured:
-    name = variable("server", "host")
+def _no_such_host(server: Server | Embedding) -> Misconfigured:
+    name = variable(_section(server), "host")
     return Misconfigured(
         f"{name}={server.host[:100]} is no address of this machine: write 127.0.0.1, or 0.0.0.0 for all"
     )
+
+
+def _section(server: Server | Embedding) -> str:
+    return type(server).__name__.lower()

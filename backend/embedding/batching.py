@@ -11,6 +11,7 @@ import numpy as np
 from backend.core.clock import Clock
 from backend.core.errors import EmbedderUnavailable
 from backend.embedding.base import Encoder, Vectors
+from backend.embedding.estimate import estimated_tokens
 from backend.embedding.lane import Lane
 from backend.embedding.models import Model
 from backend.embedding.tokens import Tokens, plain
@@ -58,9 +59,17 @@ class BatchingEmbedder:
         """See `Embedder`. Callers take turns slice by slice."""
         return await self._embed(self._passages, self._prefixes[1], texts)
 
+    async def embed_as_they_are(self, texts: Sequence[str], *, urgent: bool) -> Vectors:
+        """Unit rows of texts that bring their own prefix; `urgent`: as questions, before passages.
+
+        Raises:
+            EmbedderUnavailable
+        """
+        return await self._embed(self._queries if urgent else self._passages, "", texts)
+
     def count_tokens(self, text: str) -> int:
-        """See `Embedder`; an estimate from above while the tokenizer is not on this machine."""
-        return self._tokens.count(text) if self._tokens else (len(text.encode()) + 2) // 3
+        """See `Embedder`; an estimate while the tokenizer is not on this machine."""
+        return self._tokens.count(text) if self._tokens else estimated_tokens(text)
 
     async def warm(self) -> None:
         """Load the model.

@@ -48,7 +48,7 @@ class Lane:
         Raises:
             EmbedderUnavailable: Too many wait already, or the lane is closed.
         """
-        if sum(len(job.texts) for job in self._waiting) + len(texts) > self._limit:
+        if sum(len(job.texts) for job in self._waiting if not job.done.done()) + len(texts) > self._limit:
             raise EmbedderUnavailable("too many texts wait to be embedded", retry_after_s=1.0)
         job = _Job(texts, asyncio.get_running_loop().create_future())
         self._waiting.append(job)

@@ -71,6 +71,11 @@ class Model:
     precision: Precision
 
     @property
+    def name(self) -> str:
+        """What the model is called: its id without precision and prefixes."""
+        return self.id.partition("/")[0]
+
+    @property
     def slug(self) -> str:
         """A file name for what is derived from this model."""
         return hashlib.sha256(self.id.encode()).hexdigest()[:16]

@@ -97,7 +97,7 @@ class Caller:
         """
         bounds, patience = Bounds(), Patience(within_s)
         async with self.open(method, endpoint, path, bounds, patience, body, refused=refused) as response:
-            return an_object(await _whole(response, patience))
+            return an_object(await whole(response, patience))
 
     async def _answer(
         self, request: Awaitable[aiohttp.ClientResponse], patience: Patience
@@ -194,12 +194,21 @@ def _why(exc: Exception) -> str:
     return ""
 
 
-async def _whole(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
+async def whole(
+    response: aiohttp.ClientResponse, patience: Patience, *, most_bytes: int = _MAX_BODY_BYTES
+) -> bytes:
+    """The body of an answer that does not stream.
+
+    Raises:
+        EngineTimeout: Patience ran out.
+        EngineUnreachable: The connection broke.
+        EngineError: It is longer than `most_bytes`.
+    """
     data = bytearray()
     try:
         while part := await patience.within(response.content.readany()):
             data += part
-            if len(data) > _MAX_BODY_BYTES:
+            if len(data) > most_bytes:
                 raise EngineError("the model server's answer is too long")
     except (aiohttp.ClientError, OSError) as exc:
         raise EngineUnreachable("the connection to the model server broke") from exc
@@ -209,7 +218,7 @@ async def _whole(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
 async def _refusal(response: aiohttp.ClientResponse, patience: Patience) -> Refusal:
     """A refusal, read as far as it can be."""
     try:
-        data = await _whole(response, patience)
+        data = await whole(response, patience)
     except EngineError:
         data = b""
     text = data.decode("utf-8", "replace")

@@ -1,53 +1,63 @@
-"""The embedder of a process; alone, it is all that the embed role needs."""
+"""The embedder of a process: its model here, or a service elsewhere."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 
 from backend.config import Settings, variable
 from backend.core.clock import Clock
-from backend.core.errors import EmbedderUnavailable, LibriError, Misconfigured
-from backend.embedding.base import Embedder, Encoder
-from backend.embedding.batching import BatchingEmbedder
-from backend.embedding.fetch import from_hub
-from backend.embedding.local_onnx import OnnxEncoder
-from backend.embedding.models import Model, find, local_folder
+from backend.core.errors import LibriError, Misconfigured
+from backend.embedding.base import Embedder
+from backend.embedding.dialects import DIALECTS
+from backend.embedding.remote import RemoteEmbedder
+from backend.embedding.served import Served, of_another, of_our_own, spaced
+from backend.engines.base import Endpoint
+from backend.infra.http import open_session
 
 
-def open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> BatchingEmbedder:
-    """The embedder, closed with `stack`; nothing is loaded yet.
+async def open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Embedder:
+    """The embedder, closed with `stack`; nothing is loaded or asked yet.
 
     Raises:
         EmbedderUnavailable: There is no such model.
-        Misconfigured: What runs it is not installed.
+        Misconfigured: What runs it is not installed, or too little is said of a service's model.
     """
+    if settings.embedding.url:
+        return await _remote(stack, settings)
+    local: Embedder = import_module("backend.wiring.local_embedder").open_local(stack, settings, clock)
+    return local
+
+
+async def _remote(stack: AsyncExitStack, settings: Settings) -> Embedder:
     section = settings.embedding
-    if section.runtime == "torch" and find_spec("sentence_transformers") is None:
-        name = variable("embedding", "runtime")
-        raise Misconfigured(f"{name}=torch needs torch: install libriassist[torch], or write onnx")
-    try:
-        model = find(section.model, section.precision)
-    except EmbedderUnavailable as exc:
-        raise EmbedderUnavailable(f"{variable('embedding', 'model')}: {exc.message}") from exc
-    load = partial(_load_encoder, settings, model)
-    embedder = BatchingEmbedder(
-        model, load, clock=clock, batch_size=section.batch_size, queue_limit=section.queue_limit
+    embedder = RemoteEmbedder(
+        _served(settings),
+        DIALECTS[section.kind],
+        Endpoint(section.url, section.key.get_secret_value()),
+        await stack.enter_async_context(open_session()),
+        timeout_s=section.timeout_s,
+        passages_timeout_s=section.passages_timeout_s,
     )
-    stack.callback(embedder.close)
+    stack.push_async_callback(embedder.close)
     return embedder
 
 
-def _load_encoder(settings: Settings, model: Model) -> Encoder:
-    models_dir = settings.models_dir
-    folder = local_folder(model, from_hub)
-    if settings.embedding.runtime == "torch":
-        torch = import_module("backend.embedding.local_torch")  # three seconds and 500 MB
-        encoder: Encoder = torch.TorchEncoder(model, folder, threads=settings.embedding.threads)
-        return encoder
-    return OnnxEncoder(model, folder, models_dir, threads=settings.embedding.threads)
+def _served(settings: Settings) -> Served:
+    section = settings.embedding
+    length, most = section.dimensions, section.max_tokens
+    if section.kind == "libriassist":
+        model = of_our_own(section.model, section.precision, length, most)
+    else:
+        prefixes = spaced(section.query_prefix), spaced(section.passage_prefix)
+        model = of_another(section.kind, section.model, length, most, prefixes)
+    if model is None:
+        name = variable("embedding", "dimensions")
+        raise Misconfigured(f"{name} is needed: the length of the vectors of a model that is not known here")
+    if length not in (None, model.dimensions):
+        name = variable("embedding", "dimensions")
+        raise Misconfigured(f"{name}={length}: this model has {model.dimensions}; leave it out")
+    return model
 
 
 async def warm(embedder: Embedder) -> None:

@@ -1,0 +1,35 @@
+"""The embed role: one model before many callers, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from backend.config import Settings
+from backend.core.clock import SystemClock
+from backend.embedding.desk import Desk
+from backend.embedding.room import Room
+from backend.telemetry.embedding import EmbeddingMetrics
+from backend.wiring.local_embedder import find_model, open_local
+
+
+@asynccontextmanager
+async def open_room(settings: Settings) -> AsyncIterator[Room]:
+    """The model, loaded. It is this process's own, whatever service the settings name.
+
+    Raises:
+        EmbedderUnavailable: There is no such model, or it does not load.
+        Misconfigured: What runs it is not installed.
+    """
+    section = settings.embedding
+    async with AsyncExitStack() as stack:
+        embedder = open_local(stack, settings, SystemClock())
+        await embedder.warm()
+        key = section.key.get_secret_value()
+        yield Room(
+            model=find_model(settings),
+            desk=Desk(embedder, limit=section.queue_limit, within_s=section.passages_timeout_s),
+            metrics=EmbeddingMetrics(),
+            keys=(key,) if key else (),
+            scraper_key=settings.auth.metrics_token.get_secret_value(),
+        )
