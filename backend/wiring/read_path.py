@@ -23,7 +23,7 @@ from backend.corpus.base import Catalogue
 from backend.embedding.base import Embedder
 from backend.embedding.measures import nearness, prompt_tokens
 from backend.engines.extractive import ExtractiveEngine
-from backend.generations.memory import MemoryLog
+from backend.generations.base import GenerationLog
 from backend.history.base import History
 from backend.infra import language
 from backend.pool.base import Pool
@@ -39,21 +39,21 @@ class Stores:
     history: History
     catalogue: Catalogue
     runs: RunStore
+    generations: GenerationLog
 
 
 def read_path(
     settings: Settings,
     clock: Clock,
-    embedder: Embedder,
-    indexes: tuple[DenseIndex, LexicalIndex],
+    search: tuple[Embedder, DenseIndex, LexicalIndex],
     pool: Pool,
     stores: Stores,
     metrics: Metrics,
 ) -> tuple[Runs, BackgroundProducer]:
     """Readers' requests, and what produces their answers."""
+    embedder, dense, lexical = search
     calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
-    dense, lexical = indexes
-    history, catalogue = stores.history, stores.catalogue
+    history, catalogue, generations = stores.history, stores.catalogue, stores.generations
     retriever = HybridRetriever(
         embedder=embedder,
         dense=dense,
@@ -62,14 +62,6 @@ def read_path(
         gate=calibration.gate,
         settings=settings.retrieval,
         clock=clock,
-    )
-    generations = MemoryLog(
-        clock,
-        abandon_after_s=settings.chat.abandon_after_s,
-        retention_s=settings.chat.retention_s,
-        max_live=settings.chat.max_live,
-        max_log_bytes=settings.chat.max_log_bytes,
-        max_bytes=settings.chat.max_logs_bytes,
     )
     grounding = Grounding(
         retriever=retriever,
@@ -87,7 +79,7 @@ def read_path(
             grounding=grounding,
             pool=pool,
             fallback=ExtractiveEngine(
-                partial(nearness, embedder),
+                partial(nearness, embedder, within_s=settings.retrieval.index_timeout_s),
                 by_words=calibration.by_words,
                 by_meaning=calibration.by_meaning,
             ),
