@@ -91,6 +91,7 @@ class Metrics:
         self._joined = self._counter("libri_joined", "Runs that joined a generation under way.")
         self._takeovers = self._counter("libri_takeovers", "Answers gone on with that their writer had left.")
         self._resumes = self._counter("libri_resumes", "Streams asked for again.", "result")
+        self._ack = self._histogram("libri_log_ack_seconds", "Time until the shared log had an entry.")
 
     def _pool(self) -> None:
         self._wait = self._histogram("libri_queue_wait_seconds", "Time until a slot was granted.")
@@ -146,6 +147,10 @@ class Metrics:
     def resumed(self, result: ResumeResult) -> None:
         """A stream was asked for again."""
         self._resumes.labels(result).inc()
+
+    def log_acknowledged(self, seconds: float) -> None:
+        """The log that processes share took an entry."""
+        self._ack.observe(seconds)
 
     def queue_wait(self, seconds: float) -> None:
         """A slot was granted after so long."""
