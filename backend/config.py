@@ -366,6 +366,9 @@ class Retrieval(Section):
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
     index_timeout_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
+    catch_up_s: float = Field(
+        1.0, ge=0, description="Longest wait for an index that is behind the documents; then it is left out."
+    )
     concurrency: int = Field(8, ge=1, description="Questions searched at once; the others wait their turn.")
     rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")

@@ -76,7 +76,7 @@ def read_path(
             grounding=grounding,
             pool=pool,
             fallback=ExtractiveEngine(
-                partial(nearness, embedder),
+                partial(nearness, embedder, within_s=settings.retrieval.index_timeout_s),
                 by_words=calibration.by_words,
                 by_meaning=calibration.by_meaning,
             ),

@@ -45,7 +45,7 @@ from backend.wiring.redis import open_shared_redis
 from backend.wiring.runs import open_runs
 from backend.wiring.secret import former_peppers, open_secret
 from backend.wiring.sql import open_sql
-from backend.wiring.write_path import open_ingestion, queue_outdated
+from backend.wiring.write_path import open_follower, open_ingestion, queue_outdated
 
 _READINESS_S = 1.0
 
@@ -84,7 +84,7 @@ async def open_services(
         metrics = metrics or Metrics()
         model = await open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
-        dense, lexical = open_indexes(stack, settings, embedder)
+        dense, lexical = await open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = open_ingestion(
             stack, settings, clock, engine, catalogue, model, (dense, lexical), metrics
@@ -99,9 +99,7 @@ async def open_services(
         history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
         generations = open_generations(stack, redis, settings, clock, loops, metrics)
-        stores = Stores(
-            history, catalogue, await open_runs(redis, settings.chat, clock, loops), generations
-        )
+        stores = Stores(history, catalogue, await open_runs(redis, settings.chat, clock, loops), generations)
         runs, producer = read_path(settings, clock, (embedder, dense, lexical), pool, stores, metrics)
         stack.push_async_callback(background.close)
         stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
@@ -111,10 +109,13 @@ async def open_services(
             language.load()
             await _be_present(settings, clock, engine, history, process, loops)
             loops.start(ingestion.run_worker, name="ingest worker")
+            if settings.data.chroma_url:
+                follower = open_follower(settings, ingestion.worker.derivation)
+                loops.start(follower.run, name="lexical index", longest_pause_s=SHORT_PAUSE_S)
             loops.start(producer.sweep, name="generations", longest_pause_s=SHORT_PAUSE_S)
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
         corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
-        checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)
+        checks = health_checks(engine, model, dense, lexical, catalogue, pool, corpus, loops)
         if isinstance(generations, RedisLog):
             checks = {**checks, "log": log_check(generations.is_shared)}
         yield Services(
