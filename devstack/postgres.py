@@ -10,13 +10,14 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devstack.child import Child, Command, StartError, free_port, placed, running
+from devstack.child import Child, Command, StartError, free_port, placed, start
 
 _START_S = 180.0
-_QUICK = ("-c", "fsync=off", "-c", "max_connections=40", "-c", "listen_addresses=127.0.0.1")
+_QUICK = ("-c", "fsync=off", "-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1")
 
 
 def program(name: str = "postgres") -> str | None:
@@ -25,9 +26,63 @@ def program(name: str = "postgres") -> str | None:
     return found[-1] if found else shutil.which(name)
 
 
+@dataclass(slots=True)
+class PostgresServer:
+    """A server of which faults are made; its database is named postgres."""
+
+    command: Command
+    port: int
+    folder: Path
+    who: dict[str, Any]
+    child: Child = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+asyncpg://libri@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it with the data that are there.
+
+        Raises:
+            StartError
+        """
+        self.child = start("postgres", self.command, folder=self.folder, cwd="/", **self.who)
+        self.child.until(lambda: _is_ready(self.child), _START_S)
+
+    def stop(self) -> None:
+        """At once, every connection with it; what was committed is kept."""
+        self.child.stop(ask=signal.SIGQUIT)
+
+    def restart(self) -> None:
+        """As an update of its package does.
+
+        Raises:
+            StartError
+        """
+        self.stop()
+        self.start()
+
+    def hang(self) -> None:
+        self.child.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.child.process.send_signal(signal.SIGCONT)
+
+
 @contextmanager
 def postgres_server(*, tls: bool = False, folder: Path | None = None) -> Iterator[str]:
-    """Yields the URL of an empty database, for SQLAlchemy.
+    """Yields the URL of an empty database, for SQLAlchemy; see `postgres`.
+
+    Raises:
+        StartError
+    """
+    with postgres(tls=tls, folder=folder) as server:
+        yield server.url
+
+
+@contextmanager
+def postgres(*, tls: bool = False, folder: Path | None = None) -> Iterator[PostgresServer]:
+    """A running server with one empty database.
 
     Args:
         tls: With a certificate that it made.
@@ -36,8 +91,8 @@ def postgres_server(*, tls: bool = False, folder: Path | None = None) -> Iterato
     Raises:
         StartError
     """
-    initdb, server = program("initdb"), program()
-    if initdb is None or server is None:
+    initdb, program_of_it = program("initdb"), program()
+    if initdb is None or program_of_it is None:
         raise StartError("PostgreSQL is not installed")
     with placed(None, "postgres") as place:
         who = _unprivileged()
@@ -48,23 +103,14 @@ def postgres_server(*, tls: bool = False, folder: Path | None = None) -> Iterato
         _run(made, who)
         if tls:
             _make_certificate(data, who)
-        command: Command = [
-            server,
-            "-D",
-            data,
-            "-k",
-            place,
-            "-p",
-            str(port),
-            *_QUICK,
-            *(["-c", "ssl=on"] * tls),
-        ]
-        # SIGQUIT: at once, nothing of it is kept
-        with running(
-            "postgres", command, folder=folder or place, ask=signal.SIGQUIT, cwd="/", **who
-        ) as child:
-            child.until(lambda: _is_ready(child), _START_S)
-            yield f"postgresql+asyncpg://libri@127.0.0.1:{port}/postgres"
+        where: Command = ["-D", data, "-k", place, "-p", str(port)]
+        command = [program_of_it, *where, *_QUICK, *(["-c", "ssl=on"] * tls)]
+        server = PostgresServer(command, port, folder or place, who)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def _unprivileged() -> dict[str, Any]:
