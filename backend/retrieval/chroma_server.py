@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,6 +24,8 @@ from backend.embedding.base import Vectors
 from backend.retrieval import chroma_rows
 from backend.retrieval.base import Hit
 from backend.retrieval.chroma_rows import AT_ONCE, FOUND, GRAPH, HELD, LOOKED_UP, among, portions
+
+log = logging.getLogger(__name__)
 
 _COLLECTIONS: Final = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 _WRITTEN_AT_ONCE: Final = 250
@@ -238,6 +241,7 @@ def _refusal(status: int, said: str) -> Exception:
         return RetrievalUnavailable("the Chroma server refuses the credential: see LIBRI_DATA__CHROMA_TOKEN")
     if chroma_rows.says_full(said):
         return StorageFull("no space is left for the dense index")
+    log.warning("the Chroma server refused", extra={"status": status, "said": said[:200]})
     if "dimension" in said:
         return RetrievalUnavailable("the Chroma server holds vectors of another length for this embedder")
     return RetrievalUnavailable(f"the Chroma server answers {status}")
