@@ -553,7 +553,7 @@ def base_url(url: str) -> str:
 
 
 class Redis(Section):
-    """What processes share: slots, queue, health. Without it a process stands alone."""
+    """What processes share: slots, queue, health, answers. Without it a process stands alone."""
 
     url: SecretStr = Field(
         SecretStr(""),
@@ -574,6 +574,11 @@ class Redis(Section):
 
     timeout_s: float = Field(
         1.0, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
+    )
+    ack_s: float = Field(
+        0.05,
+        gt=0,
+        description="Text that Redis has not taken after that is shown; no other process has it yet.",
     )
     hold_s: float = Field(
         1.5, ge=0, description="After Redis came back empty, time for all processes to tell what they hold."

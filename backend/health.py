@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.core.errors import LibriError, RetrievalUnavailable, StorageUnavailable
+from backend.core.errors import LibriError, LogUnavailable, RetrievalUnavailable, StorageUnavailable
 from backend.core.loops import Loops
 from backend.corpus.base import Catalogue, CorpusRef
 from backend.embedding.base import Embedder
@@ -61,6 +61,17 @@ def health_checks(
         "models": partial(_timed, partial(_models, pool), needed=False),
         "background": partial(_timed, partial(_background, loops), needed=False),
     }
+
+
+def log_check(is_shared: Callable[[], bool]) -> Check:
+    """Whether what this process says can be followed, and gone on with, in others."""
+
+    async def log() -> str:
+        if not is_shared():
+            raise LogUnavailable("answers are in this process alone: Redis does not take them")
+        return "shared"
+
+    return partial(_timed, log, needed=False)
 
 
 async def _of_index(

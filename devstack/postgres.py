@@ -8,13 +8,12 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devstack.child import Child, Command, StartError, free_port, placed, start
+from devstack.child import Child, Command, StartError, free_port, placed, running
 
 _START_S = 180.0
 _QUICK = ("-c", "fsync=off", "-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1")
@@ -26,63 +25,9 @@ def program(name: str = "postgres") -> str | None:
     return found[-1] if found else shutil.which(name)
 
 
-@dataclass(slots=True)
-class PostgresServer:
-    """A server of which faults are made; its database is named postgres."""
-
-    command: Command
-    port: int
-    folder: Path
-    who: dict[str, Any]
-    child: Child = field(init=False)
-
-    @property
-    def url(self) -> str:
-        return f"postgresql+asyncpg://libri@127.0.0.1:{self.port}/postgres"
-
-    def start(self) -> None:
-        """Start it with the data that are there.
-
-        Raises:
-            StartError
-        """
-        self.child = start("postgres", self.command, folder=self.folder, cwd="/", **self.who)
-        self.child.until(lambda: _is_ready(self.child), _START_S)
-
-    def stop(self) -> None:
-        """At once, every connection with it; what was committed is kept."""
-        self.child.stop(ask=signal.SIGQUIT)
-
-    def restart(self) -> None:
-        """As an update of its package does.
-
-        Raises:
-            StartError
-        """
-        self.stop()
-        self.start()
-
-    def hang(self) -> None:
-        self.child.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.child.process.send_signal(signal.SIGCONT)
-
-
 @contextmanager
 def postgres_server(*, tls: bool = False, folder: Path | None = None) -> Iterator[str]:
-    """Yields the URL of an empty database, for SQLAlchemy; see `postgres`.
-
-    Raises:
-        StartError
-    """
-    with postgres(tls=tls, folder=folder) as server:
-        yield server.url
-
-
-@contextmanager
-def postgres(*, tls: bool = False, folder: Path | None = None) -> Iterator[PostgresServer]:
-    """A running server with one empty database.
+    """Yields the URL of an empty database, for SQLAlchemy.
 
     Args:
         tls: With a certificate that it made.
@@ -91,26 +36,61 @@ def postgres(*, tls: bool = False, folder: Path | None = None) -> Iterator[Postg
     Raises:
         StartError
     """
-    initdb, program_of_it = program("initdb"), program()
-    if initdb is None or program_of_it is None:
+    with postgres_data(tls=tls) as place:
+        port = free_port()
+        with postgres_on(place, port, folder=folder, options=["-c", "ssl=on"] if tls else []):
+            yield url(port)
+
+
+def url(port: int) -> str:
+    """The address of the database that a server on this port has, for SQLAlchemy."""
+    return f"postgresql+asyncpg://libri@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def postgres_data(*, tls: bool = False) -> Iterator[Path]:
+    """A folder that its own user may enter, with the data of one empty database; gone at the end.
+
+    Raises:
+        StartError
+    """
+    if (initdb := program("initdb")) is None:
         raise StartError("PostgreSQL is not installed")
     with placed(None, "postgres") as place:
         who = _unprivileged()
         if who:
             os.chown(place, who["user"], who["group"])
-        data, port = place / "data", free_port()
+        data = place / "data"
         made: Command = [initdb, "-D", data, "-U", "libri", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
         _run(made, who)
         if tls:
             _make_certificate(data, who)
-        where: Command = ["-D", data, "-k", place, "-p", str(port)]
-        command = [program_of_it, *where, *_QUICK, *(["-c", "ssl=on"] * tls)]
-        server = PostgresServer(command, port, folder or place, who)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+        yield place
+
+
+@contextmanager
+def postgres_on(
+    place: Path, port: int, *, folder: Path | None = None, options: Sequence[str] = ()
+) -> Iterator[Child]:
+    """A server on this port, over what `postgres_data` made.
+
+    Args:
+        folder: Of its log.
+        options: More of its command line.
+
+    Raises:
+        StartError
+    """
+    if (server := program()) is None:
+        raise StartError("PostgreSQL is not installed")
+    command: Command = [server, "-D", place / "data", "-k", place, "-p", str(port), *_QUICK, *options]
+    # SIGQUIT: at once, and what it shares in memory is put away
+    quits = signal.SIGQUIT
+    with running(
+        "postgres", command, folder=folder or place, ask=quits, last=quits, cwd="/", **_unprivileged()
+    ) as child:
+        child.until(lambda: _is_ready(child), _START_S)
+        yield child
 
 
 def _unprivileged() -> dict[str, Any]:
