@@ -58,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="libriassist", description="Answers from your own documents.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _command(commands, "serve", help="serve the page and the API")
+    serve = _command(commands, "serve", module="start", help="serve the page and the API")
+    serve.add_argument(
+        "--workers", type=int, metavar="N", help="processes that serve; as configured if not given"
+    )
     _command(
         commands,
         "serve-embeddings",

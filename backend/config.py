@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from backend import environment
-from backend.core.addresses import complaint, masked
+from backend.core.addresses import complaint, masked, several
 from backend.core.durations import LONGEST_S, go_seconds
 from backend.core.errors import InvalidRequest, Misconfigured
 from backend.core.instances import MAX_SLOTS, OLLAMA, InstanceSpec, Kind
@@ -38,6 +38,7 @@ from backend.core.networks import Network, network
 
 KNOWN_NAMES = {
     "API_KEY": ("auth", "api_key"),
+    "CHROMA_URL": ("data", "chroma_url"),
     "DATABASE_URL": ("data", "database_url"),
     "EMBEDDING_MODEL": ("embedding", "model"),
     "LLM_BACKEND": ("engine", "backend"),
@@ -183,6 +184,15 @@ class Server(Section):
         30.0, gt=0, description="A reader that takes nothing for so long is dropped."
     )
     shutdown_grace_s: float = Field(20.0, ge=0, description="Time that running answers get at shutdown.")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Processes that serve, under one that watches them; 0: a single one, alone.",
+    )
+    worker_timeout_s: int = Field(
+        30, ge=2, description="A worker whose event loop stands still for so long is killed and replaced."
+    )
 
     _lists = field_validator("allowed_hosts", "allowed_origins", mode="before")(_split)
     _network_list = field_validator("trusted_proxies", mode="before")(_networks)
@@ -211,6 +221,22 @@ class Data(Section):
     )
     sql_wait_s: float = Field(5.0, gt=0, description="Longest wait for a free connection.")
     models_dir: Path | None = Field(None, description="Folder of exported models; empty: in the data folder.")
+    chroma_url: SecretStr = Field(
+        SecretStr(""), description="Address of a Chroma server; empty: the dense index is in the data folder."
+    )
+    chroma_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token of that server, or of a proxy before it."
+    )
+
+    @field_validator("chroma_url")
+    @classmethod
+    def _address(cls, url: SecretStr) -> SecretStr:
+        given = url.get_secret_value().rstrip("/")
+        if given and not set(given) & {":", "."} and given != "localhost":  # it might be the token
+            raise ValueError("is no address: write http://HOST:PORT")
+        if given and (said := complaint(given)):
+            raise _wrong_address(given, said)
+        return SecretStr(given)
 
 
 class Auth(Section):
@@ -340,6 +366,9 @@ class Retrieval(Section):
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
     index_timeout_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
+    catch_up_s: float = Field(
+        1.0, ge=0, description="Longest wait for an index that is behind the documents; then it is left out."
+    )
     concurrency: int = Field(8, ge=1, description="Questions searched at once; the others wait their turn.")
     rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
@@ -475,6 +504,22 @@ class Engine(Section):
         return tuple(base_url(url) for url in urls)
 
 
+def _check_redis(url: str) -> None:
+    """See that it is the address of one server.
+
+    Raises:
+        ValueError: What is wrong with it.
+    """
+    if not set(url) & {":", "."} and url != "localhost":  # it might be a password
+        raise ValueError("is no address: write redis://HOST:PORT")
+    if "," in url.partition("?")[0].rpartition("@")[2]:
+        raise ValueError("has several hosts in one address: write redis://HOST:PORT,redis://HOST:PORT")
+    if said := complaint(url.partition("?")[0], ("redis", "rediss")):
+        raise _wrong_address(url, said)
+    if not re.fullmatch("(/[0-9]*)?", urlsplit(url).path):
+        raise ValueError("has no number for its database: write redis://HOST:PORT/0")
+
+
 def _specs(text: SecretStr, **defaults: int) -> tuple[InstanceSpec, ...]:
     """The instances of a JSON list; `defaults` stand for what one leaves out.
 
@@ -508,26 +553,32 @@ def base_url(url: str) -> str:
 
 
 class Redis(Section):
-    """What processes share: slots, queue, health. Without it a process stands alone."""
+    """What processes share: slots, queue, health, answers. Without it a process stands alone."""
 
-    url: SecretStr = Field(SecretStr(""), description="Redis URL; empty: everything in this process.")
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis URL, or several of one cluster, joined by commas; empty: all in this process.",
+    )
 
     @field_validator("url")
     @classmethod
     def _address(cls, url: SecretStr) -> SecretStr:
         given = url.get_secret_value()
-        if not given or given.startswith("unix:///"):
-            return url
-        if not set(given) & {":", "."} and given != "localhost":  # it might be a password
-            raise ValueError("is no address: write redis://HOST:PORT")
-        if said := complaint(given.partition("?")[0], ("redis", "rediss")):
-            raise _wrong_address(given, said)
-        if not re.fullmatch("(/[0-9]*)?", urlsplit(given).path):
-            raise ValueError("has no number for its database: write redis://HOST:PORT/0")
+        if given and not given.startswith("unix:///"):
+            addresses = several(given)
+            for one in addresses:
+                _check_redis(one)
+            if len(addresses) > 1 and any(urlsplit(one).path.strip("/0") for one in addresses):
+                raise ValueError("has the number of a database: a cluster has only redis://HOST:PORT/0")
         return url
 
     timeout_s: float = Field(
         1.0, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
+    )
+    ack_s: float = Field(
+        0.05,
+        gt=0,
+        description="Text that Redis has not taken after that is shown; no other process has it yet.",
     )
     hold_s: float = Field(
         1.5, ge=0, description="After Redis came back empty, time for all processes to tell what they hold."
@@ -589,6 +640,13 @@ class Settings(BaseModel):
             merges = isinstance(value, dict) and name in found
             found[name] = found[name] | value if merges else value
         return found
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may serve in the same data folder: all that lasts is elsewhere."""
+        return all(
+            one.get_secret_value() for one in (self.redis.url, self.data.database_url, self.data.chroma_url)
+        )
 
     @property
     def models_dir(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.chat.runs import Runs
 from backend.config import Settings
@@ -55,6 +55,15 @@ class Services:
     readiness: Callable[[], Awaitable[Mapping[str, Health]]]
     """Every check, remembered for a moment: anybody may ask, and the embedder is among them."""
     drain: Callable[[float], Awaitable[None]]
+    """Take leave of the answers that this process writes: they get so many seconds, or go to another."""
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the answers go on elsewhere: who follows one here has to come back."""
+
+    async def leave(self, grace_s: float) -> None:
+        """The process stops. Where others can go on, nobody waits for an answer to end here."""
+        await self.drain(grace_s)
+        if self.settings.redis.url.get_secret_value():
+            self.leaving.set()
 
     async def checked(self) -> Mapping[str, Health]:
         """Every check, now."""

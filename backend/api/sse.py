@@ -5,8 +5,9 @@ Source: WHATWG HTML, section 9.2. All data is JSON on one line, so content canno
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 
 import orjson
 from anyio import create_task_group
@@ -20,6 +21,7 @@ from backend.generations.base import START, Entry
 RETRY = b"retry: 1000\n"
 """Within the first event: some clients stumble over a block without data."""
 HEARTBEAT = b": ping\n\n"
+LAST_WORDS_S = 0.2
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -45,25 +47,41 @@ def _framed(entry: Entry) -> bytes:
 
 
 class EventStream(Response):
-    """Streams frames until they end or the client goes; going is noticed at once.
+    """Streams frames until they end, the client goes or the process does; going is noticed at once.
 
     Starlette's own streaming response looks for a disconnect only when it sends.
 
     Args:
+        leaving: The process takes leave: the response ends without an end of its events, which a client takes
+            for a reason to come back.
+        while_open: Is entered for as long as the stream is open.
         send_timeout_s: A client that takes nothing for so long is dropped; it may come back and resume.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, body: AsyncGenerator[bytes, None], *, send_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        body: AsyncGenerator[bytes, None],
+        *,
+        send_timeout_s: float = 30.0,
+        leaving: asyncio.Event | None = None,
+        while_open: AbstractContextManager[None] | None = None,
+    ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers(HEADERS)
         self._frames = body
         self._send_timeout_s = send_timeout_s
+        self._leaving = leaving or asyncio.Event()
+        self._while_open = while_open or nullcontext()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all frames."""
+        with self._while_open:
+            await self._respond(receive, send)
+
+    async def _respond(self, receive: Receive, send: Send) -> None:
         async with create_task_group() as tasks:
 
             async def watch() -> None:
@@ -72,11 +90,29 @@ class EventStream(Response):
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(watch)
-            await self._stream(send)
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            if await self._until_leaving(send):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
             tasks.cancel_scope.cancel()
 
-    async def _stream(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+    async def _until_leaving(self, send: Send) -> bool:
+        """Whether the client took all; what was written before the process took leave is still sent."""
+        taken = True
+        async with create_task_group() as sending:
+
+            async def stop() -> None:
+                await self._leaving.wait()
+                await asyncio.sleep(LAST_WORDS_S)
+                sending.cancel_scope.cancel()
+
+            sending.start_soon(stop)
+            taken = await self._stream(send)
+            sending.cancel_scope.cancel()
+        return taken
+
+    async def _stream(self, send: Send) -> bool:
         async with aclosing(self._frames) as body:
             with Limit() as limit:
                 async for chunk in body:
@@ -84,5 +120,5 @@ class EventStream(Response):
                     try:
                         await limit.within(self._send_timeout_s, send(message))
                     except (TimeoutError, OSError):
-                        return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+                        return False
+        return True

@@ -7,38 +7,29 @@ import os
 import secrets
 import signal
 import socket
-from argparse import Namespace
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-import uvicorn
 from rich.console import Console
 
-from backend.app import Open, create_app
 from backend.cli.listen import listen
 from backend.config import Settings
 from backend.infra.address_file import announce, withdraw
-from backend.infra.folder_lock import hold
-from backend.services import Services
-from backend.serving import Server
+from backend.serving.application import config_of, opener
+from backend.serving.server import Server
 from backend.telemetry.logs import configure
-from backend.wiring.services import open_services
+from backend.wiring.folder import data_folder
 
 _STOPPED = 130
 
 
 class _Server(Server):
-    """A server of the console: it tells where it listens, and hears the terminal.
-
-    Attributes:
-        failure: What kept the services from opening.
-    """
+    """A server of the console: it tells where it listens, and hears the terminal."""
 
     def __init__(self, settings: Settings, start_token: str) -> None:
-        config = _uvicorn_config(settings, self._opened)
-        super().__init__(config, grace_s=settings.server.shutdown_grace_s)
-        self.failure: Exception | None = None
+        self.opener = opener(start_token)
+        super().__init__(config_of(settings, self.opener), grace_s=settings.server.shutdown_grace_s)
         self._folder = settings.data.dir
         self._start_token = start_token
 
@@ -51,7 +42,7 @@ class _Server(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No command finds it any more; then as any server."""
-        withdraw(self._folder)
+        withdraw(self._folder, self._start_token)
         await super().shutdown(sockets)
 
     @contextmanager
@@ -65,27 +56,9 @@ class _Server(Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; at the second Ctrl+C now. What is kept is whole at any moment."""
         if self.should_exit and sig == signal.SIGINT:
-            withdraw(self._folder)
+            withdraw(self._folder, self._start_token)
             os._exit(_STOPPED)
         super().handle_exit(sig, frame)
-
-    @asynccontextmanager
-    async def _opened(self, settings: Settings) -> AsyncIterator[Services]:
-        """The services; why they could not be opened is kept, for a framework would log it as a traceback."""
-        opening = True
-        try:
-            async with open_services(settings, serving=True, start_token=self._start_token) as services:
-                opening = False
-                yield services
-        except Exception as exc:
-            if opening:
-                self.failure = exc
-            raise
-
-
-def run(settings: Settings, options: Namespace) -> int:
-    """The one action."""
-    return serve(settings)
 
 
 def serve(settings: Settings) -> int:
@@ -95,28 +68,16 @@ def serve(settings: Settings) -> int:
         FolderBusy: Another process uses the data folder.
         Misconfigured: A setting stands in the way; any other error that did as well.
     """
-    with hold(settings.data.dir):
+    with data_folder(settings):
         pass
     sockets = listen(settings.server)
     start_token = secrets.token_urlsafe(32)
     configure(settings.logging.level, secrets=[settings.auth.api_key.get_secret_value(), start_token])
     runner = _Server(settings, start_token)
-    logging.getLogger("uvicorn.error").addFilter(lambda _: runner.failure is None)  # it is told below
+    opening = runner.opener
+    logging.getLogger("uvicorn.error").addFilter(lambda _: opening.failure is None)  # it is told below
     with suppress(KeyboardInterrupt, SystemExit):
         runner.run(sockets)
-    if runner.failure is not None:
-        raise runner.failure
+    if opening.failure is not None:
+        raise opening.failure
     return 0 if runner.started else 1
-
-
-def _uvicorn_config(settings: Settings, opener: Open) -> uvicorn.Config:
-    server = settings.server
-    return uvicorn.Config(
-        create_app(settings, opener),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(server.shutdown_grace_s) + 5,
-    )

@@ -10,11 +10,17 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 MASK = "**********"
 _CREDENTIALS = re.compile(r"(?s)(?<=://)(?:(?!,\s*\w+://).)*(?=@)")
 """Up to the last `@` of each address: what is special may stand in a password as it is."""
+_BETWEEN = re.compile(r",(?=\s*\w+://)")
 _PASSWORDS = re.compile(r"(?i)((?:password|passwd|pwd|secret|token|key)=)[^&]+")
 _BARE = re.compile(r"(?s)^(?!\w+://).*@")
 _DOTTED = re.compile(r"[\d.]+")
 """Names made of digits and dots are taken for IPv4 addresses by every HTTP client."""
 _HOST = re.compile(r"(?!-)[^\s,/?#\\@\[\]<>^`{|}\"%]{1,253}")
+
+
+def several(urls: str) -> list[str]:
+    """The addresses that are joined by commas; a comma within one stays."""
+    return [url.strip() for url in _BETWEEN.split(urls)]
 
 
 def masked(url: str) -> str:

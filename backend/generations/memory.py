@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from math import inf
 from uuid import uuid4
 
-from backend.core.aio import Elapsed, Limit
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound, PoolFull, Superseded, TooLarge
 from backend.core.events import Done, Failed, LogEvent, Origin, Terminal
@@ -26,7 +24,8 @@ from backend.generations.base import (
     Word,
 )
 from backend.generations.codec import decode_record, encode, encode_record
-from backend.generations.packed import BYTES_PER_ENTRY, PackedEvents
+from backend.generations.mirror import Mirror
+from backend.generations.packed import BYTES_PER_ENTRY
 
 LOG_BYTES = 1200
 """What a log costs beside its entries and its record, its place among the others included; measured."""
@@ -36,77 +35,25 @@ _RUN_BYTES = 150
 
 
 @dataclass(slots=True, eq=False)
-class _Log:
+class _Log(Mirror):
     """One generation.
 
     Attributes:
-        fences: How many entries there were when each fence began.
         record: Kept until the end: nobody goes on from what has ended.
-        touched: When a follower left last; `renewed`: when its writer last said that it lives.
-        latest: The entry that came last, while more may come: who follows closely need not unpack it.
-        left: Runs that left, and how many entries each of them has seen.
+        renewed: When its writer last said that it lives.
     """
 
-    id: GenerationId
-    key: str | None
-    record: bytes
-    touched: float
-    renewed: float
-    events: PackedEvents = field(default_factory=PackedEvents)
-    fences: list[int] = field(default_factory=lambda: [0])
+    key: str | None = None
+    record: bytes = b""
+    renewed: float = 0.0
     stopping: bool = False
     prepared: Terminal | None = None
-    ended: bool = False
-    latest: list[Entry] = field(default_factory=list)
     runs: dict[str, None] = field(default_factory=dict)
-    left: dict[str, int] = field(default_factory=dict)
-    followers: int = 0
-    waiters: set[asyncio.Future[None]] = field(default_factory=set)
 
     @property
     def size_bytes(self) -> int:
         runs = len(self.runs) + len(self.left)
         return LOG_BYTES + len(self.record) + self.events.size_bytes + _RUN_BYTES * runs
-
-    def wake(self) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self.waiters.clear()
-
-    def id_of(self, number: int) -> EntryId:
-        fence = bisect_right(self.fences, number) if len(self.fences) > 1 else 1
-        return EntryId(fence, number - self.fences[fence - 1] + 1)
-
-    def append(self, packed: Sequence[tuple[LogEvent, bytes]]) -> EntryId:
-        for event, data in packed:
-            self.events.append(event.name, data)
-        last = Entry(self.id_of(len(self.events) - 1), event)
-        self.latest = [last]
-        return last.id
-
-    def entries(self, start: int, until: int) -> list[Entry]:
-        if until - start == 1 and until == len(self.events) and self.latest:
-            return self.latest
-        return [Entry(self.id_of(number), event) for number, event in self.events.merged(start, until)]
-
-    def every_entry(self) -> list[Entry]:
-        return [Entry(self.id_of(number), self.events.event(number)) for number in range(len(self.events))]
-
-    def number_behind(self, entry: EntryId) -> int:
-        """The number of the entry that comes behind `entry`.
-
-        Raises:
-            NotFound: There never was such an entry.
-        """
-        if entry == START:
-            return 0
-        if 0 < entry.fence <= len(self.fences) and entry.seq > 0:
-            behind = self.fences[entry.fence - 1] + entry.seq
-            ends = (*self.fences[1:], len(self.events))
-            if behind <= ends[entry.fence - 1]:
-                return behind
-        raise NotFound("this answer has no such event")
 
 
 @dataclass(slots=True)
@@ -137,6 +84,11 @@ class MemoryLog:
     _ended_bytes: int = 0
 
     @property
+    def outlives_process(self) -> bool:
+        """See `GenerationLog`."""
+        return False
+
+    @property
     def size_bytes(self) -> int:
         """Of all logs."""
         return self._live_bytes + self._ended_bytes
@@ -152,7 +104,10 @@ class MemoryLog:
             return Joined(live.id, None)
         if len(self._live) >= self.max_live or self._live_bytes >= self.max_bytes:
             raise PoolFull("too many answers are in progress", retry_after_s=5)
-        log = _Log(GenerationId(uuid4().hex), key, encode_record(record), now, now, runs={run: None})
+        log = _Log(
+            GenerationId(uuid4().hex), now, [1], [0],
+            key=key, record=encode_record(record), renewed=now, runs={run: None},
+        )  # fmt: skip
         self._live[log.id] = log
         self._live_bytes += log.size_bytes
         if key is not None:
@@ -164,9 +119,9 @@ class MemoryLog:
         log = self._live.get(generation)
         if log is None or not self._has_lapsed(log):
             return None
-        log.fences.append(len(log.events))
+        log.begin_fence(log.fences[-1] + 1)
         log.renewed = self.clock.monotonic()
-        writer = _Writer(self, log, len(log.fences))
+        writer = _Writer(self, log, log.fences[-1])
         return TakenOver(decode_record(log.record), log.every_entry(), writer, log.prepared)
 
     async def lapsed(self) -> Sequence[GenerationId]:
@@ -183,24 +138,9 @@ class MemoryLog:
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """See `GenerationLog`."""
         log = self._log(generation)
-        seen = log.number_behind(after)
-        log.followers += 1
-        idle = Limit()
-        try:
-            while True:
-                until = log.left.get(run, len(log.events)) if run else len(log.events)
-                if until > seen:
-                    batch = log.entries(seen, until)
-                    seen = until
-                    yield batch
-                elif log.ended or run in log.left:
-                    return
-                elif not await _changed(log, idle, idle_s):
-                    yield ()
-        finally:
-            idle.close()
-            log.followers -= 1
-            log.touched = self.clock.monotonic()
+        async with aclosing(log.follow(log.number_behind(after), self.clock, run=run, idle_s=idle_s)) as seen:
+            async for batch in seen:
+                yield batch
 
     async def origin(self, generation: GenerationId) -> Origin | None:
         """See `GenerationLog`."""
@@ -244,9 +184,8 @@ class MemoryLog:
         """Nothing more comes; what only a writer needs is given back."""
         self.shut(log)
         self._live_bytes -= log.size_bytes
-        log.ended, log.record, log.prepared = True, b"", None
-        log.latest = []
-        log.events.trim()
+        log.record, log.prepared = b"", None
+        log.end()
         del self._live[log.id]
         self._ended[log.id] = (self.clock.monotonic(), log)
         self._ended_bytes += log.size_bytes
@@ -299,11 +238,11 @@ class _Writer:
         more_bytes = sum([len(data) + BYTES_PER_ENTRY for _, data in packed])
         if log.events.size_bytes + more_bytes > self.logs.max_log_bytes and not ends:
             raise TooLarge("the answer is too long")
-        last = log.append(packed)
+        last = log.put(packed)
         self.logs.wrote(more_bytes)
+        log.show(len(log.events))
         if ends:
             self.logs.end(log)
-        log.wake()
         return last
 
     async def note(self, record: RequestRecord) -> None:
@@ -335,19 +274,6 @@ class _Writer:
         self._fenced().renewed = -inf
 
     def _fenced(self) -> _Log:
-        if len(self.log.fences) != self.fence:
+        if self.log.fences[-1] != self.fence:
             raise Superseded("another process goes on with this answer")
         return self.log
-
-
-async def _changed(log: _Log, idle: Limit, idle_s: float) -> bool:
-    """Wait for the next wake-up; False when none came within `idle_s`."""
-    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    log.waiters.add(waiter)
-    try:
-        await idle.within(idle_s, waiter)
-    except Elapsed:
-        return False
-    finally:
-        log.waiters.discard(waiter)
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -24,9 +25,11 @@ def announce(folder: Path, url: str, token: str) -> None:
     draft.replace(path)
 
 
-def withdraw(folder: Path) -> None:
-    """Remove the file, if it is there."""
-    (folder / ADDRESS_FILE).unlink(missing_ok=True)
+def withdraw(folder: Path, token: str) -> None:
+    """Remove the file, if it is there, unless another server has written its own meanwhile."""
+    with suppress(Unavailable):
+        if address(folder)[1] == token:
+            (folder / ADDRESS_FILE).unlink(missing_ok=True)
 
 
 def address(folder: Path) -> tuple[str, str]:

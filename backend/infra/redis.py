@@ -1,83 +1,62 @@
-"""Redis clients that fail fast: the library's own defaults wait up to a minute for a server that hangs."""
+"""Redis clients that fail fast: the library's own defaults wait up to a minute for a server that hangs.
+
+One server and a cluster are used alike. A client knows the addresses it was given; the first command that
+belongs elsewhere is told so by the server, and from then on the client knows who has what.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from backend.core.addresses import several
 from backend.core.errors import Misconfigured
-
-
-class _Bounded(Redis):
-    """A client that bounds whole commands itself.
-
-    The library would bound writing by `asyncio.wait_for`, which before Python 3.12 swallows a cancellation
-    that comes as the write ends (CPython issue 86296): a reader who left would go on being served, and a
-    process that is told to stop would not.
-    """
-
-    limit_s: float = 1.0
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As the library's, within `limit_s`.
-
-        The limit comes in two halves, so that the answer is read first when it was this process that stood
-        still: with one timer, a stall of the event loop looks like a server that is away. When a connection
-        breaks, the idle ones are closed too: each would fail one more command when the server is back.
-        """
-        loop, half_s = asyncio.get_running_loop(), self.limit_s / 2
-        try:
-            async with asyncio.timeout(None) as limit:
-                again = loop.call_later(half_s, lambda: limit.reschedule(loop.time() + half_s))
-                try:
-                    return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-                finally:
-                    again.cancel()
-        except TimeoutError as exc:
-            raise RedisTimeoutError("no answer in time") from exc
-        except RedisConnectionError:
-            await self.connection_pool.disconnect(inuse_connections=False)
-            raise
+from backend.infra.redis_node import Node
+from backend.infra.redis_routes import RoutedRedis, Routes
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, timeout_s: float) -> AsyncIterator[Redis]:
-    """A client; each command takes at most `timeout_s`, connecting included, and nothing is tried twice.
+async def open_redis(
+    url: str, *, timeout_s: float, decode_responses: bool = True
+) -> AsyncIterator[RoutedRedis]:
+    """A client of one server or of a cluster; nothing is tried twice but what another node has to answer.
+
+    Args:
+        url: An address, or several of one cluster's nodes, joined by commas.
+        timeout_s: Longest that a command or a pipeline takes, connecting included; where the keys have just
+            moved, as long again.
+        decode_responses: Text, in which what is no UTF-8 comes back as it was written; otherwise bytes.
 
     Raises:
         Misconfigured: The library cannot make a connection of that address. Holds nothing of it.
     """
-    client = _client(url, timeout_s)
+    seeds = [_seed(one, timeout_s, decode_responses) for one in several(url)]
+    client = RoutedRedis(Routes(seeds))
     try:
         yield client
     finally:
         await client.aclose()
 
 
-def _client(url: str, timeout_s: float) -> _Bounded:
+def _seed(url: str, timeout_s: float, decode_responses: bool) -> Node:
+    options: dict[str, Any] = {
+        "decode_responses": decode_responses,
+        "encoding_errors": "surrogateescape",
+        "socket_timeout": None,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
     try:
-        client = _Bounded.from_url(
-            url,
-            decode_responses=True,
-            encoding_errors="surrogateescape",  # what is no UTF-8 comes back as it was written
-            socket_timeout=None,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
+        pool = ConnectionPool.from_url(url, **options)
         # This connects nowhere: it reads what follows the "?".
-        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError) as exc:
         raise Misconfigured("has a query that cannot be read: write redis://HOST:PORT/NUMBER") from exc
-    assert isinstance(client, _Bounded)
-    client.limit_s = timeout_s
-    return client
+    return Node(pool, timeout_s)

@@ -127,6 +127,7 @@ class Worker:
 
     async def _process(self, corpus: CorpusRef, owner: str) -> None:
         try:
+            await self.derivation.begin(corpus)
             await self.pipeline.run(corpus, owner)
             await self._catch_up(corpus, owner)
         except Unavailable as exc:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backend.core.types import Language, Passage, Scored
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import CorpusRef, LiveView
 from backend.embedding.base import Vectors
 
 
@@ -42,6 +42,13 @@ class Derived(Protocol):
 
         Raises:
             RetrievalUnavailable, StorageFull
+        """
+
+    async def covers(self, corpus: CorpusRef, view: LiveView) -> bool:
+        """Whether every passage of the view's revisions is here, among others or not; asked for each search.
+
+        Raises:
+            RetrievalUnavailable
         """
 
     async def counts(self, corpus: CorpusRef, revisions: Collection[str]) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ from tantivy import Document, Index, IndexWriter, Occur, Query, Schema, SchemaBu
 
 from backend.core.errors import RetrievalUnavailable, StorageFull
 from backend.core.types import Language, Passage
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import CorpusRef, LiveView
 from backend.retrieval import analysis, payload
 from backend.retrieval.base import Hit
 from backend.retrieval.threads import Threads
@@ -32,17 +32,26 @@ _JUDGED: Final = 10
 _SMALL_CORPUS: Final = 1000
 _HEAP_BYTES: Final = 32_000_000
 _HELD: Final = "held"
+_META: Final = "meta.json"
 _FULL = ("no space left", "disk is full", "disk full")
 
 
 @dataclass(slots=True)
 class _Open:
-    """An index that is open in this process; `held` is used where no file can keep it."""
+    """An index that is open in this process.
+
+    Attributes:
+        seen: What `_stamp` gave for the commit that is open.
+        commits: Of this process; `held` likewise where no file can keep it.
+        revisions: That were found in it, and the stamp of that commit.
+    """
 
     index: Index
     meta: Path | None
     seen: object = None
+    commits: int = 0
     held: str = ""
+    revisions: tuple[object, frozenset[str]] = (None, frozenset())
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -100,6 +109,10 @@ class TantivyIndex:
         """See `Derived`."""
         await self._threads.call(lambda: self._hold(corpus, version))
 
+    async def covers(self, corpus: CorpusRef, view: LiveView) -> bool:
+        """See `Derived`; a revision's passages come all in one commit."""
+        return await self._threads.call(lambda: view.revisions <= self._revisions(corpus))
+
     async def counts(self, corpus: CorpusRef, revisions: Collection[str]) -> Mapping[str, int]:
         """See `Derived`."""
         return await self._threads.call(lambda: self._counts(corpus))
@@ -128,6 +141,7 @@ class TantivyIndex:
                 finally:
                     writer.wait_merging_threads()
                 opened.index.reload()
+                opened.commits += 1
                 opened.seen = _stamp(opened)
 
     def _add(self, writer: IndexWriter, passages: Sequence[Passage]) -> None:
@@ -226,6 +240,18 @@ class TantivyIndex:
                 return {}
             return dict(searcher.terms_with_prefix("revision", "", Query.all_query()))  # less what is deleted
 
+    def _revisions(self, corpus: CorpusRef) -> frozenset[str]:
+        """Revisions of which passages are here, as of the last commit."""
+        with _translated():
+            if self._searcher(corpus) is None:
+                return frozenset()
+            opened = self._opened(corpus)
+        stamp, found = opened.revisions
+        if stamp != opened.seen:
+            stamp, found = opened.seen, frozenset(self._counts(corpus))
+            opened.revisions = stamp, found
+        return found
+
     def _others(self, corpus: CorpusRef, revisions: frozenset[str]) -> list[str]:
         """Revisions of which passages are here, but for these."""
         with _translated():
@@ -255,8 +281,8 @@ class TantivyIndex:
 
     def _searcher(self, corpus: CorpusRef) -> Searcher | None:
         """The index as its last writer left it, whichever process that was; None if there is none."""
-        if self._folder is not None and not self._home(corpus).is_dir():
-            return None
+        if self._folder is not None and not (self._home(corpus) / _META).is_file():
+            return None  # only a writer makes it
         opened = self._opened(corpus)
         stamp = _stamp(opened)
         if stamp != opened.seen:
@@ -277,7 +303,7 @@ class TantivyIndex:
             home.mkdir(parents=True, exist_ok=True)
         index = Index(self._schema, str(home) if home else None)
         index.config_reader("manual")
-        return _Open(index, home / "meta.json" if home else None)
+        return _Open(index, home / _META if home else None)
 
     def _home(self, corpus: CorpusRef) -> Path:
         digest = hashlib.sha256("\0".join((corpus.tenant, corpus.name, VERSION)).encode()).hexdigest()
@@ -315,7 +341,7 @@ def _stored(document: Document) -> Passage:
 def _stamp(opened: _Open) -> object:
     """Changes with every commit of any process."""
     if opened.meta is None:
-        return None
+        return opened.commits or None
     status = opened.meta.stat()
     return status.st_mtime_ns, status.st_ino, status.st_size
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from backend.core.types import Passage
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import CorpusRef, LiveView
 from backend.embedding.base import Vectors
 from backend.retrieval.base import Hit
 
@@ -56,6 +56,11 @@ class MemoryDenseIndex:
     async def hold(self, corpus: CorpusRef, version: str) -> None:
         """See `Derived`."""
         self._held[corpus] = version
+
+    async def covers(self, corpus: CorpusRef, view: LiveView) -> bool:
+        """See `Derived`."""
+        here = {passage.revision for passage, _ in self._rows.get(corpus, {}).values()}
+        return view.revisions <= here
 
     async def counts(self, corpus: CorpusRef, revisions: Collection[str]) -> Mapping[str, int]:
         """See `Derived`."""

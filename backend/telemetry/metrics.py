@@ -6,15 +6,17 @@ holds a user, a key or a question; a model's name is one only for the first `MOD
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from backend.core.types import Usage
 from backend.telemetry.pool import PoolGauges, PoolSeen
+from backend.telemetry.shared import SharedCounters
 
 # The conventions stop at 10 s; waiting for a slot takes minutes under load.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
@@ -29,29 +31,36 @@ _CALL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"
 _US = ("chat", "libriassist")
 
 
-def is_multiprocess() -> bool:
-    """Whether the workers of this machine share their metrics through files."""
-    return "PROMETHEUS_MULTIPROC_DIR" in os.environ  # noqa: TID251  prometheus_client reads it when imported
-
-
 class Metrics:
-    """What happened, counted; one per process."""
+    """What happened, counted; one per process.
 
-    def __init__(self) -> None:
+    Args:
+        shared: Where it counts so that other processes tell it too; None: for itself.
+    """
+
+    def __init__(self, shared: SharedCounters | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        values.ValueClass = values.MutexValue if shared is None else _numbered(shared.number)
+        self._shared = shared
         self.registry = CollectorRegistry()
         self._models: set[str] = set()
         self._answers()
         self._pool()
         self._ingest()
+        self._streams = Gauge(
+            "libri_event_streams",
+            "Event streams that are open now.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self._loops = self._counter("libri_loop_failures", "Background loops that raised.", "loop")
 
     def render(self, pool: PoolSeen) -> tuple[bytes, str]:
-        """The exposition of all metrics (of all workers of this machine) and its content type."""
+        """The exposition of all metrics (those of all workers of the replica) and its content type."""
         registry = self.registry
-        if is_multiprocess():
+        if self._shared is not None:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry, str(self._shared.folder))  # type: ignore[no-untyped-call]
         gauges = PoolGauges(pool, lambda model: self._call(model)[2])
         return generate_latest(registry) + generate_latest(gauges), CONTENT_TYPE_LATEST
 
@@ -82,6 +91,7 @@ class Metrics:
         self._joined = self._counter("libri_joined", "Runs that joined a generation under way.")
         self._takeovers = self._counter("libri_takeovers", "Answers gone on with that their writer had left.")
         self._resumes = self._counter("libri_resumes", "Streams asked for again.", "result")
+        self._ack = self._histogram("libri_log_ack_seconds", "Time until the shared log had an entry.")
 
     def _pool(self) -> None:
         self._wait = self._histogram("libri_queue_wait_seconds", "Time until a slot was granted.")
@@ -125,9 +135,22 @@ class Metrics:
         """An answer goes on that another writer had begun, and left."""
         self._takeovers.inc()
 
+    @contextmanager
+    def event_stream(self) -> Iterator[None]:
+        """An event stream is open meanwhile."""
+        self._streams.inc()
+        try:
+            yield
+        finally:
+            self._streams.dec()
+
     def resumed(self, result: ResumeResult) -> None:
         """A stream was asked for again."""
         self._resumes.labels(result).inc()
+
+    def log_acknowledged(self, seconds: float) -> None:
+        """The log that processes share took an entry."""
+        self._ack.observe(seconds)
 
     def queue_wait(self, seconds: float) -> None:
         """A slot was granted after so long."""
@@ -147,3 +170,8 @@ class Metrics:
         self._passages.inc(passages)
         if seconds is not None:
             self._reading.observe(seconds)
+
+
+def _numbered(number: int) -> type:
+    """Values in the files of this number; they go on from what is written there."""
+    return values.MultiProcessValue(lambda: number)  # type: ignore[no-any-return, no-untyped-call]

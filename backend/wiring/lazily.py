@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from backend.config import Settings
-from backend.infra.folder_lock import hold
+from backend.wiring.folder import data_folder
 
 if TYPE_CHECKING:
     from backend.services import Services
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """As `wiring.services.open_services`, imported once the data folder is known to be free."""
-    _look(settings)
+    with data_folder(settings):
+        pass
     async with import_module("backend.wiring.services").open_services(settings) as services:
         yield services
 
@@ -26,11 +27,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 @asynccontextmanager
 async def open_worker(settings: Settings) -> AsyncIterator[Reading]:
     """As `wiring.worker.open_worker`, likewise."""
-    _look(settings)
+    with data_folder(settings):
+        pass
     async with import_module("backend.wiring.worker").open_worker(settings) as reading:
         yield reading
-
-
-def _look(settings: Settings) -> None:
-    with hold(settings.data.dir):
-        pass

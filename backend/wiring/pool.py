@@ -8,12 +8,10 @@ from functools import partial
 from secrets import token_bytes
 from uuid import uuid4
 
-from backend.config import Settings, named
+from backend.config import Settings
 from backend.core.clock import Clock
-from backend.core.errors import Misconfigured
 from backend.core.loops import SHORT_PAUSE_S, Loops
 from backend.infra.http import open_session
-from backend.infra.redis import open_redis
 from backend.pool.base import Instance, Pool
 from backend.pool.contexts import Contexts
 from backend.pool.controller import Controller, Pace
@@ -32,9 +30,7 @@ from backend.pool.slots.redis import RedisSlots
 from backend.security.seal import Seal
 from backend.security.server_secret import ServerSecret
 from backend.wiring.model_servers import configured, engines, made
-
-LISTEN_S = 5.0
-"""Longest silence of Redis that the connection for grants bears; it asks for at most one second."""
+from backend.wiring.redis import SharedRedis
 
 
 async def open_pool(
@@ -45,9 +41,10 @@ async def open_pool(
     loops: Loops,
     retried: Retried = lambda _: None,
     *,
+    redis: SharedRedis | None = None,
     secret: ServerSecret | None = None,
 ) -> tuple[Pool, PoolOperator]:
-    """The pool, opened, and who may change it.
+    """The pool, opened, and who may change it: of this process alone, or of all that use `redis`.
 
     `instances` take the place of those that the settings name; `loops` runs those of the pool.
     `secret` seals the credentials of instances that operators add; a process without it can use only those
@@ -57,7 +54,7 @@ async def open_pool(
     spoken = engines(settings, await stack.enter_async_context(open_session()))
     if instances is None:
         instances = configured(settings, spoken)
-    slots, notes = await _open_slots(stack, settings, clock, loops)
+    slots, notes = await _open_slots(redis, settings, clock, loops)
     seal = Seal(secret.keys("instances") if secret else [token_bytes(32)])
     registry = Registry(instances, notes, partial(made, spoken), seal)
     pace = Pace(quarantine_s=section.breaker_open_s, load_s=section.load_s, least_gap_s=section.least_gap_s)
@@ -78,24 +75,18 @@ async def open_pool(
 
 
 async def _open_slots(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, loops: Loops
+    redis: SharedRedis | None, settings: Settings, clock: Clock, loops: Loops
 ) -> tuple[Slots, SharedNotes]:
-    url, section = settings.redis.url.get_secret_value(), settings.redis
-    if not url:
+    if redis is None:
         return MemorySlots(clock, queue_limit=settings.engine.queue_limit), MemoryNotes()
     process = uuid4().hex
-    try:
-        redis = await stack.enter_async_context(open_redis(url, timeout_s=section.timeout_s))
-        listener = await stack.enter_async_context(open_redis(url, timeout_s=LISTEN_S))
-    except Misconfigured as exc:
-        raise Misconfigured(f"{named('redis', 'url', section.url)} {exc.message}") from exc
     shared = RedisSlots(
-        redis, listener, clock,
-        process=process, queue_limit=settings.engine.queue_limit, hold_s=section.hold_s,
+        redis.commands, redis.listener, clock,
+        process=process, queue_limit=settings.engine.queue_limit, hold_s=settings.redis.hold_s,
     )  # fmt: skip
     link = Link()
     slots = FallbackSlots(shared, link, clock, queue_limit=settings.engine.queue_limit)
     await slots.beat()
     loops.start(shared.listen, name="slots: grants", longest_pause_s=SHORT_PAUSE_S)
     loops.start(slots.live, name="slots: signs of life", longest_pause_s=SHORT_PAUSE_S)
-    return slots, FallbackNotes(RedisNotes(redis, process=process), link)
+    return slots, FallbackNotes(RedisNotes(redis.commands, process=process), link)

@@ -15,7 +15,8 @@ from backend.security.base import KeyStore
 from backend.security.sql import SqlKeys
 from backend.telemetry.metrics import Metrics
 from backend.wiring.embedder import open_embedder
-from backend.wiring.indexes import hold_folder, open_indexes
+from backend.wiring.folder import data_folder
+from backend.wiring.indexes import open_indexes
 from backend.wiring.sql import open_sql
 from backend.wiring.write_path import open_ingestion
 
@@ -40,10 +41,10 @@ async def open_worker(settings: Settings) -> AsyncIterator[Reading]:
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        hold_folder(stack, settings)
+        stack.enter_context(data_folder(settings))
         engine = await open_sql(stack, settings)
         embedder = await open_embedder(stack, settings, clock)
-        indexes = open_indexes(stack, settings, embedder)
+        indexes = await open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = open_ingestion(stack, settings, clock, engine, catalogue, embedder, indexes, Metrics())
         yield Reading(ingestion, catalogue, SqlKeys(engine, clock))

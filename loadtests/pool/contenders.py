@@ -19,6 +19,7 @@ from backend.core.loops import Loops
 from backend.engines.base import Endpoint, GenerationRequest
 from backend.pool.base import Ask, Instance, PoolEvent
 from backend.wiring.pool import open_pool
+from backend.wiring.redis import open_shared_redis
 from loadtests.pool.choices import AtRandom, InTurns, LeastLoaded
 from loadtests.pool.unqueued import Unqueued
 
@@ -96,9 +97,9 @@ async def ours(site: Site) -> AsyncIterator[Contender]:
     )
     async with AsyncExitStack() as stack:
         background = Background()
-        pool, _ = await open_pool(
-            stack, settings, SystemClock(), site.instances, Loops(background, SystemClock())
-        )
+        redis = await open_shared_redis(stack, settings)
+        loops = Loops(background, SystemClock())
+        pool, _ = await open_pool(stack, settings, SystemClock(), site.instances, loops, redis=redis)
         try:
             yield pool
         finally:

@@ -1,16 +1,37 @@
 import asyncio
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import CorpusRef, LiveView
+from backend.infra.http import open_session
 from backend.retrieval.chroma import ChromaIndex
+from backend.retrieval.chroma_server import ChromaServerIndex
 from backend.retrieval.memory import MemoryDenseIndex
+from tests.support.chroma_server import chroma_server
 from tests.support.shelf import LIBRARY, HashEmbedder, passage
 
 
-@pytest.fixture(params=["memory", "chroma"])
-def index(request, tmp_path):
+@pytest.fixture(scope="module")
+def server():
+    with chroma_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def on_server(url, embedder="hash/1"):
+    async with open_session() as session:
+        yield ChromaServerIndex(session, url, embedder)
+
+
+@pytest.fixture(params=["memory", "chroma", "chroma server"])
+async def index(request, tmp_path):
+    if request.param == "chroma server":
+        url = request.getfixturevalue("server").url
+        async with on_server(url, f"hash/{tmp_path}") as made:  # every test has collections of its own
+            yield made
+        return
     made = MemoryDenseIndex() if request.param == "memory" else ChromaIndex(tmp_path / "chroma", "hash/1")
     yield made
     made.close()
@@ -79,6 +100,14 @@ async def test_it_says_which_version_it_was_last_said_to_hold(index):
     assert await index.held(LIBRARY) == "v2"
     assert await index.held(CorpusRef("city", "archive")) == ""
     assert await index.count(LIBRARY) == 1
+
+
+async def test_it_covers_what_it_holds(index):
+    view = LiveView("v1", frozenset({"r1"}))
+    assert not await index.covers(LIBRARY, view)
+    await put(index, passage("a", revision="r1"))
+    await index.hold(LIBRARY, "v1")
+    assert await index.covers(LIBRARY, view)
 
 
 async def test_it_counts_the_passages_of_revisions(index):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import CorpusRef, LiveView
 from backend.retrieval.lexical_tantivy import TantivyIndex
 from tests.support.shelf import LIBRARY, passage
 
@@ -108,6 +108,16 @@ async def test_it_says_which_version_it_was_last_said_to_hold(index):
     assert await index.held(LIBRARY) == "v2"
     assert await index.held(CorpusRef("city", "archive")) == ""
     assert await index.count(LIBRARY) == 1
+
+
+async def test_it_covers_what_it_holds(index):
+    assert not await index.covers(LIBRARY, LiveView("v1", frozenset({"r1"})))
+    await index.add(LIBRARY, [passage("a", revision="r1"), passage("b", revision="r2")])
+    assert await index.covers(LIBRARY, LiveView("v1", frozenset({"r1"})))
+    assert not await index.covers(LIBRARY, LiveView("v2", frozenset({"r1", "r3"})))
+    await index.remove(LIBRARY, ["r1"])
+    assert not await index.covers(LIBRARY, LiveView("v1", frozenset({"r1"})))
+    assert await index.covers(LIBRARY, LiveView("v3", frozenset({"r2"})))
 
 
 async def test_it_counts_the_passages_of_revisions(index):

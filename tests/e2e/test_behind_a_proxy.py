@@ -1,4 +1,4 @@
-"""The page in a real Chromium through a real NGINX, configured as docs/operations.md says."""
+"""The page in a real Chromium through a real NGINX, with the configurations that we ship."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from playwright.async_api import Browser, async_playwright
 
 from backend.engines.base import Endpoint, GenerationRequest, Text
 from backend.engines.scripted import Hold, Script, ScriptedEngine, recite
+from devstack.nginx import BELOW_A_PATH, LISTED, NAME, TLS
 from tests.support.browser import ARGUMENTS, Reader, chromium, reading
 from tests.support.live_app import GARDEN, HOURS, LiveApp, live_app, scripted, settings_in
-from tests.support.proxy import NAME, before, documented
+from tests.support.proxy import front
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "key-of-this-test"
-HTTP, HTTPS, PREFIX = (
-    "over HTTP; any other port will do",
-    "over HTTPS",
-    "below a path of a server that has other things as well",
-)
 WORDS = [f"w{n}" for n in range(40)]
 
 
@@ -66,14 +62,15 @@ def ports(app: LiveApp) -> Iterator[dict[str, int]]:
     """Where NGINX listens, by the configuration's name."""
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(before(app.url, documented()[name])) for name in (HTTP, HTTPS, PREFIX)
+            conf: stack.enter_context(front([app.url], conf=conf)).port
+            for conf in (LISTED, TLS, BELOW_A_PATH)
         }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(ports: dict[str, int]) -> AsyncIterator[Browser]:
     """A browser that finds the name here, on any port; port 80 and 443 are those of NGINX."""
-    places = {f"{NAME}:80": ports[HTTP], f"{NAME}:443": ports[HTTPS]}
+    places = {f"{NAME}:80": ports[LISTED], f"{NAME}:443": ports[TLS]}
     rules = [f"MAP {name} 127.0.0.1:{port}" for name, port in places.items()] + [f"MAP {NAME} 127.0.0.1"]
     async with async_playwright() as playwright:
         arguments = [*ARGUMENTS, f"--host-resolver-rules={','.join(rules)}"]
@@ -86,12 +83,12 @@ async def browser(ports: dict[str, int]) -> AsyncIterator[Browser]:
 
 def addresses(ports: dict[str, int]) -> dict[str, str]:
     return {
-        "a port": f"http://{NAME}:{ports[HTTP]}/",
+        "a port": f"http://{NAME}:{ports[LISTED]}/",
         "no port": f"http://{NAME}/",
         "TLS": f"https://{NAME}/",
-        "TLS and a port": f"https://{NAME}:{ports[HTTPS]}/",
-        "a prefix": f"http://{NAME}:{ports[PREFIX]}/assist/",
-        "a prefix without its last slash": f"http://{NAME}:{ports[PREFIX]}/assist",
+        "TLS and a port": f"https://{NAME}:{ports[TLS]}/",
+        "a prefix": f"http://{NAME}:{ports[BELOW_A_PATH]}/assist/",
+        "a prefix without its last slash": f"http://{NAME}:{ports[BELOW_A_PATH]}/assist",
     }
 
 
@@ -145,15 +142,15 @@ async def test_a_reader_uploads_and_signs_out(place: str, ports: dict[str, int],
         assert page.url == addresses(ports)[place]
 
 
-@pytest.mark.parametrize("config", [HTTP, HTTPS, PREFIX])
+@pytest.mark.parametrize("config", [LISTED, TLS, BELOW_A_PATH])
 @pytest.mark.parametrize("host", ["$http_host", "$host"])
 async def test_without_word_from_the_browser_its_own_page_is_told_from_another(
     config: str, host: str, app: LiveApp
 ):
-    shared = documented()["libriassist.conf"].replace("$http_host", host)
-    with before(app.url, documented()[config], shared=shared) as port:
-        scheme = "https" if config == HTTPS else "http"
-        api = f"{scheme}://127.0.0.1:{port}{'/assist' if config == PREFIX else ''}/api/v1/session"
+    with front([app.url], conf=config, changes={"$http_host": host}) as running:
+        port = running.port
+        scheme = "https" if config == TLS else "http"
+        api = f"{scheme}://127.0.0.1:{port}{'/assist' if config == BELOW_A_PATH else ''}/api/v1/session"
         async with httpx.AsyncClient(verify=False) as client:
             for page, status in (
                 (f"{scheme}://{NAME}:{port}", 204),
@@ -179,10 +176,10 @@ async def test_a_proxy_that_leaves_the_prefix_on_is_understood(
         auth={"api_key": KEY},
         server={"allowed_hosts": (NAME,), "root_path": "/assist"},
     )
-    server = documented()[HTTP].replace("location / {", "location /assist {")
     async with live_app(settings) as app:
-        with before(app.url, server) as port:
-            for address in (f"http://{NAME}:{port}/assist", f"http://{NAME}:{port}/assist/"):
+        with front([app.url]) as running:
+            top = f"http://{NAME}:{running.port}"
+            for address in (f"{top}/assist", f"{top}/assist/"):
                 async with reading(browser, address) as reader:
                     await signed_in(reader)
                     assert (await reader.page.context.cookies())[0]["path"] == "/assist"

@@ -27,6 +27,7 @@ def test_names_that_operators_know_reach_their_setting(name: str, monkeypatch: p
         "OLLAMA_KEEP_ALIVE": "5m",
         "OLLAMA_URLS": "http://a:1,http://b:2/",
         "REDIS_URL": "redis://cache",
+        "CHROMA_URL": "http://chroma:8000",
     }
     given = "7.5" if name.endswith("_S") else "4" if name.endswith("_AT_ONCE") else "given"
     monkeypatch.setenv(name, values.get(name, given))
@@ -114,6 +115,13 @@ def test_the_prefixed_name_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LIBRI_ENGINE__OPENAI_URLS", "http://a?key=hunter2", "LIBRI_ENGINE__OPENAI_URLS: http://a?key=***"),
         ("REDIS_URL", "hunter2", "REDIS_URL: is no address: write redis://HOST:PORT"),
         ("REDIS_URL", "redis://:hunter2@x/zero", "REDIS_URL: has no number for its database"),
+        ("CHROMA_URL", "hunter2", "CHROMA_URL: is no address: write http://HOST:PORT"),
+        ("CHROMA_URL", "chroma:8000", "CHROMA_URL: chroma:8000 has no scheme: write http://chroma:8000"),
+        ("CHROMA_URL", "http://u:hunter2@", "CHROMA_URL: http://**********@ has no valid host"),
+        ("REDIS_URL", "redis://:hunter2@a:1,b:2", "REDIS_URL: has several hosts in one address: write redis://"),
+        ("REDIS_URL", "redis://a:1,redis://:hunter2@b:2/3", "REDIS_URL: has the number of a database: a cl"),
+        ("REDIS_URL", "redis://a:1, hunter2", "REDIS_URL: has several hosts in one address"),
+        ("REDIS_URL", "redis://a:1,redis://:hun@ter2@b:x", "REDIS_URL: redis://**********@b:x has no valid"),
         ("API_KEY", "hunter2\nx", "API_KEY: holds a line end or another control character"),
         ("OPENAI_API_KEY", "hunter2\x7fx", "OPENAI_API_KEY: holds a line end or another control character"),
         ("LIBRI_PORT", "8000", "LIBRI_PORT: there is no such setting; the nearest is LIBRI_"),
@@ -163,7 +171,9 @@ def test_commands_bear_wrong_settings_that_they_do_not_look_at(
     ("LIBRI_AUTH__COOKIE_SECRET", "hunter2"),
     ("OPENAI_API_KEY", "hunter2"),
     ("REDIS_URL", "redis://:hunter2@cache:6379/1"),
+    ("REDIS_URL", "redis://:hunter2@a:1,redis://:hunter2@b:2/0, rediss://c:3"),
     ("DATABASE_URL", "postgresql://u:hunter2@db/x"),
+    ("CHROMA_URL", "http://u:hunter2@chroma:8000"),
     ("OLLAMA_URLS", "http://gpu1:11434,http://gpu2:11434"),
     ("LIBRI_SERVER__PORT", "8001"),
     ("LIBRI_SERVER__ALLOWED_HOSTS", "a.example,b.example"),
@@ -234,6 +244,22 @@ def test_an_empty_variable_is_an_unset_one_but_for_lists(monkeypatch: pytest.Mon
     assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8000)
     assert settings.data.models_dir is None
     assert settings.engine.ollama_urls == ()
+
+
+SHARED = {
+    "REDIS_URL": "redis://cache",
+    "DATABASE_URL": "postgresql://u@db/x",
+    "CHROMA_URL": "http://chroma:8000",
+}
+
+
+@pytest.mark.parametrize("without", [None, *SHARED])
+def test_processes_share_a_folder_once_all_that_lasts_is_elsewhere(
+    without: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SHARED.items():
+        monkeypatch.setenv(name, "" if name == without else value)
+    assert Settings().is_shared == (without is None)
 
 
 def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from typing import Final
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from backend.services import Services
+from backend.serving.addresses import url_of
 
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  to be reached, not to listen
+if TYPE_CHECKING:
+    from backend.services import Services
+
+_LOOK_S, _LOOKS = 0.05, 20
 
 
 class Server(uvicorn.Server):
@@ -32,16 +35,27 @@ class Server(uvicorn.Server):
             settle()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening; give running answers the grace time, end the others honestly."""
-        services: Services | None = self.lifespan.state.get("services")
-        draining = services.drain(self._grace_s) if services else asyncio.sleep(0)
-        await asyncio.gather(super().shutdown(sockets), draining)
+        """Stop listening; take leave of running answers and of who follows them."""
+        await asyncio.gather(super().shutdown(sockets), self._take_leave(self.lifespan.state["services"]))
+
+    async def _take_leave(self, services: Services) -> None:
+        await services.leave(self._grace_s)
+        if services.leaving.is_set():
+            for _ in range(_LOOKS):
+                if self.server_state.connections:
+                    await asyncio.sleep(_LOOK_S)
+            self._drop_who_does_not_read()
+
+    def _drop_who_does_not_read(self) -> None:
+        """A response that nobody takes would hold the process until the grace time is over."""
+        for connection in tuple(self.server_state.connections):
+            if connection.transport.get_write_buffer_size():
+                connection.transport.abort()
 
     @property
     def url(self) -> str:
         """Where it can be reached from this machine."""
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{_ANYWHERE.get(host, f'[{host}]' if ':' in host else host)}:{port}"
+        return url_of(self.servers[0].sockets[0])
 
 
 def settle() -> None:
