@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 
 import orjson
 from anyio import create_task_group
@@ -54,6 +54,7 @@ class EventStream(Response):
     Args:
         leaving: The process takes leave: the response ends without an end of its events, which a client takes
             for a reason to come back.
+        while_open: Is entered for as long as the stream is open.
         send_timeout_s: A client that takes nothing for so long is dropped; it may come back and resume.
     """
 
@@ -65,6 +66,7 @@ class EventStream(Response):
         *,
         send_timeout_s: float = 30.0,
         leaving: asyncio.Event | None = None,
+        while_open: AbstractContextManager[None] | None = None,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -72,9 +74,14 @@ class EventStream(Response):
         self._frames = body
         self._send_timeout_s = send_timeout_s
         self._leaving = leaving or asyncio.Event()
+        self._while_open = while_open or nullcontext()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all frames."""
+        with self._while_open:
+            await self._respond(receive, send)
+
+    async def _respond(self, receive: Receive, send: Send) -> None:
         async with create_task_group() as tasks:
 
             async def watch() -> None:

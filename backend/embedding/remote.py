@@ -25,6 +25,7 @@ from backend.engines.refusal import Refusal, error_of
 
 AT_ONCE: Final = 32
 """Texts of one request: as many as TEI takes by default."""
+_RETRY_AFTER_S: Final = 1.0
 _MOST_BYTES: Final = 32 * 1024**2
 _SHARES: Final = (1.0, 0.5, 0.25)
 """Of the model's tokens: how long a text is at most, at each try at a service that finds it too long."""
@@ -198,4 +199,6 @@ def _refused(refusal: Refusal) -> EngineError:
 def _unavailable(exc: EngineError) -> EmbedderUnavailable:
     said = next(said for kind, said in _SAID if isinstance(exc, kind))
     reason = f" ({exc.reason})" if exc.reason else ""
-    return EmbedderUnavailable(f"the embedding service {said}{reason}")
+    is_settled = isinstance(exc, errors.EngineRefused | errors.ModelMissing | errors.EngineRejected)
+    wait_s = None if is_settled else _RETRY_AFTER_S
+    return EmbedderUnavailable(f"the embedding service {said}{reason}", retry_after_s=wait_s)

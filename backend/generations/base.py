@@ -161,6 +161,10 @@ class TakenOver:
 class GenerationLog(Protocol):
     """Logs of all live generations, and of those that ended less than the retention ago."""
 
+    @property
+    def outlives_process(self) -> bool:
+        """Whether other processes can go on with what this one leaves."""
+
     async def begin(self, key: str | None, run: str, record: RequestRecord) -> Joined:
         """A new generation made from `record`, or the live one with the same key; None is never shared.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from backend.api.web import EDITION
 from backend.core.types import Role
 from backend.engines.scripted import ScriptedEngine, recite
 from tests.support.live_app import HOURS, LiveApp, live_app, scripted, settings_in
 
 KEY = "operator-key-of-the-test"
+FOR_GOOD = "public, max-age=31536000, immutable"
 QUESTION = {"question": "When does the library open in the morning?"}
 
 
@@ -183,12 +186,36 @@ async def test_below_a_prefix_the_cookie_is_for_that_path_and_goes_before_anothe
 
 async def test_the_page_names_its_files_below_the_prefix_it_is_told(app: LiveApp) -> None:
     plain = await app.client.get("/")
-    assert 'src="assets/page.js"' in plain.text
+    assert f'src="assets/{EDITION}/page.js"' in plain.text
     below = await app.client.get("/", headers={"X-Forwarded-Prefix": "/assist"})
-    assert 'src="/assist/assets/page.js"' in below.text
+    assert f'src="/assist/assets/{EDITION}/page.js"' in below.text
     assert below.headers["etag"] != plain.headers["etag"]
     for lie in ("//evil.example", "https://evil.example", '/"><script>'):
         assert (await app.client.get("/", headers={"X-Forwarded-Prefix": lie})).text == plain.text
+
+
+async def test_the_files_of_the_page_are_kept_for_good_and_the_page_is_asked_for_anew(app: LiveApp) -> None:
+    plain = await app.client.get("/")
+    assert plain.headers["cache-control"] == "no-cache"
+    named = re.findall(r'(?:href|src)="(assets/[^"]+)"', plain.text)
+    assert len(named) > 30
+    for path in named[:3]:
+        file = await app.client.get(f"/{path}")
+        assert (file.status_code, file.headers["cache-control"]) == (200, FOR_GOOD)
+        assert file.headers["x-content-type-options"] == "nosniff"
+    for tag in (plain.headers["etag"], f"W/{plain.headers['etag']}", f'"other", W/{plain.headers["etag"]}'):
+        again = await app.client.get("/", headers={"If-None-Match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+    assert (await app.client.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
+
+
+async def test_another_editions_page_gets_our_files_but_does_not_keep_them(app: LiveApp) -> None:
+    ours = await app.client.get(f"/assets/{EDITION}/page.js")
+    other = await app.client.get("/assets/0123456789abcdef/page.js")
+    assert (other.status_code, other.content) == (200, ours.content)
+    assert other.headers["cache-control"] == "no-cache"
+    for path in (f"/assets/{EDITION}/none.js", f"/assets/{EDITION}/index.html", "/assets/page.js"):
+        assert (await app.client.get(path)).status_code == 404
 
 
 async def test_head_of_an_event_stream_has_its_head_and_ends(app: LiveApp) -> None:

@@ -1,10 +1,14 @@
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from backend.api.sse import HEARTBEAT, frame, frames
+from backend.api.sse import HEARTBEAT, EventStream, frame, frames
 from backend.core.events import Delta, Done, Started
 from backend.generations.base import START, Entry, EntryId
 
@@ -29,3 +33,92 @@ async def test_the_delay_before_reconnecting_is_in_the_first_event_and_heartbeat
     assert bodies[0] == bodies[2] == HEARTBEAT
     assert bodies[3].startswith(b"id: 1-2\nevent: delta\n")
     assert bodies[4].startswith(b"event: done\n"), "an event of the run alone has no id to resume after"
+
+
+class Client:
+    """What a response is sent to."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.takes = takes
+        self.sent: list[Message] = []
+        self.gone = asyncio.Event()
+
+    async def receive(self) -> Message:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+        if not self.takes and message.get("body"):
+            await asyncio.Event().wait()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+    @property
+    def is_ended(self) -> bool:
+        return self.sent[-1].get("more_body") is False
+
+
+async def answered(client: Client, stream: EventStream) -> None:
+    async with asyncio.timeout(10):
+        await stream({"type": "http"}, client.receive, client.send)
+
+
+async def endless(*first: bytes) -> AsyncGenerator[bytes, None]:
+    for piece in first:
+        yield piece
+    await asyncio.Event().wait()
+
+
+async def test_a_stream_ends_in_order_without_an_end_of_its_events_when_the_process_takes_leave() -> None:
+    client, leaving = Client(), asyncio.Event()
+    asyncio.get_running_loop().call_later(0.01, leaving.set)
+    await answered(client, EventStream(endless(b"data: x\n\n"), leaving=leaving))
+    assert client.body == b"data: x\n\n"
+    assert client.is_ended
+
+
+async def test_what_comes_as_the_process_takes_leave_is_still_sent() -> None:
+    client, leaving = Client(), asyncio.Event()
+    last: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        while piece := await last.get():
+            yield piece
+
+    leaving.set()
+    asyncio.get_running_loop().call_later(0.01, last.put_nowait, b"event: done\n\n")
+    await answered(client, EventStream(body(), leaving=leaving))
+    assert client.body == b"event: done\n\n"
+
+
+async def test_who_takes_nothing_is_not_told_that_all_is_well() -> None:
+    client = Client(takes=False)
+    await answered(client, EventStream(endless(b"data: x\n\n"), send_timeout_s=0.01))
+    assert not client.is_ended
+
+
+@pytest.mark.parametrize("end", ["whole", "left", "gone", "stuck"])
+async def test_a_stream_counts_as_open_for_as_long_as_it_is(end: str) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def counted() -> Iterator[None]:
+        seen.append("open")
+        yield
+        seen.append("closed")
+
+    client, leaving = Client(takes=end != "stuck"), asyncio.Event()
+    body = frames(_nothing()) if end == "whole" else endless(b"x")
+    stream = EventStream(body, send_timeout_s=0.01, leaving=leaving, while_open=counted())
+    if end != "whole":
+        asyncio.get_running_loop().call_later(0.05, (leaving if end == "left" else client.gone).set)
+    await answered(client, stream)
+    assert seen == ["open", "closed"]
+
+
+async def _nothing() -> AsyncGenerator[Sequence[Entry], None]:
+    for batch in ():
+        yield batch

@@ -35,6 +35,9 @@ class Faulty:
         self.before = None
         self.limits: list[int] = []
 
+    async def covers(self, *args):
+        return await self.inner.covers(*args)
+
     async def search(self, *args):
         self.limits.append(args[-1])
         if self.hangs:
