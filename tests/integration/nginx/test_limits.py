@@ -139,7 +139,7 @@ async def test_who_signs_in_counts_for_its_address_whatever_it_shows(replica: Up
 
 
 async def test_invented_keys_are_bounded_together(replica: Upstream):
-    changes = {"rate=200r/s": "rate=10r/s", "burst=1000": "burst=50"}
+    changes = {"rate=100r/s": "rate=10r/s", "burst=1000": "burst=50"}
     with front([replica.url], changes=changes) as door:
         began = time.monotonic()
         answers = await replies(door.port, [request(PATH, bearer(f"invented-{n}")) for n in range(150)])

@@ -129,6 +129,11 @@ async def test_a_body_as_large_as_the_application_takes_is_taken_and_no_larger(
     assert (taken.status, len(replica.of(path)[0].body)) == (200, most)
     refused = await replies(door.port, [request(path, who, method="POST", body=b"x" * (most + 1))])
     assert [(one.status, problem(one)["code"]) for one in refused] == [(413, "too_large")]
+    chunked = (
+        request(path, {**who, "Transfer-Encoding": "chunked"}) + b"%x\r\n" % (most + 1) + b"x" * (most + 1)
+    )
+    (refused_too,) = await replies(door.port, [chunked.replace(b"GET", b"POST", 1)])
+    assert (refused_too.status, problem(refused_too)["code"]) == (413, "too_large")
     assert len(replica.of(path)) == 1
 
 
