@@ -1,8 +1,8 @@
 """What NGINX lets through to the application: one caller who asks too much, and 500 who are too slow.
 
 One key asks 300 times within a second; 3,000 keys that nobody has ask as fast as they can. Then twenty
-readers go on asking at an even pace, without 500 sockets that send a byte a second and
-beside them: spells in turn, so that what else the machine does falls on both.
+readers go on asking at an even pace, without 500 sockets that send a byte a second and beside them: spells
+in turn, so that what else the machine does falls on both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PATH = "/api/v1/session"
 BURST = 20
 NETWORK_RATE, NETWORK_BURST = 100, 1000
 READERS, READER_PERIOD_S = 20, 0.25
-SPELL_S = 8.0
+SPELL_S = 12.0
 SLOW = 500
 SLOW_HEAD = (
     "POST /api/v1/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\nAuthorization: Bearer slow-{}\r\n"
@@ -80,8 +80,8 @@ async def greedy(door: Front) -> tuple[list[Reply], Reply, float]:
 
     async def share(first: int) -> list[Reply]:
         found = []
-        for number in range(first, 300, len(callers)):
-            await asyncio.sleep(began + number / 300 - now())
+        for place in range(first, 300, len(callers)):
+            await asyncio.sleep(began + place / 300 - now())
             found.append(await callers[first].ask())
         return found
 
@@ -102,8 +102,8 @@ async def inventor(door: Front, count: int) -> tuple[Counter[int], float]:
 
     async def share(first: int) -> None:
         caller = Caller(door.port, {})
-        for number in range(first, count, 8):
-            reply = await caller.ask(more=f"Authorization: Bearer invented-{number}\r\n")
+        for place in range(first, count, 8):
+            reply = await caller.ask(more=f"Authorization: Bearer invented-{place}\r\n")
             statuses[reply.status] += 1
         caller.leave()
 
@@ -274,7 +274,7 @@ async def bench(args: argparse.Namespace) -> int:
         ):
             await too_much(report, target.url)
             await invented(report, target.url, 3000)
-            await too_slow(report, target.url, 2 if args.quick else 6)
+            await too_slow(report, target.url, 1 if args.quick else 4)
     return report.finish(args)
 
 
