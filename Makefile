@@ -1,6 +1,6 @@
 # Every target is one short script; CI calls the same ones.
 
-.PHONY: run test test-torch unit coverage check stack bench setup setup-dev clean
+.PHONY: run test test-torch unit coverage check stack stack-stop bench setup setup-dev clean
 
 run: setup            ## a working assistant at http://127.0.0.1:8000, sample documents included
 	@scripts/run
@@ -17,8 +17,11 @@ unit: setup-dev       ## the tests that start nothing and wait for nothing: a mi
 coverage: setup-dev   ## which lines of backend/ the tests reach that run in one process
 	@scripts/coverage
 
-stack: setup-dev      ## NGINX, the API, Redis, PostgreSQL and three emulated model servers, until Ctrl-C
+stack: setup-dev      ## the scaled shape, until Ctrl-C: make stack REPLICAS=3 WORKERS=2 INSTANCES=3
 	@scripts/stack
+
+stack-stop:           ## stop it from another terminal; nothing is left behind
+	@.venv/bin/python -m devstack stop
 
 bench: setup-dev      ## every benchmark, quick: make bench DATA=DIR
 	@scripts/bench $(DATA)

@@ -366,6 +366,9 @@ class Retrieval(Section):
 
     candidates: int = Field(50, ge=1, description="Hits taken from each index.")
     index_timeout_s: float = Field(2.0, gt=0, description="Longest wait for one index.")
+    catch_up_s: float = Field(
+        1.0, ge=0, description="Longest wait for an index that is behind the documents; then it is left out."
+    )
     concurrency: int = Field(8, ge=1, description="Questions searched at once; the others wait their turn.")
     rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
     lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
@@ -550,7 +553,7 @@ def base_url(url: str) -> str:
 
 
 class Redis(Section):
-    """What processes share: slots, queue, health. Without it a process stands alone."""
+    """What processes share: slots, queue, health, answers. Without it a process stands alone."""
 
     url: SecretStr = Field(
         SecretStr(""),
@@ -571,6 +574,11 @@ class Redis(Section):
 
     timeout_s: float = Field(
         1.0, gt=0, description="Longest answer of Redis; beyond it a process uses its own share."
+    )
+    ack_s: float = Field(
+        0.05,
+        gt=0,
+        description="Text that Redis has not taken after that is shown; no other process has it yet.",
     )
     hold_s: float = Field(
         1.5, ge=0, description="After Redis came back empty, time for all processes to tell what they hold."

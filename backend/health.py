@@ -10,9 +10,9 @@ from functools import partial
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.core.errors import LibriError, RetrievalUnavailable
+from backend.core.errors import LibriError, LogUnavailable, RetrievalUnavailable, StorageUnavailable
 from backend.core.loops import Loops
-from backend.corpus.base import CorpusRef
+from backend.corpus.base import Catalogue, CorpusRef
 from backend.embedding.base import Embedder
 from backend.infra.sql import transaction
 from backend.pool.base import Pool
@@ -22,6 +22,7 @@ from backend.services import Check, Health
 CHECK_TIMEOUT_S = 2.0
 _INDEX_TIMEOUT_S = 1.5
 """Less than a check has, so that one index that hangs is not taken for both."""
+_VIEW_TIMEOUT_S = 0.7
 
 
 def health_checks(
@@ -29,6 +30,7 @@ def health_checks(
     embedder: Embedder,
     dense: DenseIndex,
     lexical: LexicalIndex,
+    catalogue: Catalogue,
     pool: Pool,
     corpus: CorpusRef,
     loops: Loops,
@@ -44,19 +46,13 @@ def health_checks(
         await embedder.embed_queries(["ready?"])
         return embedder.id
 
-    async def counted(index: DenseIndex | LexicalIndex) -> int:
-        async with asyncio.timeout(_INDEX_TIMEOUT_S):
-            return await index.count(corpus)
-
     async def retrieval() -> str:
-        both = await asyncio.gather(counted(dense), counted(lexical), return_exceptions=True)
-        if all(isinstance(held, BaseException) for held in both):
-            raise RetrievalUnavailable("no index answers")
-        named = zip(("dense", "lexical"), both, strict=True)
-        return ", ".join(
-            f"{name}: {'no answer' if isinstance(held, BaseException) else f'{held} passages'}"
-            for name, held in named
-        )
+        both: dict[str, DenseIndex | LexicalIndex] = {"dense": dense, "lexical": lexical}
+        found = await asyncio.gather(*(_of_index(one, catalogue, corpus) for one in both.values()))
+        said = ", ".join(f"{name}: {detail}" for name, (_, detail) in zip(both, found, strict=True))
+        if not any(usable for usable, _ in found):
+            raise RetrievalUnavailable(f"no index can be searched ({said})")
+        return said
 
     return {
         "sql": partial(_timed, sql, needed=False),
@@ -65,6 +61,41 @@ def health_checks(
         "models": partial(_timed, partial(_models, pool), needed=False),
         "background": partial(_timed, partial(_background, loops), needed=False),
     }
+
+
+def log_check(is_shared: Callable[[], bool]) -> Check:
+    """Whether what this process says can be followed, and gone on with, in others."""
+
+    async def log() -> str:
+        if not is_shared():
+            raise LogUnavailable("answers are in this process alone: Redis does not take them")
+        return "shared"
+
+    return partial(_timed, log, needed=False)
+
+
+async def _of_index(
+    index: DenseIndex | LexicalIndex, catalogue: Catalogue, corpus: CorpusRef
+) -> tuple[bool, str]:
+    """Whether an index is searched, and what it holds."""
+    try:
+        async with asyncio.timeout(_INDEX_TIMEOUT_S):
+            held = await index.count(corpus)
+            is_whole = await _is_whole(index, catalogue, corpus)
+    except TimeoutError:
+        return False, "no answer"
+    except LibriError as exc:
+        return False, exc.message
+    return is_whole, f"{held} passages" + ("" if is_whole else " so far, it is being made")
+
+
+async def _is_whole(index: DenseIndex | LexicalIndex, catalogue: Catalogue, corpus: CorpusRef) -> bool:
+    try:
+        async with asyncio.timeout(_VIEW_TIMEOUT_S):
+            view = await catalogue.live(corpus)
+    except (StorageUnavailable, TimeoutError):  # nobody can tell; the check of the database says so
+        return True
+    return not view.revisions or await index.covers(corpus, view)
 
 
 async def _models(pool: Pool) -> str:

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,12 +99,14 @@ def start(
     *,
     folder: Path,
     environment: Mapping[str, str] | None = None,
+    last: signal.Signals = signal.SIGKILL,
     **options: Any,
 ) -> Child:
     """Start it; its log is `name`.log in `folder`.
 
     Args:
         environment: All of it; None: ours.
+        last: What it gets if we are killed.
         options: More for `subprocess.Popen`.
     """
     log = folder / f"{name}.log"
@@ -114,7 +116,7 @@ def start(
             env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True, **options,
         )  # fmt: skip
-    warden.guard(process.pid)
+    warden.guard(process.pid, last)
     return Child(name, process, log)
 
 
@@ -159,14 +161,22 @@ def placed(folder: Path | None, kind: str) -> Iterator[Path]:
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix=f"libri-{kind}-") as name:
+        warden.discard(Path(name))
         yield Path(name)
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """As many different ones."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        return [int(free.getsockname()[1]) for free in sockets]
 
 
 def listens(port: int) -> bool | None:

@@ -66,8 +66,11 @@ def program() -> str | None:
 
 
 @contextmanager
-def chroma_server(folder: Path | None = None) -> Iterator[ChromaServer]:
+def chroma_server(folder: Path | None = None, *, port: int = 0) -> Iterator[ChromaServer]:
     """A running server.
+
+    Args:
+        port: Where it listens; 0: any free one.
 
     Raises:
         StartError
@@ -76,7 +79,7 @@ def chroma_server(folder: Path | None = None) -> Iterator[ChromaServer]:
     if found is None:
         raise StartError("chroma is not installed")
     with placed(folder, "chroma") as place:
-        server = ChromaServer(found, free_port(), place)
+        server = ChromaServer(found, port or free_port(), place)
         server.start()
         try:
             yield server

@@ -39,15 +39,25 @@ def emulator_processes(
     with placed(folder, "emulator") as place, ExitStack() as stack:
         places = ports or [0] * len(knobs)
         children = [
-            stack.enter_context(_process(f"emulator-{number}", one, port, place))
+            stack.enter_context(_process(f"emulator-{number}", one, (port, 0), place))
             for number, (one, port) in enumerate(zip(knobs, places, strict=True), 1)
         ]
         yield [EmulatorProcess(**json.loads(child.until(child.first_line, _START_S))) for child in children]
 
 
 @contextmanager
-def _process(name: str, knobs: Mapping[str, Any], port: int, folder: Path) -> Iterator[Child]:
-    where = ["--port", str(port), "--control-port", "0", "--knobs", json.dumps(knobs)]
+def emulator_on(
+    name: str, knobs: Mapping[str, Any], folder: Path, *, port: int = 0, control_port: int = 0
+) -> Iterator[Child]:
+    """One instance, ready, on these ports; its first line says where it is."""
+    with _process(name, knobs, (port, control_port), folder) as child:
+        child.until(child.first_line, _START_S)
+        yield child
+
+
+@contextmanager
+def _process(name: str, knobs: Mapping[str, Any], ports: tuple[int, int], folder: Path) -> Iterator[Child]:
+    where = ["--port", str(ports[0]), "--control-port", str(ports[1]), "--knobs", json.dumps(knobs)]
     command = [sys.executable, "-m", "ollama_emulator", *where]
     with running(name, command, folder=folder, environment=where_we_are_found()) as child:
         yield child

@@ -8,7 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from devstack.child import Child, Command, StartError, free_port, placed, running
 
 _START_S = 180.0
-_QUICK = ("-c", "fsync=off", "-c", "max_connections=40", "-c", "listen_addresses=127.0.0.1")
+_QUICK = ("-c", "fsync=off", "-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1")
 
 
 def program(name: str = "postgres") -> str | None:
@@ -36,35 +36,61 @@ def postgres_server(*, tls: bool = False, folder: Path | None = None) -> Iterato
     Raises:
         StartError
     """
-    initdb, server = program("initdb"), program()
-    if initdb is None or server is None:
+    with postgres_data(tls=tls) as place:
+        port = free_port()
+        with postgres_on(place, port, folder=folder, options=["-c", "ssl=on"] if tls else []):
+            yield url(port)
+
+
+def url(port: int) -> str:
+    """The address of the database that a server on this port has, for SQLAlchemy."""
+    return f"postgresql+asyncpg://libri@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def postgres_data(*, tls: bool = False) -> Iterator[Path]:
+    """A folder that its own user may enter, with the data of one empty database; gone at the end.
+
+    Raises:
+        StartError
+    """
+    if (initdb := program("initdb")) is None:
         raise StartError("PostgreSQL is not installed")
     with placed(None, "postgres") as place:
         who = _unprivileged()
         if who:
             os.chown(place, who["user"], who["group"])
-        data, port = place / "data", free_port()
+        data = place / "data"
         made: Command = [initdb, "-D", data, "-U", "libri", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
         _run(made, who)
         if tls:
             _make_certificate(data, who)
-        command: Command = [
-            server,
-            "-D",
-            data,
-            "-k",
-            place,
-            "-p",
-            str(port),
-            *_QUICK,
-            *(["-c", "ssl=on"] * tls),
-        ]
-        # SIGQUIT: at once, nothing of it is kept
-        with running(
-            "postgres", command, folder=folder or place, ask=signal.SIGQUIT, cwd="/", **who
-        ) as child:
-            child.until(lambda: _is_ready(child), _START_S)
-            yield f"postgresql+asyncpg://libri@127.0.0.1:{port}/postgres"
+        yield place
+
+
+@contextmanager
+def postgres_on(
+    place: Path, port: int, *, folder: Path | None = None, options: Sequence[str] = ()
+) -> Iterator[Child]:
+    """A server on this port, over what `postgres_data` made.
+
+    Args:
+        folder: Of its log.
+        options: More of its command line.
+
+    Raises:
+        StartError
+    """
+    if (server := program()) is None:
+        raise StartError("PostgreSQL is not installed")
+    command: Command = [server, "-D", place / "data", "-k", place, "-p", str(port), *_QUICK, *options]
+    # SIGQUIT: at once, and what it shares in memory is put away
+    quits = signal.SIGQUIT
+    with running(
+        "postgres", command, folder=folder or place, ask=quits, last=quits, cwd="/", **_unprivileged()
+    ) as child:
+        child.until(lambda: _is_ready(child), _START_S)
+        yield child
 
 
 def _unprivileged() -> dict[str, Any]:

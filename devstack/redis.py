@@ -144,6 +144,25 @@ def redis_server(folder: Path | None = None) -> Iterator[RedisServer]:
 
 
 @contextmanager
+def redis_that_keeps(folder: Path, port: int) -> Iterator[Child]:
+    """A server on this port whose data are in `folder`, and there again at the next start.
+
+    Raises:
+        StartError
+    """
+    found = program()
+    if found is None:
+        raise StartError("redis-server is not installed")
+    (data := folder / "redis-data").mkdir(exist_ok=True)
+    server = RedisServer(found, port, folder, ["--appendonly", "yes", "--dir", str(data)])
+    try:
+        server.start()
+        yield server.child
+    finally:
+        server.child.stop()
+
+
+@contextmanager
 def redis_cluster(folder: Path | None = None, *, nodes: int = 3) -> Iterator[RedisCluster]:
     """A running cluster.
 

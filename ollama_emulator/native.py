@@ -16,7 +16,7 @@ from ollama_emulator.options import BadOption, checked, runner_options
 from ollama_emulator.replies import Prompted, Reasoning
 from ollama_emulator.requests import CHAT, GENERATE
 from ollama_emulator.tokens import message_tokens, tokenise
-from ollama_emulator.truth import QUESTION_KEPT
+from ollama_emulator.truth import shortened
 from ollama_emulator.wire import JSON, Outcome
 
 NO_SHIFT_FAMILIES = ("deepseek2",)
@@ -57,7 +57,7 @@ def chat_job(call: Call, model: Model, body: Mapping[str, Any], messages: Sequen
     last = messages[-1] if messages else {}
     prefill = str(last.get("content") or "") if last.get("role") == "assistant" else ""
     question = next((str(m.get("content") or "") for m in reversed(messages) if m.get("role") == "user"), "")
-    call.record.question = question[:QUESTION_KEPT]
+    call.record.question, call.record.begun = shortened(question), len(prefill)
     told = messages[:-1] if prefill else messages
     asked = Prompted(
         model.name,

@@ -38,7 +38,7 @@ _USERS = (
 )
 """What a model says when the template has opened a turn of the user: anything a user might say."""
 _EXTRACT = re.compile(r'<extract n="(\d+)">\n[^\n]*\n(.*?)\n</extract>', re.DOTALL)
-_COUNT = re.compile(r"\bcount to (\d+)\b")
+_COUNT = re.compile(r"\bcount (?:from (\d+) )?to (\d+)\b")
 _NUMBERED = re.compile(r"^\s*\[(\d+)\][:.]?\s+(.+?)(?=\n\s*\[\d+\]|\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -206,7 +206,8 @@ def _sentences(words: int, rng: random.Random) -> str:
 
 def _counted(question: str) -> str:
     wanted = _COUNT.search(question)
-    return " ".join(map(str, range(1, int(wanted[1]) + 1 if wanted else 11)))
+    first, last = (int(wanted[1] or 1), int(wanted[2])) if wanted else (1, 10)
+    return " ".join(map(str, range(first, last + 1)))
 
 
 def _recital(prompt: str) -> str:

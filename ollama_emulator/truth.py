@@ -14,6 +14,13 @@ REQUESTS_KEPT = 20_000
 QUESTION_KEPT = 80
 
 
+def shortened(text: str) -> str:
+    """How it begins and ends."""
+    if len(text) <= 2 * QUESTION_KEPT:
+        return text
+    return f"{text[:QUESTION_KEPT]}…{text[-QUESTION_KEPT:]}"
+
+
 @dataclass(slots=True)
 class Record:
     """One request, from arrival to its end.
@@ -21,7 +28,8 @@ class Record:
     Attributes:
         tokens: Generated, whether or not somebody read them.
         tokens_after_gone: Of those, after the client had gone: the proof that cancelling works.
-        question: How the last message of the user begins: tells whose request it is.
+        question: How the last message of the user begins and ends: tells whose request it is.
+        begun: Characters of the answer that it came with, to be gone on from.
         options: As the model server got them, or as OpenAI's dialect was translated.
         outcome: open, done, error, refused, gone, or the kind of the fault that ended it.
     """
@@ -41,6 +49,7 @@ class Record:
     tokens_after_gone: int = 0
     objects: int = 0
     question: str = ""
+    begun: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     outcome: str = "open"
 

@@ -103,7 +103,12 @@ async def _start(services: Services, who: Principal, body: ChatRequest, key: str
 def _events(services: Services, run: Run, after: EntryId) -> EventStream:
     server = services.settings.server
     batches = services.runs.follow(run, after, idle_s=server.heartbeat_s)
-    return EventStream(frames(batches), send_timeout_s=server.send_timeout_s, leaving=services.leaving)
+    return EventStream(
+        frames(batches),
+        send_timeout_s=server.send_timeout_s,
+        leaving=services.leaving,
+        while_open=services.metrics.event_stream(),
+    )
 
 
 def _entry_id(text: str | None) -> EntryId:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 
 import orjson
 from anyio import create_task_group
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from backend.core.aio import Limit
 from backend.core.events import Event
-from backend.generations.base import START, Entry
+from backend.generations.base import START, Batch, Entry
 
 RETRY = b"retry: 1000\n"
 """Within the first event: some clients stumble over a block without data."""
@@ -36,10 +36,19 @@ async def frames(batches: AsyncGenerator[Sequence[Entry], None]) -> AsyncGenerat
     first = True
     async with aclosing(batches):
         async for batch in batches:
-            body = b"".join([_framed(entry) for entry in batch])
+            body = _encoded(batch)
             if first and body:
                 first, body = False, RETRY + body
             yield body or HEARTBEAT
+
+
+def _encoded(batch: Sequence[Entry]) -> bytes:
+    """The frames of a batch; one that many followers get is encoded by the first of them."""
+    if not isinstance(batch, Batch):
+        return b"".join([_framed(entry) for entry in batch])
+    if batch.encoded is None:
+        batch.encoded = b"".join([_framed(entry) for entry in batch])
+    return batch.encoded
 
 
 def _framed(entry: Entry) -> bytes:
@@ -54,6 +63,7 @@ class EventStream(Response):
     Args:
         leaving: The process takes leave: the response ends without an end of its events, which a client takes
             for a reason to come back.
+        while_open: Is entered for as long as the stream is open.
         send_timeout_s: A client that takes nothing for so long is dropped; it may come back and resume.
     """
 
@@ -65,6 +75,7 @@ class EventStream(Response):
         *,
         send_timeout_s: float = 30.0,
         leaving: asyncio.Event | None = None,
+        while_open: AbstractContextManager[None] | None = None,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -72,9 +83,14 @@ class EventStream(Response):
         self._frames = body
         self._send_timeout_s = send_timeout_s
         self._leaving = leaving or asyncio.Event()
+        self._while_open = while_open or nullcontext()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all frames."""
+        with self._while_open:
+            await self._respond(receive, send)
+
+    async def _respond(self, receive: Receive, send: Send) -> None:
         async with create_task_group() as tasks:
 
             async def watch() -> None:

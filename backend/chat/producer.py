@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -31,6 +32,7 @@ class _Cut(Enum):
 
     STOPPED = auto()
     INTERRUPTED = auto()
+    HANDED_OVER = auto()
     SUPERSEDED = auto()
 
 
@@ -73,6 +75,7 @@ class BackgroundProducer:
     generations: GenerationLog
     metrics: Metrics
     clock: Clock
+    _closes: bool = False
     _work: Background = field(default_factory=Background)
     _live: set[_Production] = field(default_factory=set)
 
@@ -84,21 +87,21 @@ class BackgroundProducer:
         """Renew what this process writes, stop what nobody wants, go on with what another left; for ever."""
         while True:
             await asyncio.sleep(every_s)
-            for production in tuple(self._live):
-                await self._renew(production)
-            try:
-                for generation in await self.generations.lapsed():
-                    await self._take_over(generation)
-            except LogUnavailable:
-                continue
+            await asyncio.gather(self._go_on_with_what_is_left(), *map(self._renew, tuple(self._live)))
 
     async def close(self, grace_s: float) -> None:
-        """Let running answers end for up to `grace_s`, then fail the rest."""
+        """Hand running answers over at once; where nobody can go on, let them end for `grace_s`, or fail."""
+        self._closes = True
+        if self.generations.outlives_process:
+            self._cut_all(_Cut.HANDED_OVER)
         if saying := [production.saying for production in self._live]:
             await asyncio.wait(saying, timeout=grace_s)
-        for production in self._live:
-            production.stop(_Cut.INTERRUPTED)
+        self._cut_all(_Cut.INTERRUPTED)
         await self._work.drain(CLOSING_S + 1)
+
+    def _cut_all(self, why: _Cut) -> None:
+        for production in self._live:
+            production.stop(why)
 
     def _start(
         self, writer: Writer, record: RequestRecord, said: Transcript, prepared: Terminal | None = None
@@ -119,6 +122,12 @@ class BackgroundProducer:
             if word is not Word.GO_ON:
                 production.stop(_Cut.STOPPED)
 
+    async def _go_on_with_what_is_left(self) -> None:
+        with suppress(LogUnavailable):
+            for generation in await self.generations.lapsed():
+                if not self._closes:
+                    await self._take_over(generation)
+
     async def _take_over(self, generation: GenerationId) -> None:
         if (taken := await self.generations.takeover(generation)) is None:
             return
@@ -134,6 +143,8 @@ class BackgroundProducer:
         voice = production.voice
         with run_context(voice.record.run):
             try:
+                if await self._is_handed_over(production):
+                    return
                 if (terminal := production.terminal()) is not None:
                     await voice.comes_from("miss")
                     self._count(voice, await self.turns.end(voice.writer, voice.said, terminal))
@@ -141,6 +152,15 @@ class BackgroundProducer:
                 log.info("another writer ends this answer")
             finally:
                 self._live.discard(production)
+
+    async def _is_handed_over(self, production: _Production) -> bool:
+        if production.cut is not _Cut.HANDED_OVER or not production.saying.cancelled():
+            return False
+        try:
+            await production.voice.writer.release()
+        except LogUnavailable:  # nobody else has the log
+            return False
+        return True
 
     async def _outcome(self, voice: Voice, prepared: Terminal | None) -> Terminal | None:
         """How the answer ends; None: it is another's by now."""

@@ -51,15 +51,21 @@ def _check(settings: Settings) -> None:
     Raises:
         Misconfigured: Something is not where all can reach it.
     """
-    database = settings.data.database_url.get_secret_value()
+    data, redis = settings.data, settings.redis
     missing = [
-        f"{variable(section, field)} ({what})"
-        for section, field, what, is_there in (
-            ("redis", "url", "redis://HOST:PORT", bool(settings.redis.url.get_secret_value())),
-            ("data", "database_url", "postgresql://HOST/NAME", database.startswith("postgres")),
-            ("data", "chroma_url", "http://HOST:PORT", bool(settings.data.chroma_url.get_secret_value())),
+        f"{variable(*setting) if given.get_secret_value() else name} ({what})"
+        for name, setting, what, given, starts in (
+            ("REDIS_URL", ("redis", "url"), "redis://HOST:PORT", redis.url, "redis"),
+            (
+                "DATABASE_URL",
+                ("data", "database_url"),
+                "postgresql://HOST/NAME",
+                data.database_url,
+                "postgres",
+            ),
+            ("CHROMA_URL", ("data", "chroma_url"), "http://HOST:PORT", data.chroma_url, "http"),
         )
-        if not is_there
+        if not given.get_secret_value().startswith(starts)
     ]
     if missing:
         raise Misconfigured(

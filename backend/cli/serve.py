@@ -16,7 +16,8 @@ from rich.console import Console
 from backend.cli.listen import listen
 from backend.config import Settings
 from backend.infra.address_file import announce, withdraw
-from backend.serving.server import Server, config_of, opener
+from backend.serving.application import config_of, opener
+from backend.serving.server import Server
 from backend.telemetry.logs import configure
 from backend.wiring.folder import data_folder
 

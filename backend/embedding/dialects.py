@@ -110,14 +110,15 @@ def vectors_in(dialect: Dialect, data: bytes, texts: int, dimensions: int) -> Ve
     try:
         rows = dialect.rows(orjson.loads(data))
         found = [_row(one) for one in rows]
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as exc:
         raise _useless("holds no vectors that can be read") from exc
     if len(found) != texts:
         raise _useless(f"holds {len(found)} vectors for {texts} texts")
     if wrong := {len(row) for row in found} - {dimensions}:
         raise _useless(f"has vectors of length {min(wrong)}, and the model's are {dimensions} long")
     matrix = np.array(found, np.float64).reshape(texts, dimensions)
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or (lengths < _LEAST_LENGTH).any():
         raise _useless("holds a vector without a direction")
     unit: Vectors = (matrix / lengths).astype(np.float32)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-
-from huggingface_hub import snapshot_download
 
 _PATTERNS = ["*.json", "model.safetensors", "1_Pooling/*"]
 
@@ -16,7 +15,8 @@ def from_hub(repository: str) -> Path:
         OSError: Neither has them.
     """
     try:
-        return Path(snapshot_download(repository, allow_patterns=_PATTERNS))
+        hub = import_module("huggingface_hub")  # 0.15 s, and most models are on the machine already
+        return Path(hub.snapshot_download(repository, allow_patterns=_PATTERNS))
     except OSError:
         raise
     except Exception as exc:  # of a proxy or an endpoint that its HTTP client cannot read

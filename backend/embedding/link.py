@@ -28,9 +28,10 @@ class Link:
         self._look = look
         self._pause_s = pause_s
         self._is_up = False
-        self._missing = ""
+        self._missing = EmbedderUnavailable()
         self._looked = asyncio.Event()
-        self._looking = Background()
+        self._background = Background()
+        self._looking: asyncio.Task[None] | None = None
 
     async def ready(self) -> None:
         """Return if the service answers.
@@ -43,23 +44,23 @@ class Link:
         self._search()
         await self._looked.wait()
         if not self._is_up:
-            raise EmbedderUnavailable(self._missing, retry_after_s=self._pause_s)
+            raise EmbedderUnavailable(self._missing.message, retry_after_s=self._missing.retry_after_s)
 
     def lost(self, why: EmbedderUnavailable) -> None:
         """It has just been found not to answer."""
         if self._is_up:
             log.warning("the embedding service is away", extra={"event": "embedder_away", "why": why.message})
-        self._is_up, self._missing = False, why.message
+        self._is_up, self._missing = False, why
         self._looked.set()
         self._search()
 
     async def close(self) -> None:
         """Look no more."""
-        await self._looking.close()
+        await self._background.close()
 
     def _search(self) -> None:
-        if not len(self._looking):
-            self._looking.start(self._until_found(), name="embedding service")
+        if self._looking is None or self._looking.done():
+            self._looking = self._background.start(self._until_found(), name="embedding service")
 
     async def _until_found(self) -> None:
         while True:
@@ -72,11 +73,11 @@ class Link:
         try:
             await self._look()
         except EmbedderUnavailable as exc:
-            if exc.message != self._missing:
+            if exc.message != self._missing.message:
                 log.warning(
                     "the embedding service is away", extra={"event": "embedder_away", "why": exc.message}
                 )
-            self._missing = exc.message
+            self._missing = exc
         else:
             self._is_up = True
             log.info("the embedding service answers", extra={"event": "embedder_back"})

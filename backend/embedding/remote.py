@@ -25,6 +25,7 @@ from backend.engines.refusal import Refusal, error_of
 
 AT_ONCE: Final = 32
 """Texts of one request: as many as TEI takes by default."""
+_RETRY_AFTER_S: Final = 1.0
 _MOST_BYTES: Final = 32 * 1024**2
 _SHARES: Final = (1.0, 0.5, 0.25)
 """Of the model's tokens: how long a text is at most, at each try at a service that finds it too long."""
@@ -172,7 +173,10 @@ class RemoteEmbedder:
     async def _ask(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
         body = orjson.dumps(self._dialect.body(self._model, texts, purpose))
         within_s = max(self._dialect.probe_s, *self._within_s.values())  # whoever asks has a bound of its own
-        data, by = await self._call("POST", self._dialect.path, body, within_s)
+        try:
+            data, by = await self._call("POST", self._dialect.path, body, within_s)
+        except errors.EngineUnreachable:  # the connection may have been an idle one, dropped in this moment
+            data, by = await self._call("POST", self._dialect.path, body, within_s)
         if self._dialect is OUR_OWN and by != fingerprint(self._model.id):
             raise EmbedderUnavailable(_OTHER_MODEL)
         return vectors_in(self._dialect, data, len(texts), self.dimensions)
@@ -198,4 +202,6 @@ def _refused(refusal: Refusal) -> EngineError:
 def _unavailable(exc: EngineError) -> EmbedderUnavailable:
     said = next(said for kind, said in _SAID if isinstance(exc, kind))
     reason = f" ({exc.reason})" if exc.reason else ""
-    return EmbedderUnavailable(f"the embedding service {said}{reason}")
+    is_settled = isinstance(exc, errors.EngineRefused | errors.ModelMissing | errors.EngineRejected)
+    wait_s = None if is_settled else _RETRY_AFTER_S
+    return EmbedderUnavailable(f"the embedding service {said}{reason}", retry_after_s=wait_s)

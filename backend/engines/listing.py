@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from backend.core.errors import EngineError
@@ -22,6 +23,16 @@ def of_tags(body: Any) -> tuple[ModelInfo, ...]:
     """
     with _readable():
         return tuple(_tag(model) for model in body["models"] if _chats(model))
+
+
+def of_ps(body: Any) -> tuple[LoadedModel, ...]:
+    """Ollama's `/api/ps`.
+
+    Raises:
+        EngineError: It is no such list.
+    """
+    with _readable():
+        return tuple(_in_memory(model) for model in body["models"])
 
 
 def of_openai(body: Any) -> tuple[ModelInfo, ...]:
@@ -75,6 +86,18 @@ def _tag(model: dict[str, Any]) -> ModelInfo:
     )
 
 
+def _in_memory(model: dict[str, Any]) -> LoadedModel:
+    until = model.get("expires_at")
+    return LoadedModel(
+        name=_called(model.get("name") or model["model"]),
+        digest=str(model.get("digest") or ""),
+        size_bytes=_whole(model.get("size")),
+        vram_bytes=_whole(model.get("size_vram")),
+        context_tokens=tokens(model.get("context_length")),
+        expires_at=datetime.fromisoformat(until).timestamp() if until else None,
+    )
+
+
 def _entry(model: dict[str, Any]) -> ModelInfo:
     meta = model.get("meta") or {}
     return ModelInfo(
@@ -103,5 +126,5 @@ def _spoken(parameters: int | None) -> str:
 def _readable() -> Iterator[None]:
     try:
         yield
-    except (KeyError, TypeError, AttributeError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise EngineError("the model server's list of models cannot be read") from exc

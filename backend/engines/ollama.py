@@ -18,12 +18,13 @@ from backend.core.errors import EngineTruncated
 from backend.engines.base import Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece
 from backend.engines.call import Caller, Patience, all_read, read
 from backend.engines.lines import LineParser
-from backend.engines.listing import of_tags
-from backend.engines.ollama_control import OllamaControl
+from backend.engines.listing import of_ps, of_tags
 from backend.engines.ollama_messages import CannotThink, MessageReader, refused
 from backend.engines.resume import resume
 
 _UNTOLD_TOKENS = 2048
+_LOOK_S = 10.0
+"""`/api/ps` may stand still behind a lock of Ollama's scheduler."""
 
 
 class OllamaEngine:
@@ -39,7 +40,6 @@ class OllamaEngine:
         context_tokens: `num_ctx`; None: what the server has.
         keep_alive: How long a model stays loaded, as Ollama takes it ("30m", seconds, -1 for good).
         keeps_loaded: That is long enough to find it loaded; else every question loads it anew.
-        control: Tells what is loaded.
     """
 
     name = "ollama"
@@ -51,9 +51,7 @@ class OllamaEngine:
         context_tokens: int | None = None,
         keep_alive: int | str = "30m",
         keeps_loaded: bool = True,
-        control: OllamaControl | None = None,
     ) -> None:
-        self._control = control or OllamaControl()
         self._caller = Caller(session, refused)
         self._context_tokens = context_tokens
         self._keep_alive = keep_alive
@@ -89,7 +87,7 @@ class OllamaEngine:
         """
         if not self._keeps_loaded:
             return tuple(LoadedModel(info.name, info.digest) for info in await self.models(endpoint))
-        told = await self._control.ps(endpoint)
+        told = of_ps(await self._caller.json("GET", endpoint, "/api/ps", within_s=_LOOK_S))
         old = self._context_tokens or _UNTOLD_TOKENS
         return tuple(replace(one, context_tokens=one.context_tokens or old) for one in told)
 

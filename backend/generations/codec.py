@@ -36,6 +36,37 @@ _DECODERS: dict[str, Callable[[Bytes], LogEvent]] = {
 }
 
 
+_LETTERS: Final = {
+    Delta.name: b"d",
+    Thinking.name: b"t",
+    Origin.name: b"o",
+    Queue.name: b"q",
+    Sources.name: b"s",
+    Replace.name: b"r",
+    Done.name: b"z",
+    Failed.name: b"x",
+}
+"""An entry in a shared log begins with one; all processes know them, of whatever version."""
+_NAMES: Final = {letter.decode(): name for name, letter in _LETTERS.items()}
+
+
+def to_wire(name: str, data: bytes) -> bytes:
+    """An event as one value."""
+    return _LETTERS[name] + data
+
+
+def from_wire(text: str) -> tuple[str, bytes]:
+    """The name of the event, and what is kept of it.
+
+    Raises:
+        ValueError: No event has this letter.
+    """
+    name = _NAMES.get(text[:1])
+    if name is None:
+        raise ValueError("no event is written so")
+    return name, text[1:].encode("utf-8", "surrogateescape")
+
+
 def encode(event: LogEvent) -> bytes:
     """What is kept of an event beside its name."""
     if isinstance(event, _TEXT):

@@ -84,6 +84,11 @@ class MemoryLog:
     _ended_bytes: int = 0
 
     @property
+    def outlives_process(self) -> bool:
+        """See `GenerationLog`."""
+        return False
+
+    @property
     def size_bytes(self) -> int:
         """Of all logs."""
         return self._live_bytes + self._ended_bytes

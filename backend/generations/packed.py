@@ -50,6 +50,11 @@ class PackedEvents:
         """One of them."""
         return self._event(self._kinds[number], number, number + 1)
 
+    def raw(self, number: int) -> tuple[str, bytes]:
+        """The name of one of them, and what is kept of it."""
+        begins = self._ends[number - 1] if number else 0
+        return _NAMES[self._kinds[number]], bytes(self._data[begins : self._ends[number]])
+
     def merged(self, start: int, until: int) -> list[tuple[int, LogEvent]]:
         """Events from `start` to `until`, neighbouring text as one, each with the number of its last."""
         kinds = self._kinds

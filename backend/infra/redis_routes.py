@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
+from redis.asyncio.client import Pipeline, PubSub
 from redis.commands.core import Script
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
@@ -189,11 +189,12 @@ class RoutedRedis(Redis):
         """
         return RoutedPipeline(self, transaction=transaction)
 
-    async def node_of(self, key: str) -> Node:
-        """Who has the key: a plain client, for subscribing, and to tell what goes together.
+    def pubsub(self, **options: Any) -> PubSub:
+        """As the library's, at a server that was not away: what is published to one is heard at each."""
+        return self.routes.first.pubsub(**options)
 
-        It follows no redirection; a channel that is published to anywhere can be heard at every server.
-        """
+    async def node_of(self, key: str) -> Node:
+        """Who has the key: tells which keys share a server; the client itself follows no redirection."""
         if self.routes.is_stale:
             await self.routes.learn()
         return self.routes.of(("GET", key))

@@ -1,7 +1,7 @@
-"""Both indexes made from SQL: what this process's copies lack is added, what they should not hold is removed.
+"""Indexes made from SQL: what they lack is added, what they should not hold is removed.
 
 A process that writes documents puts their passages into its indexes before they are live, so it finds nothing
-to do here. What it does here is for the others, whose indexes are their own, and for an index that was lost.
+to do here. What it does here is for an index that was lost, and for one that others do not write to.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from backend.core.clock import Clock
 from backend.core.errors import Unavailable
@@ -22,8 +23,14 @@ log = logging.getLogger(__name__)
 
 PORTION_PASSAGES = 256
 """Embedded under one hold of a corpus's lease; then new documents have their turn."""
+IndexName = Literal["dense", "lexical"]
+BOTH: Final[tuple[IndexName, ...]] = ("dense", "lexical")
+NEW = "new"
+"""The version that an index of a corpus without documents is said to hold."""
 LOOK_EVERY_S = 60.0
 """An index that is lost while the process runs is found out within this time."""
+LOOK_AT_SHARED_EVERY_S = 5.0
+"""Likewise, where one question to its server tells, and nobody else would notice that it came back empty."""
 PORTION_DOCUMENTS = 100
 """Whose passages are taken over from the lexical index likewise."""
 
@@ -43,7 +50,12 @@ class _State:
 
 @dataclass(slots=True)
 class Derivation:
-    """Keeps this process's indexes to what SQL holds. Only the holder of a corpus's lease may change them."""
+    """Keeps indexes to what SQL holds. Who changes one has the corpus's lease, or the lock of the index.
+
+    Attributes:
+        keeps: Which of the indexes.
+        shared: Other processes keep them as well; what they say that they hold is believed.
+    """
 
     catalogue: WritableCatalogue
     jobs: JobStore
@@ -51,7 +63,10 @@ class Derivation:
     dense: DenseIndex
     lexical: LexicalIndex
     clock: Clock
+    keeps: tuple[IndexName, ...] = BOTH
+    shared: bool = False
     _looked: float = -LOOK_EVERY_S
+    _kept_by_others: dict[CorpusRef, str] = field(default_factory=dict)
     _states: dict[tuple[CorpusRef, str], _State] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
@@ -62,10 +77,34 @@ class Derivation:
             StorageUnavailable
         """
         versions = await self.catalogue.versions()
-        if self.clock.monotonic() - self._looked >= LOOK_EVERY_S:
+        every_s = LOOK_AT_SHARED_EVERY_S if self.shared else LOOK_EVERY_S
+        again = self.clock.monotonic() - self._looked >= every_s
+        if again:
             self._looked = self.clock.monotonic()
-            return list(versions)
-        return [corpus for corpus, version in versions.items() if not self._is_settled(corpus, version)]
+            self._kept_by_others.clear()
+        behind = [
+            corpus for corpus, version in versions.items() if again or not self._is_settled(corpus, version)
+        ]
+        if not self.shared:
+            return behind
+        return [corpus for corpus in behind if not await self._others_keep(corpus, versions[corpus])]
+
+    async def begin(self, corpus: CorpusRef) -> None:
+        """Note what the indexes hold before documents are written; of a new corpus, they hold all there is.
+
+        Raises:
+            Unavailable
+        """
+        version = (await self.catalogue.live(corpus)).version
+        if version and self._is_settled(corpus, version):
+            return
+        contents = await self.catalogue.contents(corpus)
+        is_new = not contents.passages and not contents.bare
+        for name, index in self._indexes.items():
+            if not is_new:
+                await self._found_whole(corpus, name, contents)
+            elif not await index.held(corpus):
+                await index.hold(corpus, contents.version or NEW)
 
     async def catch_up(self, corpus: CorpusRef) -> bool:
         """Bring both indexes closer to SQL; whether more is to be done at once.
@@ -74,11 +113,12 @@ class Derivation:
             Unavailable: An index, the embedder or the database is down or full.
         """
         contents = await self.catalogue.contents(corpus)
-        if waiting := [one for one in contents.bare if one not in self._asked]:
+        waiting = [one for one in contents.bare if one not in self._asked]
+        if waiting and "dense" in self.keeps:
             await self._fill(corpus, waiting[:PORTION_DOCUMENTS], contents)
             return True
         more, failures = False, []
-        for name in ("dense", "lexical"):
+        for name in self._indexes:
             try:
                 more |= await self._follow(corpus, name, contents)
             except Unavailable as exc:  # the other one goes on
@@ -94,25 +134,44 @@ class Derivation:
             Unavailable
         """
         if revisions := await self.catalogue.left_over(corpus, older_than_s=older_than_s):
-            for name in ("dense", "lexical"):
-                await self._index(name).remove(corpus, revisions)
+            for name, index in self._indexes.items():
+                await index.remove(corpus, revisions)
                 self._state(corpus, name).revisions.difference_update(revisions)
             await self.catalogue.cleared(corpus, revisions)
 
     def _is_settled(self, corpus: CorpusRef, version: str) -> bool:
-        return all(self._state(corpus, name).version == version for name in ("dense", "lexical"))
+        return all(self._state(corpus, name).version == version for name in self._indexes)
+
+    async def _others_keep(self, corpus: CorpusRef, version: str) -> bool:
+        """Whether the shared index says that it holds `version`: then nobody needs the lease."""
+        if self._kept_by_others.get(corpus) != version:
+            try:
+                for index in self._indexes.values():
+                    if await index.held(corpus) != version:
+                        return False
+            except Unavailable:
+                return False
+            self._kept_by_others[corpus] = version
+        return True
+
+    async def _found_whole(self, corpus: CorpusRef, name: str, contents: Contents) -> bool:
+        """Whether an index holds just what is live, and says so."""
+        index, live = self._indexes[name], contents.passages
+        if await index.count(corpus) != sum(live.values()) or await index.held(corpus) != contents.version:
+            return False
+        self._states[corpus, name] = _State(contents.version, set(live))
+        return True
 
     async def _follow(self, corpus: CorpusRef, name: str, contents: Contents) -> bool:
         """One index; whether passages are still missing."""
-        index = self._index(name)
+        index = self._indexes[name]
         live, total = contents.passages, sum(contents.passages.values())
+        if await self._found_whole(corpus, name, contents):
+            return False
         held = await index.count(corpus)
         if held < sum(live.get(one, 0) for one in self._state(corpus, name).revisions):
             del self._states[corpus, name]  # it was lost under our hands
         state = self._state(corpus, name)
-        if not state.version and held == total and await index.held(corpus) == contents.version:
-            self._states[corpus, name] = _State(contents.version, set(live))
-            return False
         first = not state.version
         if await self._add_missing(corpus, name, live):
             return True
@@ -128,7 +187,7 @@ class Derivation:
         """Add revisions that are not whole, a portion of them; whether others are left."""
         state = self._state(corpus, name)
         unsure = [revision for revision in live if revision not in state.revisions]
-        counts = await self._index(name).counts(corpus, unsure) if unsure else {}
+        counts = await self._indexes[name].counts(corpus, unsure) if unsure else {}
         missing = [one for one in unsure if counts.get(one, 0) < live[one]]
         state.revisions |= set(unsure) - set(missing)
         if missing:
@@ -157,7 +216,7 @@ class Derivation:
         if gone := state.revisions - live.keys():
             gone -= set(await self._listed(corpus))
             if gone:
-                await self._index(name).remove(corpus, sorted(gone))
+                await self._indexes[name].remove(corpus, sorted(gone))
                 state.revisions -= gone
 
     async def _listed(self, corpus: CorpusRef) -> Sequence[str]:
@@ -174,8 +233,9 @@ class Derivation:
                 self._asked.add(revision)
                 await self.jobs.reread(corpus, document=contents.bare[revision])
 
-    def _index(self, name: str) -> DenseIndex | LexicalIndex:
-        return self.dense if name == "dense" else self.lexical
+    @property
+    def _indexes(self) -> dict[str, DenseIndex | LexicalIndex]:
+        return {name: self.dense if name == "dense" else self.lexical for name in self.keeps}
 
     def _state(self, corpus: CorpusRef, name: str) -> _State:
         return self._states.setdefault((corpus, name), _State())

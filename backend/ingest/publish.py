@@ -37,13 +37,17 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Embeds, writes and flips. Only the holder of the corpus's lease may use it."""
+    """Embeds, writes and flips. Only the holder of the corpus's lease may use it.
+
+    Args:
+        lexical: None: made of what is live, by whoever keeps it (`ingest.follow`).
+    """
 
     catalogue: WritableCatalogue
     jobs: JobStore
     embedder: Embedder
     dense: DenseIndex
-    lexical: LexicalIndex
+    lexical: LexicalIndex | None
 
     async def embed(self, documents: Sequence[Prepared]) -> Embedded:
         """Vectors of all passages, in one call.
@@ -81,7 +85,8 @@ class Publisher:
         for first in range(0, len(passages), WRITE_PASSAGES):
             part = slice(first, first + WRITE_PASSAGES)
             await self.dense.add(corpus, passages[part], embedded.vectors[part])
-        await self.lexical.add(corpus, passages)
+        if self.lexical is not None:
+            await self.lexical.add(corpus, passages)
 
     async def _flip(self, corpus: CorpusRef, document: Prepared, writer: str) -> Outcome:
         live, _ = await self.catalogue.flip(corpus, document.new, writer=writer)

@@ -127,6 +127,7 @@ class Worker:
 
     async def _process(self, corpus: CorpusRef, owner: str) -> None:
         try:
+            await self.derivation.begin(corpus)
             await self.pipeline.run(corpus, owner)
             await self._catch_up(corpus, owner)
         except Unavailable as exc:
@@ -145,6 +146,8 @@ class Worker:
         tries = self._retries.get(corpus, 0)
         self._retries[corpus] = min(tries + 1, 16)
         wait_s = min(self.pace.retry_s * 2**tries, LONGEST_RETRY_S)
+        if exc.retry_after_s is not None:  # whoever is away says when it may be back
+            wait_s = min(wait_s, max(self.pace.retry_s, exc.retry_after_s))
         with suppress(Unavailable):  # then it stays as it is, and is tried again at the next poll
             await self.jobs.postpone(corpus, exc.code, self.clock.now() + wait_s)
 

@@ -16,9 +16,9 @@ from backend.core.errors import RetrievalUnavailable, StorageFull
 from backend.core.types import Passage
 from backend.corpus.base import CorpusRef, LiveView
 from backend.embedding.base import Vectors
-from backend.environment import left_out
 from backend.retrieval import chroma_rows
 from backend.retrieval.base import Hit
+from backend.retrieval.chroma_package import SETTINGS, ChromaError, NotFoundError, chromadb
 from backend.retrieval.chroma_rows import (
     AT_ONCE,
     FOUND,
@@ -32,13 +32,6 @@ from backend.retrieval.chroma_rows import (
     says_full,
 )
 from backend.retrieval.threads import Threads
-
-with left_out():  # many a name is a setting of Chroma: ENVIRONMENT, IS_PERSISTENT, ALLOW_RESET
-    import chromadb
-    from chromadb.config import Settings
-    from chromadb.errors import ChromaError, NotFoundError
-
-    _SETTINGS = Settings(anonymized_telemetry=False, _env_file=None)
 
 
 class ChromaIndex:
@@ -170,7 +163,7 @@ class ChromaIndex:
         with self._lock:
             if self._client is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._client = chromadb.PersistentClient(str(self._folder), _SETTINGS.model_copy())
+                self._client = chromadb.PersistentClient(str(self._folder), SETTINGS.model_copy())
             if corpus not in self._collections:
                 collection = self._open(collection_name(corpus, self._embedder_id), create=create)
                 if collection is None:

@@ -13,7 +13,7 @@ from backend.core.errors import RetrievalUnavailable, Unavailable
 from backend.core.types import Language, Passage, Scored
 from backend.corpus.base import Catalogue, CorpusRef, LiveView
 from backend.embedding.base import Embedder
-from backend.retrieval.base import DenseIndex, Hit, LexicalIndex, Retrieved
+from backend.retrieval.base import DenseIndex, Derived, Hit, LexicalIndex, Retrieved
 from backend.retrieval.fuse import Ranking, fused, spread
 from backend.retrieval.gate import Gate, Signs
 
@@ -26,6 +26,9 @@ Side = list[Hit] | None
 _MOST_CANDIDATES = 2000
 _LATE_IN_A_ROW = 3
 _LEFT_ALONE_S = 5.0
+_NEARLY = 0.75
+_LOOK_S = 0.02
+_FORGOTTEN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,22 @@ class _Late:
         return now < self.until
 
 
+@dataclass(slots=True)
+class _Behind:
+    """An index that lacks something live, since when, and when that was last seen."""
+
+    since: float
+    seen: float
+
+
 class HybridRetriever:
     """See `Retriever`.
 
     Each side has `settings.index_timeout_s`; the one that fails or is late is left out and named in
-    `degraded`; one that was late several times in a row is left alone for a while. Questions beyond
-    `settings.concurrency` wait their turn uncounted: many readers at once are no failure of an index.
+    `degraded`; one that was late several times in a row is left alone for a while. One that lacks passages
+    of what is live is waited for, for `settings.catch_up_s` from when that was first seen, then left out.
+    Questions beyond `settings.concurrency` wait their turn uncounted: many readers at once are no failure of
+    an index.
     """
 
     def __init__(
@@ -88,6 +101,7 @@ class HybridRetriever:
         self._clock = clock or SystemClock()
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._late = {"dense": _Late(), "lexical": _Late()}
+        self._behind: dict[tuple[str, CorpusRef], _Behind] = {}
 
     async def retrieve(
         self, corpora: Sequence[CorpusRef], question: str, language: Language, *, budget_tokens: int
@@ -100,6 +114,8 @@ class HybridRetriever:
                 # A flip came between: passages of the old revision may already have been removed.
                 views = now
                 found = await self._search(views, question, language)
+        if found.dense is None and found.lexical is None:
+            raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
         versions = tuple((corpus.name, view.version) for corpus, view in views.items())
         passages = self._chosen(found, language, budget_tokens)
         return Retrieved(passages, versions, found.degraded)
@@ -115,26 +131,27 @@ class HybridRetriever:
             self._side("dense", lambda: self._dense_hits(live, question)),
             self._side("lexical", lambda: self._lexical_hits(live, question, language)),
         )
-        if dense is None and lexical is None:
-            raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
         return Found(dense, lexical)
 
     async def _side(self, name: str, work: Callable[[], Awaitable[list[Hit]]]) -> Side:
         late = self._late[name]
-        if late.is_left_alone(self._clock.monotonic()):
+        began = self._clock.monotonic()
+        if late.is_left_alone(began):
             return None
         try:
             async with asyncio.timeout(self._settings.index_timeout_s):
                 hits = await work()
         except (Unavailable, TimeoutError) as exc:
             log.warning("index left out", extra={"index": name, "reason": type(exc).__name__})
-            if isinstance(exc, TimeoutError):
-                late.again(self._clock.monotonic())
+            now = self._clock.monotonic()
+            if isinstance(exc, TimeoutError) or now - began >= self._settings.index_timeout_s * _NEARLY:
+                late.again(now)
             return None
         late.in_a_row = 0
         return hits
 
     async def _dense_hits(self, live: Views, question: str) -> list[Hit]:
+        await self._whole("dense", self._dense, live)
         vector = (await self._embedder.embed_queries([question]))[0]
         return await self._merged(live, lambda corpus, limit: self._dense.search(corpus, vector, limit))
 
@@ -142,7 +159,31 @@ class HybridRetriever:
         def search(corpus: CorpusRef, limit: int) -> Awaitable[Sequence[Hit]]:
             return self._lexical.search(corpus, question, language, limit)
 
+        await self._whole("lexical", self._lexical, live)
         return await self._merged(live, search)
+
+    async def _whole(self, name: str, index: Derived, live: Views) -> None:
+        """Wait until an index holds all that is live.
+
+        Raises:
+            RetrievalUnavailable: It is behind; or ahead, for what was live a moment ago may be gone from it.
+        """
+        for corpus, view in live.items():
+            while not await index.covers(corpus, view):
+                changed = (await self._catalogue.live(corpus)).version != view.version
+                if changed or self._gives_up(name, corpus):
+                    raise RetrievalUnavailable(f"the {name} index is at another version")
+                await asyncio.sleep(_LOOK_S)
+            self._behind.pop((name, corpus), None)
+
+    def _gives_up(self, name: str, corpus: CorpusRef) -> bool:
+        """Whether an index that is behind has been so for longer than anybody waits."""
+        now = self._clock.monotonic()
+        behind = self._behind.get((name, corpus))
+        if behind is None or now - behind.seen > _FORGOTTEN_S:
+            behind = self._behind[name, corpus] = _Behind(now, now)
+        behind.seen = now
+        return now - behind.since >= self._settings.catch_up_s
 
     async def _merged(self, live: Views, search: Search) -> list[Hit]:
         lists = await asyncio.gather(*(self._live_hits(search, corpus, live[corpus]) for corpus in live))

@@ -19,6 +19,7 @@ from gunicorn.glogging import Logger
 
 from backend.core.errors import Unavailable
 from backend.serving.worker import FAILED, Task, Worker
+from backend.telemetry.shared import forget_gauges
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Replica(Arbiter):
         self.LISTENERS = list(sockets)
         self.failure = ""
         self._ready = ready
+        self._counters = task.counters
         self._has_served = False
         self._is_stopping = False
         self._newest_outdated = 0
@@ -158,11 +160,13 @@ class Replica(Arbiter):
 
     def _ended(self, worker: Worker, status: int) -> None:
         """Somebody takes its place at once, or after a pause if it could not start; or nobody ever will."""
-        was_up, why = worker.is_up, worker.told or _reason(status)
+        was_up, why = worker.is_up, worker.told or f"a worker was ended by {_reason(status)} while it started"
         worker.tmp.close()
-        if was_up or worker.is_leaving or self._is_stopping:
+        forget_gauges(self._counters, worker.number)
+        if was_up or status == 0 or self._is_stopping:
+            expected = status == 0 or worker.is_leaving or self._is_stopping
             log.log(
-                logging.INFO if status == 0 else logging.ERROR,
+                logging.INFO if expected else logging.ERROR,
                 "a worker has ended",
                 extra={"event": "worker_ended", "pid": worker.pid, "reason": _reason(status)},
             )

@@ -6,6 +6,7 @@ with whatever they held.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -28,11 +29,13 @@ class Task(NamedTuple):
     Attributes:
         start_token: Stands for the operator at each of them.
         counters: Where they count; see `telemetry.shared`.
+        module: Its `serve(task, worker)` is what a worker does; imported in the worker alone.
     """
 
     settings: Settings
     start_token: str
     counters: Path
+    module: str = "backend.serving.in_worker"
 
 
 class Worker(GunicornWorker):
@@ -55,13 +58,14 @@ class Worker(GunicornWorker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+        faulthandler.enable()  # one that hangs is sent SIGABRT: where it hung is told
 
     def load_wsgi(self) -> None:
         """The application is made in `run`."""
 
     def run(self) -> None:
         """Serve until told to end."""
-        failure = import_module("backend.serving.in_worker").serve(self.app.task, self)
+        failure = import_module(self.app.task.module).serve(self.app.task, self)
         if failure is not None:
             self._tell(failure)
             sys.exit(FAILED)

@@ -6,9 +6,11 @@ holds a user, a key or a question; a model's name is one only for the first `MOD
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -45,6 +47,12 @@ class Metrics:
         self._answers()
         self._pool()
         self._ingest()
+        self._streams = Gauge(
+            "libri_event_streams",
+            "Event streams that are open now.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self._loops = self._counter("libri_loop_failures", "Background loops that raised.", "loop")
 
     def render(self, pool: PoolSeen) -> tuple[bytes, str]:
@@ -83,6 +91,7 @@ class Metrics:
         self._joined = self._counter("libri_joined", "Runs that joined a generation under way.")
         self._takeovers = self._counter("libri_takeovers", "Answers gone on with that their writer had left.")
         self._resumes = self._counter("libri_resumes", "Streams asked for again.", "result")
+        self._ack = self._histogram("libri_log_ack_seconds", "Time until the shared log had an entry.")
 
     def _pool(self) -> None:
         self._wait = self._histogram("libri_queue_wait_seconds", "Time until a slot was granted.")
@@ -126,9 +135,22 @@ class Metrics:
         """An answer goes on that another writer had begun, and left."""
         self._takeovers.inc()
 
+    @contextmanager
+    def event_stream(self) -> Iterator[None]:
+        """An event stream is open meanwhile."""
+        self._streams.inc()
+        try:
+            yield
+        finally:
+            self._streams.dec()
+
     def resumed(self, result: ResumeResult) -> None:
         """A stream was asked for again."""
         self._resumes.labels(result).inc()
+
+    def log_acknowledged(self, seconds: float) -> None:
+        """The log that processes share took an entry."""
+        self._ack.observe(seconds)
 
     def queue_wait(self, seconds: float) -> None:
         """A slot was granted after so long."""

@@ -68,6 +68,12 @@ def shared_folder(given: str) -> Iterator[Path]:
         os.close(handle)
 
 
+def forget_gauges(folder: Path, number: int) -> None:
+    """Whoever had the number has died: what it counted stays, what it was doing is over."""
+    for file in folder.glob(f"gauge_live*_{number}.db"):
+        file.unlink(missing_ok=True)
+
+
 def _above(given: str) -> Path:
     parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     above = Path(given) if given else parent / f"libriassist-{os.geteuid()}"

@@ -64,7 +64,6 @@ def engines(settings: Settings, session: aiohttp.ClientSession) -> dict[Kind, En
         context_tokens=section.context_tokens,
         keep_alive=section.ollama_keep_alive,
         keeps_loaded=_is_kept(section.ollama_keep_alive),
-        control=control(settings),
     )
     return {kind: OpenAICompatEngine(session, dialect=DIALECTS[kind]) for kind in DIALECTS} | {OLLAMA: ollama}
 

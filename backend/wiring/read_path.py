@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
+import orjson
+
+from backend.calibration.base import Calibration
 from backend.calibration.files import CALIBRATIONS, calibration_for
 from backend.chat.answer import Answerer
+from backend.chat.base import RunStore
 from backend.chat.grounding import Grounding
-from backend.chat.memory import MemoryRuns
 from backend.chat.openings import Openings
 from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
@@ -19,7 +23,7 @@ from backend.corpus.base import Catalogue
 from backend.embedding.base import Embedder
 from backend.embedding.measures import nearness, prompt_tokens
 from backend.engines.extractive import ExtractiveEngine
-from backend.generations.memory import MemoryLog
+from backend.generations.base import GenerationLog
 from backend.history.base import History
 from backend.infra import language
 from backend.pool.base import Pool
@@ -28,19 +32,28 @@ from backend.retrieval.search import HybridRetriever
 from backend.telemetry.metrics import Metrics
 
 
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What outlives a request."""
+
+    history: History
+    catalogue: Catalogue
+    runs: RunStore
+    generations: GenerationLog
+
+
 def read_path(
     settings: Settings,
     clock: Clock,
-    embedder: Embedder,
-    indexes: tuple[DenseIndex, LexicalIndex],
+    search: tuple[Embedder, DenseIndex, LexicalIndex],
     pool: Pool,
-    history: History,
-    catalogue: Catalogue,
+    stores: Stores,
     metrics: Metrics,
 ) -> tuple[Runs, BackgroundProducer]:
     """Readers' requests, and what produces their answers."""
+    embedder, dense, lexical = search
     calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
-    dense, lexical = indexes
+    history, catalogue, generations = stores.history, stores.catalogue, stores.generations
     retriever = HybridRetriever(
         embedder=embedder,
         dense=dense,
@@ -49,14 +62,6 @@ def read_path(
         gate=calibration.gate,
         settings=settings.retrieval,
         clock=clock,
-    )
-    generations = MemoryLog(
-        clock,
-        abandon_after_s=settings.chat.abandon_after_s,
-        retention_s=settings.chat.retention_s,
-        max_live=settings.chat.max_live,
-        max_log_bytes=settings.chat.max_log_bytes,
-        max_bytes=settings.chat.max_logs_bytes,
     )
     grounding = Grounding(
         retriever=retriever,
@@ -74,7 +79,7 @@ def read_path(
             grounding=grounding,
             pool=pool,
             fallback=ExtractiveEngine(
-                partial(nearness, embedder),
+                partial(nearness, embedder, within_s=settings.retrieval.index_timeout_s),
                 by_words=calibration.by_words,
                 by_meaning=calibration.by_meaning,
             ),
@@ -87,7 +92,7 @@ def read_path(
         clock=clock,
     )
     runs = Runs(
-        store=MemoryRuns(clock, retention_s=settings.chat.retention_s + settings.chat.deadline_s),
+        store=stores.runs,
         producer=producer,
         generations=generations,
         history=history,
@@ -100,9 +105,14 @@ def read_path(
         detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
-        retrieval="\n".join(
-            (embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend, str(calibration))
-        ),
+        retrieval=retrieval_of(embedder.id, settings, calibration),
         context_tokens=settings.engine.context_tokens,
     )
     return runs, producer
+
+
+def retrieval_of(embedder: str, settings: Settings, calibration: Calibration) -> str:
+    """All of the search that an answer depends on; the same in every process that would answer alike."""
+    search = settings.retrieval.model_dump(exclude={"index_timeout_s", "concurrency"})
+    parts = [embedder, search, settings.engine.backend, calibration]
+    return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS).decode()

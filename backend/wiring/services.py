@@ -19,7 +19,8 @@ from backend.core.types import DEFAULT_CORPUS
 from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.cached import CachedEmbedder
-from backend.health import health_checks
+from backend.generations.redis import RedisLog
+from backend.health import health_checks, log_check
 from backend.history.base import History
 from backend.history.presence import Presence
 from backend.history.sql import SqlHistory
@@ -36,13 +37,15 @@ from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import LOCAL_TENANT as LOCAL_TENANT
 from backend.wiring.embedder import open_embedder, warm
 from backend.wiring.folder import data_folder
+from backend.wiring.generations import open_generations
 from backend.wiring.indexes import open_indexes
 from backend.wiring.pool import open_pool
-from backend.wiring.read_path import read_path
+from backend.wiring.read_path import Stores, read_path
 from backend.wiring.redis import open_shared_redis
+from backend.wiring.runs import open_runs
 from backend.wiring.secret import former_peppers, open_secret
 from backend.wiring.sql import open_sql
-from backend.wiring.write_path import open_ingestion, queue_outdated
+from backend.wiring.write_path import open_follower, open_ingestion, queue_outdated
 
 _READINESS_S = 1.0
 
@@ -81,7 +84,7 @@ async def open_services(
         metrics = metrics or Metrics()
         model = await open_embedder(stack, settings, clock)
         embedder = CachedEmbedder(model, size=settings.embedding.cache_size)
-        dense, lexical = open_indexes(stack, settings, embedder)
+        dense, lexical = await open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = open_ingestion(
             stack, settings, clock, engine, catalogue, model, (dense, lexical), metrics
@@ -95,9 +98,9 @@ async def open_services(
         process = token_hex(16)
         history = SqlHistory(engine, clock, process=process)
         stack.push_async_callback(history.close)
-        runs, producer = read_path(
-            settings, clock, embedder, (dense, lexical), pool, history, catalogue, metrics
-        )
+        generations = open_generations(stack, redis, settings, clock, loops, metrics)
+        stores = Stores(history, catalogue, await open_runs(redis, settings.chat, clock, loops), generations)
+        runs, producer = read_path(settings, clock, (embedder, dense, lexical), pool, stores, metrics)
         stack.push_async_callback(background.close)
         stack.push_async_callback(runs.openings.outbox.close, CLOSING_S)
         stack.push_async_callback(producer.close, 0)
@@ -106,10 +109,15 @@ async def open_services(
             language.load()
             await _be_present(settings, clock, engine, history, process, loops)
             loops.start(ingestion.run_worker, name="ingest worker")
+            if settings.data.chroma_url:
+                follower = open_follower(settings, ingestion.worker.derivation)
+                loops.start(follower.run, name="lexical index", longest_pause_s=SHORT_PAUSE_S)
             loops.start(producer.sweep, name="generations", longest_pause_s=SHORT_PAUSE_S)
             loops.start(partial(queue_outdated, keys, catalogue, ingestion), name="outdated documents")
         corpus = CorpusRef(LOCAL_TENANT, DEFAULT_CORPUS)
-        checks = health_checks(engine, model, dense, lexical, pool, corpus, loops)
+        checks = health_checks(engine, model, dense, lexical, catalogue, pool, corpus, loops)
+        if isinstance(generations, RedisLog):
+            checks = {**checks, "log": log_check(generations.is_shared)}
         yield Services(
             settings=settings,
             runs=runs,

@@ -44,7 +44,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Reading]:
         stack.enter_context(data_folder(settings))
         engine = await open_sql(stack, settings)
         embedder = await open_embedder(stack, settings, clock)
-        indexes = open_indexes(stack, settings, embedder)
+        indexes = await open_indexes(stack, settings, embedder)
         catalogue = SqlCatalogue(engine, clock)
         ingestion = open_ingestion(stack, settings, clock, engine, catalogue, embedder, indexes, Metrics())
         yield Reading(ingestion, catalogue, SqlKeys(engine, clock))

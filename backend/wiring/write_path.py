@@ -14,7 +14,8 @@ from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import SPECIAL_TOKENS, Embedder
 from backend.ingest.base import PARSER_VERSION
 from backend.ingest.chunk import chunk
-from backend.ingest.derive import Derivation
+from backend.ingest.derive import BOTH, Derivation
+from backend.ingest.follow import Follower
 from backend.ingest.leases import SqlLeases
 from backend.ingest.parse.reader import SandboxReader
 from backend.ingest.pipeline import Pipeline
@@ -28,6 +29,7 @@ from backend.retrieval.lexical_tantivy import VERSION as LEXICAL_VERSION
 from backend.security.base import KeyStore
 from backend.telemetry.metrics import Metrics
 from backend.wiring.corpora import all_corpora
+from backend.wiring.indexes import LEXICAL
 
 
 def open_ingestion(
@@ -56,18 +58,29 @@ def open_ingestion(
         (PARSER_VERSION, f"{cutting.target_tokens}+{cutting.overlap_tokens}", LEXICAL_VERSION, embedder.id)
     )
     preparer = Preparer(catalogue, jobs, reader, cut, made_by)
-    publisher = Publisher(catalogue, jobs, embedder, *indexes)
+    dense, lexical = indexes
+    shared = bool(settings.data.chroma_url)  # then each host's lexical index has a follower
+    publisher = Publisher(catalogue, jobs, embedder, dense, None if shared else lexical)
+    derivation = Derivation(
+        catalogue, jobs, embedder, dense, lexical, clock, ("dense",) if shared else BOTH, shared
+    )
     worker = Worker(
         catalogue=catalogue,
         jobs=jobs,
         leases=SqlLeases(engine, clock, alone=not settings.data.database_url),  # the folder is locked
         pipeline=Pipeline(jobs, preparer, publisher, metrics, clock, section.batch_passages),
-        derivation=Derivation(catalogue, jobs, embedder, *indexes, clock),
+        derivation=derivation,
         clock=clock,
         pace=Pace(section.lease_s, section.poll_s, section.retry_s, section.grace_s, section.keep_s),
     )
     bounds = Bounds(section.queued_items, section.queued_bytes, section.max_file_bytes)
     return Ingestion(catalogue, jobs, worker, made_by, metrics, bounds)
+
+
+def open_follower(settings: Settings, dense: Derivation) -> Follower:
+    """What keeps the lexical index of this host; `dense` keeps the shared one, from the same parts."""
+    parts = (dense.catalogue, dense.jobs, dense.embedder, dense.dense, dense.lexical, dense.clock)
+    return Follower(settings.data.dir / LEXICAL, Derivation(*parts, keeps=("lexical",)), dense.clock)
 
 
 async def queue_outdated(keys: KeyStore, catalogue: Catalogue, ingestion: Ingestion) -> None:

@@ -1,7 +1,7 @@
 """What every generation log promises."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -21,9 +21,12 @@ from backend.generations.base import (
     Writer,
 )
 from backend.generations.memory import MemoryLog
+from backend.generations.redis import Limits, RedisLog
+from backend.infra.redis import open_redis
 from tests.support.manual_clock import ManualClock
 from tests.support.passages import scored
 from tests.support.records import a_record
+from tests.support.redis_server import RedisServer, redis_server
 
 DONE = Done("stop")
 ORIGIN = Origin("miss", "m", "v1")
@@ -37,10 +40,30 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory"])
-def make(request: pytest.FixtureRequest, clock: ManualClock) -> Make:
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def make(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Make]:
     """A new, empty log with the bounds that a test needs."""
-    return lambda **options: MemoryLog(clock, **options)
+    if request.param == "memory":
+        yield lambda **options: MemoryLog(clock, **options)
+        return
+    async with open_redis(request.getfixturevalue("server").url, timeout_s=30) as client:
+        await client.flushall()
+        made = []
+
+        def make(**options) -> RedisLog:
+            limits = Limits(**{"lease_s": 5.0, "ack_s": 10.0, **options})
+            made.append(RedisLog(client, clock, limits, clock_in_redis=False))
+            return made[-1]
+
+        yield make
+        for log in made:
+            await log.close()
 
 
 @pytest.fixture

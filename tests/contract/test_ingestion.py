@@ -253,6 +253,17 @@ async def test_when_something_is_down_the_work_waits_and_goes_on_later(path, clo
     assert (done.state, done.reason, {i.state for i in done.items}) == ("done", "", {"done"})
 
 
+async def test_work_waits_no_longer_than_what_is_down_says_however_often_it_was_tried(path, clock):
+    status = await path.ingestion.submit(BOOKS, [("a.md", b"text")])
+    for _ in range(6):
+        path.embedder.fail = [EmbedderUnavailable("away", retry_after_s=1)]
+        await path.ingestion.worker.tick()
+        assert (await path.ingestion.status("acme", status.id)).state == "queued"
+        clock.advance(5)
+    await path.ingestion.worker.tick()
+    assert (await path.ingestion.status("acme", status.id)).state == "done"
+
+
 async def test_a_full_disk_is_said_to_who_watches_and_to_who_sends_more(path, clock):
     path.dense.fail = [StorageFull("disk")]
     with pytest.raises(StorageFull):

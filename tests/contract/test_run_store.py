@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from backend.chat import memory
 from backend.chat.base import Idempotency, Run, RunStore
 from backend.chat.memory import MemoryRuns
+from backend.chat.redis import RedisRuns
 from backend.core.errors import Conflict, NotFound
 from backend.generations.base import GenerationId
 from backend.history.base import Owner
+from backend.infra.redis import open_redis
 from tests.support.manual_clock import ManualClock
+from tests.support.redis_server import RedisServer, redis_server
 
 ANN, BOB = Owner("t", "ann"), Owner("t", "bob")
 KEY = Idempotency("k", "digest of the question")
@@ -26,18 +28,42 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory"])
-def make(request: pytest.FixtureRequest, clock: ManualClock) -> Make:
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def make(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Make]:
     """A new, empty store with the bounds that a test needs."""
-    return lambda **options: MemoryRuns(clock, **{"retention_s": 600.0, **options})
+
+    def in_memory(**options) -> MemoryRuns:
+        return MemoryRuns(clock, **{"retention_s": 600.0, **options})
+
+    if request.param == "memory":
+        yield in_memory
+        return
+    running = request.getfixturevalue("server")
+    async with open_redis(running.url, timeout_s=30) as client:
+
+        def in_redis(**options) -> RedisRuns:
+            running.forget()
+            return RedisRuns(client, in_memory(**options))
+
+        yield in_redis
 
 
 @pytest.fixture
-def passes(clock: ManualClock) -> Pass:
+def passes(request: pytest.FixtureRequest, clock: ManualClock) -> Pass:
     """So many seconds pass for the store."""
 
     async def advance(seconds: float) -> None:
         clock.advance(seconds)
+        if "redis" in request.node.callspec.id:
+            async with open_redis(request.getfixturevalue("server").url, timeout_s=30) as client:
+                async for key in client.scan_iter():
+                    await client.pexpire(key, max(0, await client.pttl(key) - int(1000 * seconds)))
 
     return advance
 
@@ -103,11 +129,8 @@ async def test_where_the_first_does_not_start_one_of_the_others_does(make: Make)
         assert await asyncio.gather(*waiting) == [a_run(f"again{starts}")] * 2
 
 
-async def test_who_waits_too_long_for_the_first_is_told_so(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "STARTING_S", 0.01)
-    store = make()
+async def test_who_waits_too_long_for_the_first_is_told_so(make: Make) -> None:
+    store = make(starting_s=0.5)
     await store.claim(ANN, "r1", KEY)
     with pytest.raises(Conflict):
         await store.claim(ANN, "r2", KEY)

@@ -33,6 +33,19 @@ time.sleep(0.2)
 print(began[0].pid, began[0].process.poll(), flush=True)
 time.sleep(600)
 """
+TIDY = """
+import signal, sys, time
+from pathlib import Path
+from devstack.child import placed, start
+folder = Path(sys.argv[1])
+script = "trap 'echo tidied > tidied; exit' QUIT; echo ready; sleep 600 & wait"
+with placed(None, "of-a-test") as place:
+    (place / "something").touch()
+    child = start("tidy", ["sh", "-c", script], folder=folder, last=signal.SIGQUIT, cwd=folder)
+    child.until(child.first_line, 60)
+    print(child.pid, place, flush=True)
+    time.sleep(600)
+"""
 
 
 def lives(pid: int) -> bool:
@@ -90,6 +103,22 @@ def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert lives(int(pid))
         parent.kill()
     assert gone(int(pid))
+
+
+def test_what_a_killed_parent_leaves_is_put_in_order(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", TIDY, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid, place = parent.stdout.readline().split()
+        assert Path(place, "something").exists()
+        parent.kill()
+    assert gone(int(pid))
+    assert (tmp_path / "tidied").read_text() == "tidied\n"
+    deadline = time.monotonic() + 30
+    while Path(place).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(place).exists()
 
 
 async def test_a_server_may_be_started_beside_a_loop(tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ async def test_a_record_tells_whose_request_it_was():
         await answer(server.url, "/api/chat", chat(stream=False, messages=turns))
         (record,) = await server.requests()
     assert record["question"] == "17 count to 3"
+    assert record["begun"] == 1
+
+
+async def test_a_record_of_a_long_message_tells_how_it_ends_too():
+    async with emulator(time_scale=0, reply="Nine.") as server:
+        turns = [{"role": "user", "content": f"Extracts: {'x' * 999} Question: the seventh?"}]
+        await answer(server.url, "/api/chat", chat(stream=False, messages=turns))
+        (record,) = await server.requests()
+    assert record["question"].startswith("Extracts: xxx")
+    assert record["question"].endswith("Question: the seventh?")
+    assert len(record["question"]) < 200
+    assert record["begun"] == 0
 
 
 async def test_openais_dialect_keeps_a_temperature_that_was_named():

@@ -197,6 +197,13 @@ def test_a_count_has_as_many_tokens_as_it_is_asked_for_and_goes_on_where_it_was(
     assert len(tokens) == 250 - len(begun.split())
 
 
+def test_a_count_begins_where_it_is_asked_to():
+    tokens = (
+        ReplySource("count").reply(Prompted("m", "count from 700 to 702, please", ""), "continue", 0).tokens
+    )
+    assert "".join(tokens).split() == ["700", "701", "702"]
+
+
 def test_a_script_is_chosen_by_the_question():
     source = ReplySource().updated({"scripts": [{"when": "hall", "content": "nine"}, "what?"]})
     assert "".join(source.reply(Prompted("m", "the hall?", "x"), "continue", 0).tokens) == "nine"

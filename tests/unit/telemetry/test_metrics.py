@@ -38,7 +38,8 @@ def families(metrics: Metrics, pool: PoolStatus = POOL) -> dict:
 
 def gauges(metrics: Metrics, pool: PoolStatus = POOL) -> dict[tuple[str, ...], float]:
     """Values of the pool's gauges by name and labels."""
-    found = [s for f in families(metrics, pool).values() if f.type == "gauge" for s in f.samples]
+    told = [f for f in families(metrics, pool).values() if f.name != "libri_event_streams"]
+    found = [s for f in told if f.type == "gauge" for s in f.samples]
     return {(sample.name, *sample.labels.values()): sample.value for sample in found}
 
 
@@ -55,8 +56,8 @@ def test_what_is_fed_is_there_and_nothing_else():
             "libri_runs",
             "libri_stage_duration_seconds",
         ),
-        *("libri_joined", "libri_takeovers", "libri_loop_failures"),
-        *("libri_resumes", "libri_pool_inflight", "libri_pool_slots"),
+        *("libri_joined", "libri_takeovers", "libri_loop_failures", "libri_event_streams"),
+        *("libri_resumes", "libri_log_ack_seconds", "libri_pool_inflight", "libri_pool_slots"),
         *("libri_instance_state", "libri_instance_tokens_per_second", "libri_instance_gpu_ratio"),
         *("libri_queue_depth", "libri_queue_wait_seconds", "libri_retries", "libri_pool_shared"),
         *("libri_ingest_documents", "libri_ingest_passages"),

@@ -80,8 +80,27 @@ for death in range(30):
 """
     early, late = replica(tmp_path, script).splitlines()
     assert early == late
-    assert early.count(".db") == 4
+    assert early.count(".db") == 6
     assert not list(tmp_path.glob("*/*")), "and nothing once it has ended"
+
+
+def test_what_a_dead_process_was_doing_is_over(tmp_path: Path) -> None:
+    script = """
+from backend.telemetry.shared import forget_gauges
+def streaming(number):
+    if os.fork() == 0:
+        stream = Metrics(SharedCounters(folder, number)).event_stream()
+        stream.__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.wait()
+streaming(0), streaming(1)
+print(told(2)["libri_event_streams"])
+forget_gauges(folder, 0)
+print(told(2)["libri_event_streams"])
+streaming(0)
+print(told(2)["libri_event_streams"])
+"""
+    assert replica(tmp_path, script).split() == ["2.0", "1.0", "2.0"]
 
 
 def test_the_cumulative_buckets_of_a_histogram_are_whole(tmp_path: Path) -> None:
