@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from backend.core.aio import soon
@@ -41,6 +43,7 @@ class LiveViews:
         self._max_age_s = max_age_s
         self._kept: dict[CorpusRef, _Kept] = {}
         self._changes: dict[CorpusRef, int] = {}
+        self._looking: dict[CorpusRef, asyncio.Lock] = {}
 
     async def get(self, corpus: CorpusRef) -> LiveView:
         """The view; an old one while SQL does not answer.
@@ -51,13 +54,19 @@ class LiveViews:
         kept = self._kept.get(corpus)
         if kept is None:
             return await self._first(corpus)
-        if self._clock.monotonic() - kept.checked >= self._max_age_s:
-            kept.checked = self._clock.monotonic()  # the others use what is there meanwhile
-            try:
-                await soon(_PATIENCE_S, self._refresh(corpus, kept))
-            except (StorageUnavailable, TimeoutError):
-                return kept.view
+        if self._is_old(kept):
+            async with self._looking.setdefault(corpus, asyncio.Lock()):  # one looks, and all wait for it
+                if self._is_old(self._kept.get(corpus, kept)):
+                    await self._look(corpus, kept)
         return self._kept[corpus].view if corpus in self._kept else kept.view
+
+    async def _look(self, corpus: CorpusRef, kept: _Kept) -> None:
+        with suppress(StorageUnavailable, TimeoutError):
+            await soon(_PATIENCE_S, self._refresh(corpus, kept))
+        kept.checked = self._clock.monotonic()  # if SQL hangs, the next ones use what is there
+
+    def _is_old(self, kept: _Kept) -> bool:
+        return self._clock.monotonic() - kept.checked >= self._max_age_s
 
     async def _first(self, corpus: CorpusRef) -> LiveView:
         try:

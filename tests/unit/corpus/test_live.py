@@ -113,3 +113,21 @@ async def test_a_read_that_a_change_of_ours_overtook_is_not_kept(views, table):
     table.gate.set()
     assert await slow == table.view
     assert await views.get(BOOKS) == table.view
+
+
+async def test_whoever_asks_while_an_old_view_is_looked_at_waits_for_the_new_one(views, table, clock):
+    await views.get(BOOKS)
+    table.view = LiveView("v2", frozenset({"r1", "r2"}))
+    clock.advance(3600)
+    seen = await asyncio.gather(*(views.get(BOOKS) for _ in range(5)))
+    assert {view.version for view in seen} == {"v2"}
+    assert table.asked == ["view", "version", "view"], "one looks for all"
+
+
+async def test_while_sql_hangs_all_wait_together(views, table, clock):
+    await views.get(BOOKS)
+    table.view, table.gate = LiveView("v2", frozenset()), asyncio.Event()
+    clock.advance(3600)
+    async with asyncio.timeout(2):
+        seen = await asyncio.gather(*(views.get(BOOKS) for _ in range(20)))
+    assert {view.version for view in seen} == {"v1"}
