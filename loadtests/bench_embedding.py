@@ -1,6 +1,6 @@
 """What runs the embedding model: speed of each runtime, and what the questions then find.
 
-    python -m loadtests.bench_embedding --data DIR [--cache DIR] [--quick] [--check] [--json FILE]
+    python -m loadtests.bench_embedding --data DIR [--cache DIR] [--places] [--quick] [--check] [--json FILE]
 
 Quality is recall@5 and MRR@10 of exact dense search alone, where a worse vector shows most. Without
 `--cache` it is measured on every ninth passage and the questions these answer: easier than the whole set,
@@ -14,14 +14,20 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from backend.config import Settings
+from backend.core.clock import SystemClock
 from backend.embedding.base import Embedder, Vectors
 from backend.embedding.models import Precision
+from backend.wiring.embedder import open_embedder
+from devstack.child import in_thread
+from devstack.embedder import embedding_service
 from loadtests import qa
 from loadtests.bench import Report, arguments, percentile
 from loadtests.qa import QA, Question
@@ -138,6 +144,54 @@ async def speeds(report: Report, data: QA, models: Path, quick: bool) -> None:
     report.table("Speed", columns, rows, key="speed")
 
 
+async def places(report: Report, data: QA, models: Path, quick: bool) -> None:
+    """The model in this process, and in `serve-embeddings` beside it."""
+    questions = data.questions[:: max(1, len(data.questions) // (60 if quick else 400))]
+    texts = [p.indexed_text for p in data.passages[:: max(1, len(data.passages) // (48 if quick else 256))]]
+    environment = {"LIBRI_DATA__MODELS_DIR": str(models)}
+    rows: list[tuple[str | float, ...]] = []
+    p50s = []
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(in_thread(embedding_service(environment)))
+        for name, url in (("in this process", ""), ("served", served.url)):
+            section = {"url": url, "timeout_s": 30, "passages_timeout_s": 600}
+            settings = Settings.model_validate({"data": {"models_dir": models}, "embedding": section})
+            embedder = await open_embedder(stack, settings, SystemClock())
+            await embedder.embed_queries(["warm"])
+            alone = await single_ms(embedder, questions)
+            began = time.perf_counter()
+            await embedder.embed_passages(texts)
+            rate = len(texts) / (time.perf_counter() - began)
+            beside = await beside_ingest_ms(embedder, questions[: len(questions) // 2], texts)
+            shown = [percentile(some, at) for some in (alone, beside) for at in (50, 99)]
+            rows.append((name, *shown, rate, await together_per_s(embedder, questions)))
+            p50s.append(shown[0])
+    columns = (
+        "model",
+        "question p50 ms",
+        "p99",
+        "p50 beside ingest",
+        "p99 beside",
+        "passages/s",
+        "32 at once, /s",
+    )
+    report.table("Here and served", columns, rows, key="places")
+    report.bar("a question served, as many times as long as here (p50)", p50s[1] / p50s[0], at_most=3.0)
+
+
+async def together_per_s(embedder: Embedder, questions: Sequence[Question]) -> float:
+    """Questions answered a second, asked by 32 readers at once."""
+    waiting = iter(questions)
+
+    async def reader() -> None:
+        for question in waiting:
+            await embedder.embed_queries([question.text])
+
+    began = time.perf_counter()
+    await asyncio.gather(*(reader() for _ in range(32)))
+    return len(questions) / (time.perf_counter() - began)
+
+
 async def qualities(report: Report, data: QA, models: Path, cache: Path | None) -> None:
     """Precisions against each other; the runtimes agree to 1e-4, which a contract test asserts."""
     rows, by_precision = [], {}
@@ -174,6 +228,9 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
     """Both tables."""
     data = qa.load(args)
     models = args.cache / "models" if args.cache else folder / "models"
+    if args.places:
+        await places(report, data, models, args.quick)
+        return
     await speeds(report, data, models, args.quick)
     whole = args.cache is not None and not args.quick
     await qualities(report, data if whole else sampled(data, 36 if args.quick else 9), models, args.cache)
@@ -184,6 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def more(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--cache", type=Path, default=None, help="keep vectors and model files here")
+        parser.add_argument("--places", action="store_true", help="only: in this process, or served")
 
     args = arguments("Speed and quality of the ways to run the embedding model.", argv, more=more)
     report = Report("bench_embedding")

@@ -173,7 +173,10 @@ class RemoteEmbedder:
     async def _ask(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
         body = orjson.dumps(self._dialect.body(self._model, texts, purpose))
         within_s = max(self._dialect.probe_s, *self._within_s.values())  # whoever asks has a bound of its own
-        data, by = await self._call("POST", self._dialect.path, body, within_s)
+        try:
+            data, by = await self._call("POST", self._dialect.path, body, within_s)
+        except errors.EngineUnreachable:  # the connection may have been an idle one, dropped in this moment
+            data, by = await self._call("POST", self._dialect.path, body, within_s)
         if self._dialect is OUR_OWN and by != fingerprint(self._model.id):
             raise EmbedderUnavailable(_OTHER_MODEL)
         return vectors_in(self._dialect, data, len(texts), self.dimensions)

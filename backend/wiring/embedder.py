@@ -15,6 +15,9 @@ from backend.embedding.served import Served, of_another, of_our_own, spaced
 from backend.engines.base import Endpoint
 from backend.infra.http import open_session
 
+_IDLE_S = 15.0
+"""Much less than any server keeps a connection; a new one for each question costs a millisecond."""
+
 
 async def open_embedder(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Embedder:
     """The embedder, closed with `stack`; nothing is loaded or asked yet.
@@ -35,7 +38,7 @@ async def _remote(stack: AsyncExitStack, settings: Settings) -> Embedder:
         _served(settings),
         DIALECTS[section.kind],
         Endpoint(section.url, section.key.get_secret_value()),
-        await stack.enter_async_context(open_session()),
+        await stack.enter_async_context(open_session(idle_s=_IDLE_S)),
         timeout_s=section.timeout_s,
         passages_timeout_s=section.passages_timeout_s,
     )
