@@ -32,6 +32,11 @@ class Tokens:
         """Ids of one text with special tokens, int64[1, tokens], at most `max_tokens`."""
         return np.array([self._cut.encode(text).ids], np.int64)
 
+    def pair(self, first: str, second: str) -> tuple[Ids, Ids]:
+        """Ids and segments of two texts as one, int64[1, tokens] each, cut like `ids`."""
+        found = self._cut.encode(plain(first), plain(second))
+        return np.array([found.ids], np.int64), np.array([found.type_ids], np.int64)
+
 
 def plain(text: str) -> str:
     """The text with `?` for lone surrogates, which no tokenizer takes."""
