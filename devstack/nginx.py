@@ -121,11 +121,8 @@ def front(
     """
     port = port or free_port()
     with placed(folder, "front") as place:
-        texts = shipped(port, _certificate(place))
-        texts[_REPLICAS] = _listed(replicas)
-        for name, text in _changed(texts, changes or {}).items():
-            (place / name).parent.mkdir(exist_ok=True)
-            (place / name).write_text(text, "utf-8")
+        texts = shipped(port, certificate(place)) | {_REPLICAS: _listed(replicas)}
+        write(place, _changed(texts, changes or {}))
         with _started(place, conf, port, command) as front:
             yield front
 
@@ -147,6 +144,22 @@ def shipped(port: int, certificate: Path) -> dict[str, str]:
         text = text.replace("/var/log/nginx/", "").replace("user www-data;\n", "")
         found[str(file.relative_to(SHIPPED))] = text
     return found
+
+
+def write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Files by their names in `folder`."""
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+
+
+def certificate(folder: Path) -> Path:
+    """A new one for `NAME`, without the endings of its two files: .pem and .key."""
+    where = folder / "self-made"
+    made = f"{where}.key -out {where}.pem -days 2 -subj /CN={NAME} -addext subjectAltName=DNS:{NAME}"
+    command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {made}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return where
 
 
 def _in_own_folders(text: str) -> str:
@@ -180,11 +193,3 @@ def _started(place: Path, conf: str, port: int, command: Command | None = None) 
     with running("nginx", whole, folder=place) as child:
         child.until(lambda: listens(port), _START_S)
         yield Front(port, place, child)
-
-
-def _certificate(folder: Path) -> Path:
-    where = folder / "self-made"
-    made = f"{where}.key -out {where}.pem -days 2 -subj /CN={NAME} -addext subjectAltName=DNS:{NAME}"
-    command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {made}"
-    subprocess.run(command.split(), check=True, capture_output=True)
-    return where

@@ -16,7 +16,7 @@ from typing import Any
 from devstack.child import Child, Command, StartError, free_port, placed, running
 
 _START_S = 180.0
-_QUICK = ("-c", "fsync=off", "-c", "max_connections=40", "-c", "listen_addresses=127.0.0.1")
+_QUICK = ("-c", "fsync=off", "-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1")
 
 
 def program(name: str = "postgres") -> str | None:

@@ -18,13 +18,13 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any
 
 from devstack.child import in_thread
 from devstack.stack import Shape, Stack, stack
 from loadtests.bench import Report, arguments
 from loadtests.durability.crew import Crew, client, reader_keys
 from loadtests.durability.faults import FAULTS, Fault, Scene
+from loadtests.durability.instances import MODEL, paced
 from loadtests.durability.pauses import Window, pauses
 from loadtests.durability.reader import Reading
 from loadtests.durability.truth import Emulators, generations, kept_turns
@@ -33,20 +33,9 @@ from loadtests.durability.verdict import Verdict, judged
 INSTANCES, SLOTS = 3, 300
 TOKENS_PER_S = 2.0
 LENGTHS = (90, 130)
-MODEL = "llama3.1:8b"
 SETTLES_S = 10.0
 """After a fault is mended, until the next one."""
 GAP_S = "6"
-
-
-def paced(tokens_per_s: float, *, prefill_tps: float = 1e6) -> dict[str, Any]:
-    """Knobs of an instance that counts, at one pace for every stream."""
-    speeds = {"load_s": 0.1, "prefill_tps": prefill_tps, "per_stream_tps": tokens_per_s}
-    return {
-        "models": [{"name": MODEL, "speeds": speeds, "kv_bytes_per_token": 1}],
-        "keep_alive_s": -1,
-        "reply": {"mode": "count"},
-    }
 
 
 def shape(args: argparse.Namespace) -> Shape:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from backend.core.aio import Limit
 from backend.core.events import Event
-from backend.generations.base import START, Entry
+from backend.generations.base import START, Batch, Entry
 
 RETRY = b"retry: 1000\n"
 """Within the first event: some clients stumble over a block without data."""
@@ -36,10 +36,19 @@ async def frames(batches: AsyncGenerator[Sequence[Entry], None]) -> AsyncGenerat
     first = True
     async with aclosing(batches):
         async for batch in batches:
-            body = b"".join([_framed(entry) for entry in batch])
+            body = _encoded(batch)
             if first and body:
                 first, body = False, RETRY + body
             yield body or HEARTBEAT
+
+
+def _encoded(batch: Sequence[Entry]) -> bytes:
+    """The frames of a batch; one that many followers get is encoded by the first of them."""
+    if not isinstance(batch, Batch):
+        return b"".join([_framed(entry) for entry in batch])
+    if batch.encoded is None:
+        batch.encoded = b"".join([_framed(entry) for entry in batch])
+    return batch.encoded
 
 
 def _framed(entry: Entry) -> bytes:

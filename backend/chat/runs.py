@@ -233,7 +233,7 @@ class Runs:
             model = name or asked
         elif offered:
             model = offered[0].info.name
-        digest = next((one.info.digest for one in offered if one.info.name == model), "")
+        digest = ",".join(digest for one in offered if one.info.name == model for digest in one.digests)
         return Variant(
             model, digest, PROMPT_VERSION, self._sampling(question), self.retrieval, self.context_tokens
         )

@@ -24,8 +24,8 @@ from backend.wiring.lazily import open_services
 _LITTLE_DISK = 2 * 1024**3
 ADVICE = {
     "sql": "check LIBRI_DATA__DATABASE_URL, and that the database runs and the data folder can be written",
-    "retrieval": "the indexes can be made again: stop the server, remove <data>/chroma and <data>/lexical, "
-    "run `libriassist reindex`",
+    "retrieval": "check CHROMA_URL, if it is set, and that its server runs; what is in the data folder is "
+    "made again by itself: stop the server, remove <data>/chroma and <data>/lexical, start it",
     "embedder": "check EMBEDDING_MODEL: a known name, or a folder with a sentence-transformers model; with "
     "LIBRI_EMBEDDING__URL, that the service runs and has that model",
     "models": "start a model server and set OLLAMA_URLS or LIBRI_ENGINE__OPENAI_URLS; `libriassist models "

@@ -16,7 +16,7 @@ class Variant:
 
     Attributes:
         model: As it is asked for in the pool.
-        digest: Of the model's weights; "" where no server tells.
+        digest: Of the model's weights: all that servers tell, joined by commas; "" where none does.
         prompt: Version of the prompt's texts.
         sampling: As the reader asked, within the bounds.
         retrieval: Stands for the embedder and every setting of the search.

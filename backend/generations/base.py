@@ -9,7 +9,7 @@ its generation over, and goes on from the record and the entries that are there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, NewType, Protocol
@@ -59,6 +59,20 @@ class Entry(NamedTuple):
 
     id: EntryId
     event: Event
+
+
+class Batch(list[Entry]):
+    """Entries as they came; one object for all who follow closely, so that it is encoded once.
+
+    Attributes:
+        encoded: What the first who showed it made of it.
+    """
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        super().__init__(entries)
+        self.encoded: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

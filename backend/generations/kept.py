@@ -102,6 +102,13 @@ class Kept(Mirror):
         name, data = self.events.raw(number)
         return to_wire(name, data)
 
+    def length_until(self, last: EntryId) -> int:
+        """How long its stream is if `last` is the last in it; -1: it cannot be."""
+        if last.fence not in self.fences:
+            return -1
+        at = self.fences.index(last.fence)
+        return self.starts[at] + last.seq + at + 1
+
     def settle(self) -> None:
         """Whoever waits for an entry to be shown may go on."""
         if self.waits is not None and not self.waits.done():

@@ -9,15 +9,18 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from backend.core.aio import Elapsed, Limit
 from backend.core.clock import Clock
 from backend.core.errors import LibriError, NotFound
 from backend.core.events import LogEvent, Replace
-from backend.generations.base import START, Entry, EntryId, GenerationId
+from backend.generations.base import START, Batch, Entry, EntryId, GenerationId
 from backend.generations.packed import PackedEvents
 
 _ANEW = (Replace("thinking", "", "another process went on"), Replace("answer", "", "another process went on"))
+
+_NOTHING: Final = (0, 0, Batch())
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +30,8 @@ class Mirror:
     Attributes:
         touched: When a follower left last, or the generation began.
         fences: Every fence, ascending; `starts`: how many entries there were when each began.
-        latest: The entry that came last, while more may come: who follows closely need not unpack it.
+        latest: From where to where, and the entries that were added or asked for last: all who follow closely
+            get the same object.
         left: Runs that left, and how many entries each of them has seen.
         lost: Why nothing comes any more, though there was no end.
         writings: How often the entries were replaced by others.
@@ -40,7 +44,7 @@ class Mirror:
     events: PackedEvents = field(default_factory=PackedEvents)
     shown: int = 0
     ended: bool = False
-    latest: list[Entry] = field(default_factory=list)
+    latest: tuple[int, int, Batch] = _NOTHING
     left: dict[str, int] = field(default_factory=dict)
     lost: LibriError | None = None
     followers: int = 0
@@ -85,8 +89,8 @@ class Mirror:
         """Add events, unseen; returns the last one's id."""
         for event, data in packed:
             self.events.append(event.name, data)
-        last = Entry(self.last_id, event)
-        self.latest = [last]
+        last, many = Entry(self.last_id, event), len(self.events)
+        self.latest = many - 1, many, Batch((last,))
         return last.id
 
     def show(self, until: int) -> None:
@@ -98,7 +102,7 @@ class Mirror:
     def end(self) -> None:
         """Nothing more comes."""
         self.ended = True
-        self.latest = []
+        self.latest = _NOTHING
         self.events.trim()
         self.wake()
 
@@ -113,7 +117,7 @@ class Mirror:
         """Take the entries of `other`, which are those that count; whoever has seen others is told anew."""
         self._common = _alike(self, other)
         self.fences, self.starts, self.events = other.fences, other.starts, other.events
-        self.shown, self.ended, self.latest, self.left = len(other.events), other.ended, [], {}
+        self.shown, self.ended, self.latest, self.left = len(other.events), other.ended, _NOTHING, {}
         self.writings += 1
         self.wake()
 
@@ -121,11 +125,14 @@ class Mirror:
         """All entries, each by itself."""
         return [Entry(self.id_of(number), self.events.event(number)) for number in range(len(self.events))]
 
-    def entries(self, start: int, until: int) -> list[Entry]:
+    def entries(self, start: int, until: int) -> Batch:
         """Entries from `start` to `until`, neighbouring text as one."""
-        if until - start == 1 and until == len(self.events) and self.latest:
-            return self.latest
-        return [Entry(self.id_of(number), event) for number, event in self.events.merged(start, until)]
+        begins, ends, batch = self.latest
+        if (begins, ends) != (start, until):
+            merged = self.events.merged(start, until)
+            batch = Batch([Entry(self.id_of(number), event) for number, event in merged])
+            self.latest = start, until, batch
+        return batch
 
     def until(self, run: str | None) -> int:
         """How many entries a follower may see."""
@@ -160,6 +167,8 @@ class Mirror:
             idle.close()
             self.followers -= 1
             self.touched = clock.monotonic()
+            if not self.followers:
+                self.latest = _NOTHING
 
     async def _changed(self, idle: Limit, idle_s: float) -> bool:
         """Wait for the next wake-up; False when none came within `idle_s`."""

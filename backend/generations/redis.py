@@ -526,24 +526,30 @@ class RedisLog:
 
     async def tell_again(self, kept: Kept) -> None:
         """Tell Redis what it does not have of a generation that this process writes."""
-        fence, prepared = kept.fence, kept.prepared
-        assert fence is not None
+        fence = kept.fence
+        with suppress(LogUnavailable):
+            for anew in (False, True):  # from the beginning, where there is a gap before the last entry
+                said = await self.call(kept, "tell", *self._everything(kept, anew=anew))
+                if kept.fence != fence:
+                    return
+                if said == ["superseded"]:
+                    self.supersede(kept)
+                    return
+                last, length = EntryId.parse(said[0]), said[1]
+                if length == kept.length_until(last):
+                    self._write_behind(kept, last)
+                    return
+
+    def _everything(self, kept: Kept, *, anew: bool) -> Sequence[Argument]:
+        """All that Redis keeps of a generation beside its entries, as `tell` takes it."""
+        assert kept.fence is not None
+        prepared = kept.prepared
         may_join = kept.is_shared and prepared is None and not kept.ended
-        times = repr(self.limits.lease_s), repr(self.wanted_s(kept))
-        ended = to_wire(prepared.name, encode(prepared)) if prepared else b""
-        rest = int(kept.stopping), self.keep_ms(kept), int(may_join)
-        try:
-            said = await self.call(
-                kept, "tell", fence, kept.fences[0], *times, kept.record, ended, *rest, *kept.runs
-            )
-        except LogUnavailable:
-            return
-        if kept.fence != fence:
-            return
-        if said == ["superseded"]:
-            self.supersede(kept)
-        else:
-            self._write_behind(kept, EntryId.parse(said[0]))
+        return (
+            kept.fence, kept.fences[0], repr(self.limits.lease_s), repr(self.wanted_s(kept)), kept.record,
+            to_wire(prepared.name, encode(prepared)) if prepared else b"", int(kept.stopping),
+            self.keep_ms(kept), int(may_join), int(anew), *kept.runs,
+        )  # fmt: skip
 
     def _write_behind(self, kept: Kept, last: EntryId) -> None:
         """Write what comes behind the entry `last`."""
@@ -631,10 +637,13 @@ class _Writer:
     async def renew(self) -> Word:
         """See `Writer`; while Redis is away only what this process was told counts."""
         kept, logs = self._fenced(), self._logs
+        acked = kept.acked
         said = await self._told("renew", repr(logs.limits.lease_s), repr(logs.wanted_s(kept)))
         if said is not None:
-            word, runs, left = said
+            word, runs, left, length = said
             kept.renewed = logs.clock.monotonic()
+            if length < acked + len(kept.fences):
+                kept.unlink()  # Redis came back with what it saved some time ago
             kept.stopping = kept.stopping or word == Word.STOP
             if (runs, left) != (len(kept.runs) + len(kept.left), len(kept.left)):
                 with suppress(LogUnavailable):

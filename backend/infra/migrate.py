@@ -13,6 +13,8 @@ from backend.infra.sql import transaction
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 0x11B21A55
+_TURN_S = 300
+"""Longest wait for another process's migration; one that stands still is told by whoever starts next."""
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -31,7 +33,9 @@ async def migrate(engine: AsyncEngine) -> None:
     """
     async with transaction(engine, timeout_s=None) as connection:
         if connection.dialect.name == "postgresql":
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{_TURN_S}s'"))
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            await connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
         await connection.run_sync(_upgrade)
 
 

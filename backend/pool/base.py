@@ -140,11 +140,13 @@ class OfferedModel:
     Attributes:
         loaded: Whether some instance has it in memory; None when none of them said.
         loose_name: Some instance takes its name in any case, and without `:latest`.
+        digests: All that instances tell of what they offer under its name, sorted.
     """
 
     info: ModelInfo
     loaded: bool | None = None
     loose_name: bool = False
+    digests: tuple[str, ...] = ()
 
 
 class Fit(Protocol):

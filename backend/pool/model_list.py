@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 
 from backend.pool.base import OfferedModel
 from backend.pool.names import folded
@@ -11,14 +10,20 @@ from backend.pool.names import folded
 
 def merged(answers: Iterable[Iterable[OfferedModel]]) -> tuple[OfferedModel, ...]:
     """Every name once, as the first who offers it tells it; loaded where any of them says so."""
-    found: dict[str, OfferedModel] = {}
+    offers: dict[str, list[OfferedModel]] = {}
     for model in (model for answer in answers for model in answer):
-        first = found.setdefault(model.info.name, model)
-        if model.loaded is not None and not first.loaded:
-            found[model.info.name] = first = replace(first, loaded=model.loaded)
-        if model.loose_name and not first.loose_name:
-            found[model.info.name] = replace(first, loose_name=True)
-    return tuple(found.values())
+        offers.setdefault(model.info.name, []).append(model)
+    return tuple(_one(same) for same in offers.values())
+
+
+def _one(offers: Sequence[OfferedModel]) -> OfferedModel:
+    said = [one.loaded for one in offers if one.loaded is not None]
+    return OfferedModel(
+        offers[0].info,
+        any(said) if said else None,
+        any(one.loose_name for one in offers),
+        tuple(sorted({one.info.digest for one in offers} - {""})),
+    )
 
 
 def named(wanted: str, models: Iterable[OfferedModel]) -> str | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
@@ -24,11 +25,14 @@ from backend.retrieval import chroma_rows
 from backend.retrieval.base import Hit
 from backend.retrieval.chroma_rows import AT_ONCE, FOUND, GRAPH, HELD, LOOKED_UP, among, portions
 
+log = logging.getLogger(__name__)
+
 _COLLECTIONS: Final = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 _WRITTEN_AT_ONCE: Final = 250
 """About a megabyte: what a request is made of holds up the event loop."""
 _WORK_S: Final = 30.0
 """Longest that a write takes, or a read of much of the index."""
+T = TypeVar("T")
 
 
 class _Gone(Exception):
@@ -78,12 +82,12 @@ class ChromaServerIndex:
             some = slice(first, first + _WRITTEN_AT_ONCE)
             body = chroma_rows.rows(passages[some]) | {"embeddings": [_packed(row) for row in vectors[some]]}
             await self._made(corpus)
-            await self._on(corpus, "POST", "/upsert", body, within_s=_WORK_S)
+            await self._on(corpus, _nothing, "POST", "/upsert", body, within_s=_WORK_S)
 
     async def remove(self, corpus: CorpusRef, revisions: Sequence[str]) -> None:
         """See `Derived`."""
         for some in portions(revisions, AT_ONCE):
-            await self._on(corpus, "POST", "/delete", {"where": among(some)}, within_s=_WORK_S)
+            await self._on(corpus, _nothing, "POST", "/delete", {"where": among(some)}, within_s=_WORK_S)
 
     async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
         """See `DenseIndex`."""
@@ -91,11 +95,11 @@ class ChromaServerIndex:
             return ()
         before = self._known.get(corpus)
         body = {"query_embeddings": [vector.tolist()], "n_results": limit, "include": FOUND}
-        found = await self._on(corpus, "POST", "/query", body)
+        found = await self._on(corpus, chroma_rows.hits, "POST", "/query", body)
         after = self._known.get(corpus)
         if before is not None and (after is None or (after.id != before.id and not after.held)):
             raise RetrievalUnavailable("the dense index was lost, and is made again")
-        return chroma_rows.hits(found) if found is not None else ()
+        return found or ()
 
     async def held(self, corpus: CorpusRef) -> str:
         """See `Derived`; kept in the collection's own metadata, and so lost with it."""
@@ -105,7 +109,8 @@ class ChromaServerIndex:
     async def hold(self, corpus: CorpusRef, version: str) -> None:
         """See `Derived`."""
         made = await self._made(corpus)
-        await self._on(corpus, "PUT", "", {"new_metadata": {HELD: version}}, within_s=_WORK_S)
+        note = {"new_metadata": {HELD: version}}
+        await self._on(corpus, _nothing, "PUT", "", note, within_s=_WORK_S)
         self._known[corpus] = _Known(self._known.get(corpus, made).id, version)
 
     async def covers(self, corpus: CorpusRef, view: LiveView) -> bool:
@@ -129,19 +134,26 @@ class ChromaServerIndex:
 
     async def count(self, corpus: CorpusRef) -> int:
         """See `Derived`."""
-        return int(await self._on(corpus, "GET", "/count") or 0)
+        return await self._on(corpus, int, "GET", "/count") or 0
 
     def close(self) -> None:
         """Nothing to release: the session is the process's."""
 
     async def _revisions(self, corpus: CorpusRef, which: Mapping[str, Any]) -> list[str]:
-        got = await self._on(corpus, "POST", "/get", {**which, "include": ["metadatas"]}, within_s=_WORK_S)
-        return chroma_rows.revisions(got) if got is not None else []
+        body = {**which, "include": ["metadatas"]}
+        return await self._on(corpus, chroma_rows.revisions, "POST", "/get", body, within_s=_WORK_S) or []
 
     async def _on(
-        self, corpus: CorpusRef, method: str, act: str, body: Any = None, *, within_s: float | None = None
-    ) -> Any:
-        """What the corpus's collection answers; None if there is none.
+        self,
+        corpus: CorpusRef,
+        read: Callable[[Any], T],
+        method: str,
+        act: str,
+        body: Any = None,
+        *,
+        within_s: float | None = None,
+    ) -> T | None:
+        """What `read` makes of the answer of the corpus's collection; None if there is none.
 
         One that was removed and made again meanwhile has another id.
         """
@@ -150,7 +162,7 @@ class ChromaServerIndex:
             if found is None:
                 break
             try:
-                return await self._ask(method, f"/{found.id}{act}", body, within_s=within_s)
+                return await self._ask(read, method, f"/{found.id}{act}", body, within_s=within_s)
             except _Gone:
                 self._known.pop(corpus, None)
         return None
@@ -158,11 +170,12 @@ class ChromaServerIndex:
     async def _look(self, corpus: CorpusRef) -> _Known | None:
         """The collection as it is now."""
         try:
-            found = await self._ask("GET", f"/{chroma_rows.collection_name(corpus, self._embedder_id)}")
+            name = chroma_rows.collection_name(corpus, self._embedder_id)
+            known = self._known[corpus] = await self._ask(_known, "GET", f"/{name}")
         except _Gone:
             self._known.pop(corpus, None)
             return None
-        return self._noted(corpus, found)
+        return known
 
     async def _made(self, corpus: CorpusRef) -> _Known:
         """The collection, made if need be."""
@@ -171,17 +184,21 @@ class ChromaServerIndex:
         name = chroma_rows.collection_name(corpus, self._embedder_id)
         body = {"name": name, "configuration": GRAPH, "get_or_create": True}
         try:
-            return self._noted(corpus, await self._ask("POST", "", body, within_s=_WORK_S))
+            known = self._known[corpus] = await self._ask(_known, "POST", "", body, within_s=_WORK_S)
         except _Gone as exc:
             raise RetrievalUnavailable("the Chroma server has no such database") from exc
-
-    def _noted(self, corpus: CorpusRef, found: Any) -> _Known:
-        known = _Known(str(found["id"]), str((found.get("metadata") or {}).get(HELD, "")))
-        self._known[corpus] = known
         return known
 
-    async def _ask(self, method: str, path: str, body: Any = None, *, within_s: float | None = None) -> Any:
-        """An answer of the server.
+    async def _ask(
+        self,
+        read: Callable[[Any], T],
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        within_s: float | None = None,
+    ) -> T:
+        """What `read` makes of an answer of the server.
 
         Raises:
             _Gone: There is no such collection.
@@ -196,10 +213,20 @@ class ChromaServerIndex:
             ):
                 status, said = answer.status, await answer.read()
             if status == 200:
-                return json.loads(said)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
+                return read(json.loads(said))
+        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
             raise RetrievalUnavailable("the Chroma server does not answer") from exc
+        except (ValueError, TypeError, LookupError, AttributeError) as exc:
+            raise RetrievalUnavailable("what answers is no Chroma server of version 1") from exc
         raise _refusal(status, said.decode("utf-8", "replace"))
+
+
+def _known(found: Any) -> _Known:
+    return _Known(str(found["id"]), str((found["metadata"] or {}).get(HELD, "")))
+
+
+def _nothing(_: Any) -> None:
+    """Of an answer that only says that it was done."""
 
 
 def _packed(row: Vectors) -> str:
@@ -214,6 +241,7 @@ def _refusal(status: int, said: str) -> Exception:
         return RetrievalUnavailable("the Chroma server refuses the credential: see LIBRI_DATA__CHROMA_TOKEN")
     if chroma_rows.says_full(said):
         return StorageFull("no space is left for the dense index")
+    log.warning("the Chroma server refused", extra={"status": status, "said": said[:200]})
     if "dimension" in said:
         return RetrievalUnavailable("the Chroma server holds vectors of another length for this embedder")
     return RetrievalUnavailable(f"the Chroma server answers {status}")

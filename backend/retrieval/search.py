@@ -114,6 +114,8 @@ class HybridRetriever:
                 # A flip came between: passages of the old revision may already have been removed.
                 views = now
                 found = await self._search(views, question, language)
+        if found.dense is None and found.lexical is None:
+            raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
         versions = tuple((corpus.name, view.version) for corpus, view in views.items())
         passages = self._chosen(found, language, budget_tokens)
         return Retrieved(passages, versions, found.degraded)
@@ -129,8 +131,6 @@ class HybridRetriever:
             self._side("dense", lambda: self._dense_hits(live, question)),
             self._side("lexical", lambda: self._lexical_hits(live, question, language)),
         )
-        if dense is None and lexical is None:
-            raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
         return Found(dense, lexical)
 
     async def _side(self, name: str, work: Callable[[], Awaitable[list[Hit]]]) -> Side:
@@ -163,20 +163,18 @@ class HybridRetriever:
         return await self._merged(live, search)
 
     async def _whole(self, name: str, index: Derived, live: Views) -> None:
-        """Wait until an index holds all that is live; what was live a moment ago need not be there.
+        """Wait until an index holds all that is live.
 
         Raises:
-            RetrievalUnavailable: It is behind.
+            RetrievalUnavailable: It is behind; or ahead, for what was live a moment ago may be gone from it.
         """
         for corpus, view in live.items():
             while not await index.covers(corpus, view):
-                if self._gives_up(name, corpus):
-                    raise RetrievalUnavailable(f"the {name} index is behind")
+                changed = (await self._catalogue.live(corpus)).version != view.version
+                if changed or self._gives_up(name, corpus):
+                    raise RetrievalUnavailable(f"the {name} index is at another version")
                 await asyncio.sleep(_LOOK_S)
-                if (await self._catalogue.live(corpus)).version != view.version:
-                    break
-            else:
-                self._behind.pop((name, corpus), None)
+            self._behind.pop((name, corpus), None)
 
     def _gives_up(self, name: str, corpus: CorpusRef) -> bool:
         """Whether an index that is behind has been so for longer than anybody waits."""

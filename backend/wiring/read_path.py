@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import orjson
+
+from backend.calibration.base import Calibration
 from backend.calibration.files import CALIBRATIONS, calibration_for
 from backend.chat.answer import Answerer
 from backend.chat.base import RunStore
@@ -102,9 +105,14 @@ def read_path(
         detect=language.detect,
         chat=settings.chat,
         default_model=settings.engine.model,
-        retrieval="\n".join(
-            (embedder.id, settings.retrieval.model_dump_json(), settings.engine.backend, str(calibration))
-        ),
+        retrieval=retrieval_of(embedder.id, settings, calibration),
         context_tokens=settings.engine.context_tokens,
     )
     return runs, producer
+
+
+def retrieval_of(embedder: str, settings: Settings, calibration: Calibration) -> str:
+    """All of the search that an answer depends on; the same in every process that would answer alike."""
+    search = settings.retrieval.model_dump(exclude={"index_timeout_s", "concurrency"})
+    parts = [embedder, search, settings.engine.backend, calibration]
+    return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS).decode()

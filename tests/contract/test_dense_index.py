@@ -1,12 +1,14 @@
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import numpy as np
 import pytest
 
+from backend.core.errors import RetrievalUnavailable, StorageFull
 from backend.corpus.base import CorpusRef, LiveView
 from backend.infra.http import open_session
 from backend.retrieval.chroma import ChromaIndex
+from backend.retrieval.chroma_rows import collection_name
 from backend.retrieval.chroma_server import ChromaServerIndex
 from backend.retrieval.memory import MemoryDenseIndex
 from tests.support.chroma_server import chroma_server
@@ -20,9 +22,9 @@ def server():
 
 
 @asynccontextmanager
-async def on_server(url, embedder="hash/1"):
+async def on_server(url, embedder, **options):
     async with open_session() as session:
-        yield ChromaServerIndex(session, url, embedder)
+        yield ChromaServerIndex(session, url, embedder, **options)
 
 
 @pytest.fixture(params=["memory", "chroma", "chroma server"])
@@ -161,12 +163,13 @@ async def test_nothing_to_write_is_no_error(index):
 
 
 async def test_writers_and_readers_at_once_lose_nothing(index):
+    await put(index, passage("w0"))  # Chroma's server answers 500 while a collection gets its first vectors
     batches = [[passage(f"w{i} w{j}") for j in range(5)] for i in range(8)]
     async with asyncio.TaskGroup() as group:
         for batch in batches:
             group.create_task(put(index, *batch))
             group.create_task(index.search(LIBRARY, vectors([passage("w1")])[0], 3))
-    assert await index.count(LIBRARY) == 40
+    assert await index.count(LIBRARY) == 41
 
 
 async def test_a_reopened_chroma_holds_what_was_acknowledged(tmp_path):
@@ -188,3 +191,86 @@ async def test_vectors_of_another_embedder_never_meet(tmp_path):
     assert await other.count(LIBRARY) == 0
     first.close()
     other.close()
+
+
+async def test_many_processes_that_begin_at_once_write_to_one_collection(server, tmp_path):
+    async with AsyncExitStack() as stack:
+        several = [await stack.enter_async_context(on_server(server.url, str(tmp_path))) for _ in range(4)]
+        batches = [[passage(f"w{i} w{j}") for j in range(5)] for i in range(len(several))]
+        await asyncio.gather(*(put(one, *some) for one, some in zip(several, batches, strict=True)))
+        assert [await one.count(LIBRARY) for one in several] == [20] * len(several)
+
+
+async def test_a_collection_that_was_lost_is_not_believed_before_it_is_whole_again(server, tmp_path):
+    one = passage("a")
+    async with on_server(server.url, str(tmp_path)) as reader, on_server(server.url, str(tmp_path)) as writer:
+        await put(writer, one)
+        await writer.hold(LIBRARY, "v1")
+        assert [h.passage for h in await reader.search(LIBRARY, vectors([one])[0], 5)] == [one]
+        await lost(server.url, str(tmp_path))
+        with pytest.raises(RetrievalUnavailable, match="lost"):
+            await reader.search(LIBRARY, vectors([one])[0], 5)
+        assert (await writer.held(LIBRARY), await writer.count(LIBRARY)) == ("", 0)
+        await put(writer, one)
+        assert not await reader.covers(LIBRARY, LiveView("v1", frozenset({"r1"})))
+        await writer.hold(LIBRARY, "v1")
+        assert await reader.covers(LIBRARY, LiveView("v1", frozenset({"r1"})))
+        assert [h.passage for h in await reader.search(LIBRARY, vectors([one])[0], 5)] == [one]
+
+
+async def lost(url, embedder):
+    path = f"{url}/api/v2/tenants/default_tenant/databases/default_database/collections"
+    async with open_session() as session:
+        await session.delete(f"{path}/{collection_name(LIBRARY, embedder)}")
+
+
+async def test_vectors_of_another_length_are_told(server, tmp_path):
+    async with on_server(server.url, str(tmp_path)) as index:
+        await put(index, passage("a"))
+        with pytest.raises(RetrievalUnavailable, match="of another length"):
+            await index.search(LIBRARY, np.ones(8, np.float32), 5)
+        with pytest.raises(RetrievalUnavailable, match="of another length"):
+            await index.add(LIBRARY, [passage("b")], np.ones((1, 8), np.float32))
+
+
+async def test_a_server_that_hangs_costs_no_more_than_its_time(server, tmp_path):
+    async with on_server(server.url, str(tmp_path), timeout_s=0.3) as index:
+        await put(index, passage("a"))
+        server.hang()
+        try:
+            async with asyncio.timeout(5):
+                with pytest.raises(RetrievalUnavailable, match="does not answer"):
+                    await index.search(LIBRARY, vectors([passage("a")])[0], 5)
+        finally:
+            server.go_on()
+        assert len(await index.search(LIBRARY, vectors([passage("a")])[0], 5)) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said"),
+    [
+        (b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", RetrievalUnavailable, "LIBRI_DATA__CHROMA_TOKEN"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", RetrievalUnavailable, "answers 500"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 23\r\n\r\nNo space left on device", StorageFull, "no space"),
+        (b"HTTP/1.1 200 Ok\r\nContent-Length: 6\r\n\r\n<html>", RetrievalUnavailable, "no Chroma server"),
+        (b"HTTP/1.1 200 Ok\r\nContent-Length: 2\r\n\r\n[]", RetrievalUnavailable, "no Chroma server"),
+        (b"HTTP/1.1 302 Go\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", RetrievalUnavailable, "answers 302"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", RetrievalUnavailable, "does not answer"),
+        (b"", RetrievalUnavailable, "does not answer"),
+    ],
+)
+async def test_what_is_no_answer_of_chroma_is_an_index_that_is_away(answer, error, said):
+    asked = []
+
+    async def say(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    stranger = await asyncio.start_server(say, "127.0.0.1", 0)
+    async with stranger, open_session() as session:
+        url = f"http://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"
+        index = ChromaServerIndex(session, url, "hash/1", headers={"X-Chroma-Token": "t"}, timeout_s=1)
+        with pytest.raises(error, match=said):
+            await index.search(LIBRARY, vectors([passage("a")])[0], 5)
+    assert b"X-Chroma-Token: t" in asked[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from tests.support.browser import DESKTOP, PHONE, Reader, launched, reading
 from tests.support.page_server import (
@@ -217,6 +218,43 @@ async def test_a_lost_reply_is_asked_again_with_the_same_key(script: Script, tab
         await reader.ask("q")
         await reader.ended()
         assert len(script.by_key) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(502, "bad_gateway"), (504, "gateway_timeout")])
+async def test_a_question_that_no_replica_answered_is_asked_again_with_the_same_key(
+    status: int, code: str, script: Script, tab: Open
+):
+    said = {"status": status, "code": code, "retryable": True, "retry_after_s": 1}
+    async with tab() as reader:
+        await reader.go()
+        await reader.page.route(
+            "**/chat/stream", lambda route: route.fulfill(status=status, json=said), times=1
+        )
+        await reader.ask("q")
+        await reader.ended()
+        assert len(script.by_key) == 1
+
+
+async def test_a_reader_who_comes_back_too_often_waits_and_goes_on(script: Script, tab: Open):
+    script.answers["q"] = [
+        sources(source(1)),
+        *(delta(word, cut=n == 7) for n, word in enumerate(WORDS)),
+        done(),
+    ]
+    said = {"status": 429, "code": "quota_exceeded", "retryable": True, "retry_after_s": 1}
+    async with tab() as reader:
+        await reader.go()
+        refused: list[float] = []
+
+        async def refuse(route: Route) -> None:
+            refused.append(asyncio.get_running_loop().time())
+            await route.fulfill(status=429, json=said)
+
+        await reader.page.route("**/events", refuse, times=2)
+        await reader.ask("q")
+        await reader.ended()
+        assert (await reader.answer()).split() == "".join(WORDS).split()
+        assert refused[1] - refused[0] >= 1.0
 
 
 async def test_waiting_says_the_place_and_the_time(script: Script, tab: Open):

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
 from backend.config import Settings
+from backend.engines.base import Text
+from backend.engines.scripted import Hold, ScriptedEngine, recite
 from devstack.chroma import ChromaServer
 from tests.support.chroma_server import chroma_server
-from tests.support.live_app import DEFAULT, GARDEN, HOURS, LiveApp, live_app, settings_in
-from tests.support.postgres import postgres_server
+from tests.support.live_app import DEFAULT, HOURS, LiveApp, live_app, scripted, settings_in, text_of
+from tests.support.postgres import PostgresServer, running_postgres
 
 QUESTION = "When does the library open in the morning?"
 SOON_S = 2.0
@@ -27,9 +28,9 @@ LATER = (
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
+def database() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +39,22 @@ def chroma() -> Iterator[ChromaServer]:
         yield server
 
 
-def settings(tmp_path: Path, models_dir: Path, name: str, database: str, chroma: str) -> Settings:
+def settings(
+    tmp_path: Path, models_dir: Path, name: str, database: PostgresServer, chroma: ChromaServer
+) -> Settings:
     made = settings_in(tmp_path / name, models_dir, retrieval={"index_timeout_s": 0.8, "catch_up_s": 0.3})
-    data = made.data.model_copy(update={"database_url": SecretStr(database), "chroma_url": SecretStr(chroma)})
+    data = made.data.model_copy(
+        update={"database_url": SecretStr(database.url), "chroma_url": SecretStr(chroma.url)}
+    )
     return made.model_copy(update={"data": data})
 
 
 @pytest.fixture
 async def replicas(
-    tmp_path: Path, models_dir: Path, database: str, chroma: ChromaServer
+    tmp_path: Path, models_dir: Path, database: PostgresServer, chroma: ChromaServer
 ) -> AsyncIterator[tuple[LiveApp, LiveApp]]:
     async with AsyncExitStack() as stack:
-        made = [settings(tmp_path, models_dir, name, database, chroma.url) for name in ("a", "b")]
+        made = [settings(tmp_path, models_dir, name, database, chroma) for name in ("a", "b")]
         one, two = [await stack.enter_async_context(live_app(each)) for each in made]
         yield one, two
         for document in await one.services.catalogue.documents(DEFAULT):
@@ -88,7 +93,13 @@ async def test_what_changes_through_one_replica_is_soon_so_through_the_other(
 
             await until(seen, SOON_S)
 
-    await one.put(HOURS)
+    sent = await one.client.post("/api/v1/documents", files=[("file", HOURS)])
+    progress = f"/api/v1/ingestions/{sent.json()['id']}"
+
+    async def done() -> bool:
+        return bool((await two.client.get(progress)).json()["state"] == "done")
+
+    await until(done, 60)
     await both_say("at nine in the morning")
     await two.put(LATER)
     await both_say("at ten in the morning", not_words="nine")
@@ -100,19 +111,6 @@ async def test_what_changes_through_one_replica_is_soon_so_through_the_other(
             return "ten" not in (await asked(app))[0]
 
         await until(gone, SOON_S)
-
-
-async def test_an_upload_is_watched_through_any_replica(replicas: tuple[LiveApp, LiveApp]) -> None:
-    one, two = replicas
-    sent = await one.client.post("/api/v1/documents", files=[("file", HOURS), ("file", GARDEN)])
-    assert sent.status_code == 202, sent.text
-    path = f"/api/v1/ingestions/{sent.json()['id']}"
-
-    async def done() -> bool:
-        return bool((await two.client.get(path)).json()["state"] == "done")
-
-    await until(done, 60)
-    assert (await two.client.get(path)).json() == (await one.client.get(path)).json()
 
 
 async def test_a_chroma_that_hangs_dies_or_forgets_costs_its_side_only_and_it_comes_back(
@@ -151,15 +149,28 @@ async def test_a_chroma_that_hangs_dies_or_forgets_costs_its_side_only_and_it_co
     await until(whole, 30)
 
 
-async def test_a_chroma_of_another_embedder_is_left_as_it_is(
-    replicas: tuple[LiveApp, LiveApp], chroma: ChromaServer
+async def test_a_postgresql_that_is_restarted_in_an_answer_costs_neither_answer_nor_turn(
+    tmp_path: Path, models_dir: Path, database: PostgresServer, chroma: ChromaServer
 ) -> None:
-    one, _ = replicas
-    await one.put(HOURS)
-    path = f"{chroma.url}/api/v2/tenants/default_tenant/databases/default_database/collections"
-    async with httpx.AsyncClient() as client:
-        made = await client.post(path, json={"name": "of-somebody-else", "get_or_create": True})
-        body = {"ids": ["x"], "embeddings": [[1.0, 2.0]], "documents": ["x"], "metadatas": [{"a": 1}]}
-        await client.post(f"{path}/{made.json()['id']}/upsert", json=body)
-        assert "at nine in the morning" in (await asked(one))[0]
-        assert (await client.get(f"{path}/{made.json()['id']}/count")).json() == 1
+    go_on = asyncio.Event()
+    answers = ScriptedEngine((Text("It opens at"), Hold(go_on), *recite(" nine [1].")))
+    made = settings(tmp_path, models_dir, "a", database, chroma)
+    async with live_app(made, scripted(answers)) as app:
+        await app.put(HOURS)
+        asking = asyncio.ensure_future(app.ask(QUESTION))
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(database.stop)
+        go_on.set()
+        happened = await asking
+        assert text_of(happened) == "It opens at nine [1]."
+        assert happened[-1].name == "done"
+        await asyncio.to_thread(database.start)
+        path = f"/api/v1/conversations/{happened[0].data['conversation_id']}"
+
+        async def kept() -> bool:
+            found = await app.client.get(path)
+            turns = found.json()["turns"] if found.status_code == 200 else []
+            return [turn["answer"] for turn in turns] == ["It opens at nine [1]."]
+
+        await until(kept, 30)
+        assert (await app.client.get("/health/ready")).status_code == 200

@@ -76,7 +76,7 @@ class LiveApp:
         status = await self.services.ingestion.submit(DEFAULT, files)
         async with asyncio.timeout(120):
             while not status.ended:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
                 status = await self.services.ingestion.status(LOCAL_TENANT, status.id)
 
 
@@ -124,7 +124,7 @@ async def live_app(settings: Settings, instances: Sequence[Instance] | None = ()
                 await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=120, verify=False) as client:
             yield LiveApp(url, client, server.lifespan.state["services"])
     finally:
         server.should_exit = True

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Vectors
 from backend.ingest.base import SEPARATOR, Block, Chunk, Parsed
 from backend.ingest.derive import Derivation
+from backend.ingest.follow import Follower
 from backend.ingest.leases import SqlLeases
 from backend.ingest.pipeline import Pipeline
 from backend.ingest.prepare import Preparer
@@ -198,6 +200,7 @@ class WritePath:
     embedder: HashingEmbedder
     dense: DictDense
     lexical: DictLexical
+    follower: Follower
 
     async def put(self, corpus: CorpusRef, **files: str):
         """Submit texts by stem and work until their end."""
@@ -226,21 +229,33 @@ def write_path(
     bounds: Bounds | None = None,
     batch_passages: int = 4,
     fuse: Fuse | None = None,
+    shared: bool = False,
 ) -> WritePath:
-    """A write path on `engine`; `like`: on the indexes of another; `fuse`: not for long."""
+    """A write path on `engine`.
+
+    Args:
+        like: On the indexes of another; if `shared`, on a host of its own, with a lexical index of its own.
+        fuse: Not for long.
+        shared: The dense index is a server's, the lexical one is kept by the host's follower.
+    """
 
     def mortal(port):
         return Mortal(port, fuse) if fuse else port
 
     metrics = Metrics()
     reader, embedder = ParagraphReader(), HashingEmbedder()
-    dense, lexical = (like.dense, like.lexical) if like else (DictDense(), DictLexical())
+    dense = like.dense if like else DictDense()
+    lexical = like.lexical if like and not shared else DictLexical()
     catalogue, jobs = mortal(SqlCatalogue(engine, clock)), mortal(SqlJobs(engine, clock))
     preparer = Preparer(catalogue, jobs, mortal(reader), cut_paragraphs, made_by)
     parts = (catalogue, jobs, mortal(embedder), mortal(dense), mortal(lexical))
     publisher, derivation = Publisher(*parts), Derivation(*parts, clock)
+    follower = Follower(Path(), Derivation(*parts, clock, ("lexical",)), clock)
+    if shared:
+        publisher = replace(publisher, lexical=None)
+        derivation = Derivation(*parts, clock, ("dense",), shared=True)
     pipeline = Pipeline(jobs, preparer, publisher, metrics, clock, batch_passages)
     leases = mortal(SqlLeases(engine, clock))
     worker = Worker(catalogue, jobs, leases, pipeline, derivation, clock, pace or Pace())
     ingestion = Ingestion(catalogue, jobs, worker, made_by, metrics, bounds or Bounds())
-    return WritePath(ingestion, catalogue, jobs, reader, embedder, dense, lexical)
+    return WritePath(ingestion, catalogue, jobs, reader, embedder, dense, lexical, follower)

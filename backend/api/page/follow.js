@@ -22,6 +22,12 @@ export function backoffMs(n, base, random = Math.random) {
   return full / 2 + (random() * full) / 2;
 }
 
+/** Whether asking once more gives the same run: it is known by its id, or by the key that every attempt shows. */
+function isWorthAnother({ code, status }, started) {
+  if (["offline", "bad_gateway", "gateway_timeout"].includes(code)) return true;
+  return started && (status >= 500 || status === 429);
+}
+
 function pause(ms, signal) {
   return new Promise((resolve) => {
     const finish = () => {
@@ -51,6 +57,7 @@ export async function follow(run, handlers, signal) {
   let { id = null } = run;
   let last = "";
   let failures = 0;
+  let toldMs = 0; // how long the server asks to wait before the next attempt
 
   const open = (inner) => (id ? api.events(id, last, inner) : api.ask(run, inner));
 
@@ -98,8 +105,9 @@ export async function follow(run, handlers, signal) {
       }
       return "cut";
     } catch (error) {
-      if (error instanceof Problem && error.code !== "offline" && !(id && error.status >= 500)) throw error;
+      if (error instanceof Problem && !isWorthAnother(error, Boolean(id))) throw error;
       if (error instanceof SyntaxError) throw new Problem({ code: "protocol", retryable: true });
+      toldMs = Math.min((error.retryAfter ?? 0) * 1000, LONGEST_RETRY_MS);
       return "cut";
     } finally {
       clearTimeout(watchdog);
@@ -114,7 +122,8 @@ export async function follow(run, handlers, signal) {
     if (end !== "cut") return end;
     if (failures >= MOST_ATTEMPTS) throw new Problem({ code: "offline", retryable: true });
     handlers.state(navigator.onLine === false ? "offline" : "reconnecting");
-    await pause(backoffMs(failures++, Math.min(retryMs, 1000)), signal);
+    await pause(Math.max(toldMs, backoffMs(failures++, Math.min(retryMs, 1000))), signal);
+    toldMs = 0;
     if (signal.aborted) return "aborted";
   }
 }

@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from backend.api.sse import HEARTBEAT, EventStream, frame, frames
-from backend.core.events import Delta, Done, Started
-from backend.generations.base import START, Entry, EntryId
+from backend.api import sse
+from backend.api.sse import HEARTBEAT, RETRY, EventStream, frame, frames
+from backend.core.events import Delta, Done, Event, Origin, Started
+from backend.generations.base import START, Batch, Entry, EntryId
+from backend.generations.memory import MemoryLog
+from tests.support.manual_clock import ManualClock
+from tests.support.records import a_record
 
 
 @given(st.text())
@@ -33,6 +37,54 @@ async def test_the_delay_before_reconnecting_is_in_the_first_event_and_heartbeat
     assert bodies[0] == bodies[2] == HEARTBEAT
     assert bodies[3].startswith(b"id: 1-2\nevent: delta\n")
     assert bodies[4].startswith(b"event: done\n"), "an event of the run alone has no id to resume after"
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """Every event that is encoded."""
+    seen: list[Event] = []
+
+    def counted(event: Event, entry_id: str | None = None) -> bytes:
+        seen.append(event)
+        return frame(event, entry_id)
+
+    monkeypatch.setattr(sse, "frame", counted)
+    return seen
+
+
+async def test_many_who_follow_one_answer_get_the_same_bytes_encoded_once(encoded: list[Event]) -> None:
+    log = MemoryLog(ManualClock())
+    writer = (await log.begin(None, "r", a_record())).writer
+    assert writer is not None
+    said = [Origin("miss", "m", "v"), *(Delta(f"{n} ") for n in range(20)), Done("stop")]
+    followers = [frames(log.follow(writer.generation)) for _ in range(50)]
+    got: list[bytes] = [b""] * 50
+    for events in (said[:1], said[1:2], said[2:9], said[9:21], said[21:]):
+        await writer.append(events)
+        bodies = [await anext(one) for one in followers]
+        got = [before + body for before, body in zip(got, bodies, strict=True)]
+    assert len(encoded) == 5, "pieces that come at once are one"
+    assert set(got) == {got[0]}
+    assert got[0].startswith(RETRY + b"id: 1-1\nevent: origin\n")
+    for one in followers:
+        assert [body async for body in one] == []
+    assert writer.generation not in log._live
+    assert log._ended[writer.generation][1].latest[2] == [], "nothing is kept once it was written"
+
+
+async def test_a_batch_of_one_run_alone_is_its_own(encoded: list[Event]) -> None:
+    shared = Batch([Entry(EntryId(1, 2), Delta("a"))])
+    own = [Entry(START, Started("r", "c", "m", "v", "miss")), *shared]
+
+    async def batches(*given: Sequence[Entry]) -> AsyncGenerator[Sequence[Entry], None]:
+        for batch in given:
+            yield batch
+
+    first = [body async for body in frames(batches(own, shared))]
+    other = [body async for body in frames(batches(shared))]
+    assert b"started" in first[0]
+    assert other == [RETRY + first[1]], "the delay before reconnecting is not for the others"
+    assert len(encoded) == 3
 
 
 class Client:

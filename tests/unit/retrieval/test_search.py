@@ -1,5 +1,7 @@
 import asyncio
+import time
 
+import numpy as np
 import pytest
 
 from backend.config import Retrieval
@@ -251,3 +253,55 @@ async def test_an_index_that_is_late_again_and_again_is_left_alone_for_a_while()
     clock.advance(6)
     assert (await bench.ask("durée du prêt")).degraded == ()
     bench.lexical.inner.close()
+
+
+def live(bench, version, *revisions):
+    bench.catalogue.views[LIBRARY] = LiveView(version, frozenset(revisions))
+
+
+@pytest.mark.parametrize("bench", [{"catch_up_s": 0.3}], indirect=True)
+async def test_an_index_that_lacks_a_live_document_is_left_out_and_soon_not_waited_for(bench):
+    await bench.put(passage("prêt", revision="r1"))
+    await bench.dense.inner.add(LIBRARY, [two := passage("prêt nouveau", revision="r2")], vectors_of(two))
+    live(bench, "v2", "r1", "r2")
+    began = time.monotonic()
+    first = await bench.ask("prêt")
+    assert time.monotonic() - began >= 0.3
+    bench.lexical.limits.clear()
+    second = await bench.ask("prêt")
+    assert [first.degraded, second.degraded] == [("lexical",)] * 2
+    assert "prêt nouveau" in texts(second)
+    assert bench.lexical.limits == [], "half of what is live is not searched"
+    await bench.lexical.inner.add(LIBRARY, [two])
+    assert (await bench.ask("prêt")).degraded == ()
+
+
+@pytest.mark.parametrize("bench", [{"catch_up_s": 10}], indirect=True)
+async def test_an_index_that_catches_up_in_a_moment_is_waited_for(bench):
+    await bench.dense.inner.add(LIBRARY, [one := passage("prêt", revision="r1")], vectors_of(one))
+    asking = asyncio.ensure_future(bench.ask("prêt"))
+    await asyncio.sleep(0.1)
+    await bench.lexical.inner.add(LIBRARY, [one])
+    assert (await asking).degraded == ()
+
+
+@pytest.mark.parametrize("bench", [{"catch_up_s": 10}], indirect=True)
+async def test_an_index_that_is_ahead_is_searched_at_the_version_that_it_holds(bench):
+    await bench.put(passage("prêt nouveau", revision="r2"))
+    asking = asyncio.ensure_future(bench.ask("prêt"))
+    await asyncio.sleep(0.1)
+    live(bench, "v2", "r2")
+    found = await asking
+    assert (texts(found), found.degraded, found.versions) == (["prêt nouveau"], (), (("library", "v2"),))
+
+
+@pytest.mark.parametrize("bench", [{"catch_up_s": 0}], indirect=True)
+async def test_two_indexes_of_which_neither_is_whole_answer_nothing(bench):
+    await bench.put(passage("prêt", revision="r1"))
+    live(bench, "v2", "r1", "r2")
+    with pytest.raises(RetrievalUnavailable):
+        await bench.ask("prêt")
+
+
+def vectors_of(*passages):
+    return np.stack([HashEmbedder().vector(p.indexed_text) for p in passages])

@@ -57,7 +57,7 @@ def test_what_is_fed_is_there_and_nothing_else():
             "libri_stage_duration_seconds",
         ),
         *("libri_joined", "libri_takeovers", "libri_loop_failures", "libri_event_streams"),
-        *("libri_resumes", "libri_pool_inflight", "libri_pool_slots"),
+        *("libri_resumes", "libri_log_ack_seconds", "libri_pool_inflight", "libri_pool_slots"),
         *("libri_instance_state", "libri_instance_tokens_per_second", "libri_instance_gpu_ratio"),
         *("libri_queue_depth", "libri_queue_wait_seconds", "libri_retries", "libri_pool_shared"),
         *("libri_ingest_documents", "libri_ingest_passages"),
