@@ -138,6 +138,22 @@ async def test_who_signs_in_counts_for_its_address_whatever_it_shows(replica: Up
         assert accepted(await sent(door, 1, bearer("key"), "/api/v1/session")) == 1
 
 
+async def test_an_address_is_that_of_the_reader_and_of_ipv6_a_whole_network(replica: Upstream):
+    """As docs/operations.md says for another proxy before this one."""
+    behind = "server_tokens off; set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
+    with front([replica.url], changes={"server_tokens off;": behind}) as door:
+
+        async def accepted_from(*addresses: str) -> int:
+            asked = [request(PATH, {"X-Forwarded-For": one}) for one in addresses]
+            return accepted(await replies(door.port, asked))
+
+        assert await accepted_from(*(f"2001:db8:a0a:a::{n:x}" for n in range(1, 60))) <= BURST + 10
+        assert await accepted_from(*["2001:db8:a0a:b::1"] * BURST) == BURST
+        assert await accepted_from(*(f"192.0.2.{n}" for n in range(1, 60))) == 59
+        assert await accepted_from(*["192.0.2.200"] * 59) <= BURST + 10
+        assert replica.seen[-1]["x-forwarded-for"] == ["192.0.2.200"]
+
+
 async def test_invented_keys_are_bounded_together(replica: Upstream):
     changes = {"rate=100r/s": "rate=10r/s", "burst=1000": "burst=50"}
     with front([replica.url], changes=changes) as door:
