@@ -14,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound
 from backend.core.events import Source
+from backend.core.text import storable
 from backend.history.base import TAKEN, Conversation, Owner, Rating, Turn, TurnState
 from backend.history.group_commit import GroupCommit
 from backend.history.tables import conversations, processes, turns
 from backend.history.titles import title_of
 from backend.history.turn_writes import NO_CONVERSATION, Closing, Opening, carry
-from backend.infra.sql import storable, transaction
+from backend.infra.sql import transaction
 
 
 class SqlHistory:

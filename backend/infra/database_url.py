@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from uuid import uuid4
 
 from backend.core.errors import Misconfigured
+
+log = logging.getLogger(__name__)
 
 _DRIVERS = ("", "asyncpg", "psycopg2", "psycopg", "psycopg2cffi", "pg8000", "psycopg_async")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -72,6 +75,14 @@ class Database:
     url: str
     connect: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     left_out: tuple[str, ...] = ()
+
+
+def understood(given: str) -> Database:
+    """As `parse`; what cannot be honoured is logged."""
+    found = parse(given)
+    for parameter in found.left_out:
+        log.warning("the database is asked without %s, which its driver does not know", parameter)
+    return found
 
 
 def parse(given: str) -> Database:

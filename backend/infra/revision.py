@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.infra.sql import transaction
-
-KNOWN = frozenset(path.name[:4] for path in (Path(__file__).parent / "migrations/versions").glob("[0-9]*.py"))
-HEAD = max(KNOWN)
 
 
 async def revision(engine: AsyncEngine) -> str | None:

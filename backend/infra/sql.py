@@ -18,13 +18,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from backend.core import aio
-from backend.core.errors import StorageFull, StorageUnavailable
-from backend.infra.database_url import parse
+from backend.core.errors import StorageUnavailable
+from backend.infra.database_url import understood
+from backend.infra.driver import storage_error
 
 if TYPE_CHECKING:  # one of them is loaded with the engine
     from sqlalchemy.dialects import postgresql, sqlite
-
-log = logging.getLogger(__name__)
 
 metadata = MetaData(
     naming_convention={
@@ -35,7 +34,6 @@ metadata = MetaData(
     }
 )
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CONNECT_S = 10.0
 PATIENCE_S = 15.0
 """Longest that a transaction takes, its connection included; a database that hangs is one that is down."""
@@ -44,13 +42,6 @@ SOON_S = 4.0
 """Longest that a question waits for a read that it cannot do without."""
 
 T = TypeVar("T")
-
-_DISK_FULL = ("disk is full", "disk full", "no space left", "could not extend file")
-
-
-def storable(text: str) -> str:
-    """`text` as every database takes it: NUL and lone surrogates become U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 class _SqliteConnection(sqlite3.Connection):
@@ -89,9 +80,7 @@ def open_engine(database: str | Path, connections: Connections = DEFAULT) -> Asy
     """
     if isinstance(database, Path):
         return _sqlite(URL.create("sqlite+aiosqlite", database=str(database)))
-    found = parse(database)
-    for parameter in found.left_out:
-        log.warning("the database is asked without %s, which its driver does not know", parameter)
+    found = understood(database)
     if not found.url.startswith("sqlite"):
         return create_async_engine(
             found.url,
@@ -168,10 +157,7 @@ async def transaction(
     except IntegrityError:
         raise
     except (DBAPIError, SQLAlchemyError, OSError, TimeoutError) as exc:
-        text = str(exc).lower()
-        if any(mark in text for mark in _DISK_FULL):
-            raise StorageFull("no space is left in the database") from exc
-        raise StorageUnavailable("the database does not answer") from exc
+        raise storage_error(exc) from exc
 
 
 async def soon(reading: Coroutine[Any, Any, T]) -> T:

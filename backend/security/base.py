@@ -45,8 +45,8 @@ class NewKey:
         return f"NewKey({self.key.id})"
 
 
-class KeyStore(Protocol):
-    """Keys of all tenants, shared by all replicas."""
+class Keyring(Protocol):
+    """Keys of all tenants, as an operator deals with them."""
 
     async def create(
         self, *, name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str]
@@ -68,6 +68,10 @@ class KeyStore(Protocol):
             NotFound: No such key.
             StorageUnavailable
         """
+
+
+class KeyStore(Keyring, Protocol):
+    """Keys of all tenants, shared by all replicas."""
 
     async def authenticate(self, secret: str) -> Key:
         """The key this text is.

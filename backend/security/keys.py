@@ -11,10 +11,25 @@ from collections.abc import Iterable
 
 from backend.core.errors import InvalidRequest
 from backend.core.types import Role
+from backend.security.base import Key, NewKey
 
 _KIND = "sha256:"
 _FORM = re.compile(r"libri_([0-9a-f]{16})_[0-9a-f]{64}")
 NAME_CHARS = 100
+
+
+def new_key(
+    name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str], *, created: float
+) -> tuple[NewKey, str]:
+    """A key just made, and what is stored of its secret.
+
+    Raises:
+        InvalidRequest
+    """
+    check_new(name, roles)
+    id = new_id()
+    secret = new_secret(id)
+    return NewKey(Key(id, name, tenant, roles, corpora, created), secret), digest(secret)
 
 
 def new_id() -> str:

@@ -11,18 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.core.clock import Clock
 from backend.core.errors import NotFound, StorageFull, StorageUnavailable, Unauthenticated
+from backend.core.text import storable
 from backend.core.types import Role
-from backend.infra.sql import soon, storable, transaction
+from backend.infra.sql import soon, transaction
 from backend.security.base import Key, NewKey
 from backend.security.keys import (
     agrees,
-    check_new,
     digest,
     id_in,
     is_peppered,
     known_roles,
-    new_id,
-    new_secret,
+    new_key,
 )
 from backend.security.tables import keys
 
@@ -47,22 +46,19 @@ class SqlKeys:
         self, *, name: str, tenant: str, roles: frozenset[Role], corpora: frozenset[str]
     ) -> NewKey:
         """Make a key; only its digest is stored."""
-        check_new(name, roles)
-        key_id = new_id()
-        secret = new_secret(key_id)
-        key = Key(key_id, name, tenant, roles, corpora, self._clock.now())
+        new, stored = new_key(name, tenant, roles, corpora, created=self._clock.now())
         row = {
-            "id": key_id,
+            "id": new.key.id,
             "name": name,
             "tenant": tenant,
             "roles": sorted(roles),
             "corpora": sorted(corpora),
-            "digest": digest(secret),
-            "created": key.created,
+            "digest": stored,
+            "created": new.key.created,
         }
         async with transaction(self._engine) as connection:
             await connection.execute(insert(keys).values(row))
-        return NewKey(key, secret)
+        return new
 
     async def keys(self) -> Sequence[Key]:
         """All keys ever made, oldest first."""

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.config import Settings, named, variable
 from backend.core.errors import Misconfigured, StorageUnavailable
-from backend.infra.revision import HEAD, KNOWN, revision
+from backend.infra.revision import revision
+from backend.infra.revisions import HEAD, KNOWN
 from backend.infra.sql import Connections, check, open_engine, reason
 
 

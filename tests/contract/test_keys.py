@@ -7,10 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.core.errors import InvalidRequest, Misconfigured, NotFound, Unauthenticated
 from backend.core.types import Role
+from backend.infra.driver import open_driver
 from backend.infra.sql import transaction
 from backend.security.base import KeyStore
 from backend.security.cached import CachedKeys
 from backend.security.keys import mac
+from backend.security.plain import PlainKeys
 from backend.security.shared_secret import agreed, stored
 from backend.security.sql import SqlKeys
 from backend.security.tables import keys as table
@@ -34,15 +36,27 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory", "cached", "sqlite", "postgres"])
+class Together:
+    """Keys that commands make, list and revoke, and that a server knows."""
+
+    def __init__(self, plain: PlainKeys, known: SqlKeys) -> None:
+        self.create, self.keys, self.revoke = plain.create, plain.keys, plain.revoke
+        self.authenticate, self.get, self.exist = known.authenticate, known.get, known.exist
+
+
+@pytest.fixture(params=["memory", "cached", "sqlite", "postgres", "plain sqlite", "plain postgres"])
 async def keys(request, tmp_path, clock) -> AsyncIterator[KeyStore]:
     if request.param in ("memory", "cached"):
         inner = MemoryKeys(clock)
         yield CachedKeys(inner, clock) if request.param == "cached" else inner
         return
-    url = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    url = sqlite_url(tmp_path) if "sqlite" in request.param else request.getfixturevalue("postgres_url")
     async with empty_database(url) as engine:
-        yield SqlKeys(engine, clock)
+        if "plain" not in request.param:
+            yield SqlKeys(engine, clock)
+            return
+        async with open_driver(url) as driver:
+            yield Together(PlainKeys(driver, clock), SqlKeys(engine, clock))
 
 
 async def test_a_key_stands_for_what_it_was_granted(keys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.infra.revision import HEAD
+from backend.infra.revisions import HEAD
 from tests.support.console import environment_in, run
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from backend.config import Data, Settings
 from backend.core.errors import Misconfigured
 from backend.infra.migrate import migrate
-from backend.infra.revision import HEAD, KNOWN, revision
+from backend.infra.revision import revision
+from backend.infra.revisions import HEAD, KNOWN
 from backend.infra.sql import open_engine, transaction
 from backend.wiring.keys import open_keys
 
@@ -32,9 +33,9 @@ async def test_a_database_tells_where_it_is(tmp_path: Path) -> None:
 async def test_a_newer_release_is_told_from_an_older_one(tmp_path: Path) -> None:
     settings = Settings(data=Data(dir=tmp_path))
     async with open_keys(settings) as keys:
-        assert not await keys.exist()
+        assert not await keys.keys()
     async with open_keys(settings) as keys:
-        assert not await keys.exist()
+        assert not await keys.keys()
     engine = open_engine(settings.database)
     async with transaction(engine) as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'from the future'"))
