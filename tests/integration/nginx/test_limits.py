@@ -138,6 +138,15 @@ async def test_who_signs_in_counts_for_its_address_whatever_it_shows(replica: Up
         assert accepted(await sent(door, 1, bearer("key"), "/api/v1/session")) == 1
 
 
+async def test_two_hundred_users_of_a_load_test_sign_in_and_ask_from_one_address(replica: Upstream):
+    with front([replica.url], conf="load-test.conf") as door:
+        signing_in = [request("/api/v1/session", method="POST", body=b"{}")] * 200
+        assert accepted(await replies(door.port, signing_in)) == 200
+        asking = [request(PATH, cookie(f"user-{n % 200}-")) for n in range(600)]
+        assert accepted(await replies(door.port, asking)) == 600
+        assert accepted(await sent(door, 60, {})) < 60
+
+
 async def test_an_address_is_that_of_the_reader_and_of_ipv6_a_whole_network(replica: Upstream):
     """As docs/operations.md says for another proxy before this one."""
     behind = "server_tokens off; set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
