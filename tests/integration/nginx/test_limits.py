@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from backend.api.render import LARGEST_BYTES
-from devstack.nginx import Front
+from devstack.nginx import BELOW_A_PATH, LISTED, Front
 from tests.support.pipelined import Reply, closed, read_head, replies, reply, request
 from tests.support.proxy import front
 from tests.support.upstream import Upstream
@@ -184,6 +184,18 @@ async def test_the_page_and_its_files_are_no_requests_of_a_reader(door: Front):
     pages = await sent(door, 5, cookie("loads-the-page"), "/")
     assert (accepted(files), accepted(pages)) == (80, 5)
     assert accepted(await sent(door, BURST, cookie("loads-the-page"))) == BURST
+
+
+@pytest.mark.parametrize(("conf", "path"), [(LISTED, ""), (BELOW_A_PATH, "/assist")])
+async def test_a_long_conversation_is_opened_and_leaves_the_readers_rate_whole(
+    conf: str, path: str, replica: Upstream
+):
+    with front([replica.url], conf=conf) as door:
+        who = cookie("reads-an-old-one-")
+        answers = [request(f"{path}/api/v1/markdown", who, method="POST", body=b"{}")] * 150
+        assert accepted(await replies(door.port, answers)) == 150
+        assert accepted(await sent(door, BURST, who, f"{path}{PATH}")) == BURST
+        assert accepted(await replies(door.port, answers * 2)) < 150
 
 
 @asynccontextmanager
