@@ -90,7 +90,9 @@ class Process:
                     said.add(ORIGIN)
                 elif said.terminal is None and len(said.answer) < len(TEXT):
                     letter = TEXT[len(said.answer)]
-                    piece = Delta(letter.upper() if writer._fence // 500 % 2 else letter)  # as no other says it
+                    piece = Delta(
+                        letter.upper() if writer._fence // 500 % 2 else letter
+                    )  # as no other says it
                     await writer.append([piece])
                     said.add(piece)
                 else:
