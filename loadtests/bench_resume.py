@@ -113,7 +113,10 @@ async def bench(args: argparse.Namespace) -> int:
 
 
 def _judge(report: Report, readings: Sequence[Reading], answers: Sequence[tuple[str, int, int]]) -> None:
-    whole = sum(one.outcome is Outcome.DONE and not difference(one.question, one.text) for one in readings)
+    others = [
+        one for one in readings if one.outcome is not Outcome.DONE or difference(one.question, one.text)
+    ]
+    whole = len(readings) - len(others)
     cuts = sum(len(one.came_back) for one in readings)
     waits = [
         max(b - a for a, b in zip(one.arrivals, one.arrivals[1:], strict=False))
@@ -126,12 +129,14 @@ def _judge(report: Report, readings: Sequence[Reading], answers: Sequence[tuple[
         ("whole and equal", whole),
         (
             "how the others ended",
-            ", ".join(sorted({f"{r.outcome} {r.code}" for r in readings if r.outcome is not Outcome.DONE}))
-            or "none",
+            ", ".join(sorted({f"{one.outcome} {one.code}" for one in others})) or "none",
         ),
         ("longest pause, the reader's own wait of 0.5 to 1 s included, s: p50", percentile(waits, 50)),
         ("p99", percentile(waits, 99)),
     ]
+    for one in others[:5]:
+        lacks = difference(one.question, one.text)
+        report.say(f"run {one.run} {one.degraded} lacks or doubles: {lacks} {one.text[:200]}")
     report.table("Cut and resumed", ("what", "how many"), rows, key="resume")
     report.table("Ids", ("what", "status", "as designed"), answers, key="ids")
     report.bar("runs whole and equal", whole, at_least=len(readings))

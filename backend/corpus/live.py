@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -9,6 +11,8 @@ from backend.core.aio import soon
 from backend.core.clock import Clock
 from backend.core.errors import StorageUnavailable
 from backend.corpus.base import CorpusRef, LiveView
+
+log = logging.getLogger(__name__)
 
 _PATIENCE_S = 0.5  # a database that hangs must not hold up an answer
 _FIRST_S = 3.0
@@ -19,8 +23,11 @@ ReadVersion = Callable[[CorpusRef], Awaitable[str]]
 
 @dataclass(slots=True)
 class _Kept:
+    """A view, when it was last known to be right, and when that was last looked for."""
+
     view: LiveView
     checked: float
+    looked: float = float("-inf")
 
 
 class LiveViews:
@@ -41,6 +48,7 @@ class LiveViews:
         self._max_age_s = max_age_s
         self._kept: dict[CorpusRef, _Kept] = {}
         self._changes: dict[CorpusRef, int] = {}
+        self._looking: dict[CorpusRef, asyncio.Task[None]] = {}
 
     async def get(self, corpus: CorpusRef) -> LiveView:
         """The view; an old one while SQL does not answer.
@@ -52,12 +60,30 @@ class LiveViews:
         if kept is None:
             return await self._first(corpus)
         if self._clock.monotonic() - kept.checked >= self._max_age_s:
-            kept.checked = self._clock.monotonic()  # the others use what is there meanwhile
-            try:
-                await soon(_PATIENCE_S, self._refresh(corpus, kept))
-            except (StorageUnavailable, TimeoutError):
-                return kept.view
+            await self._looked(corpus, kept)
         return self._kept[corpus].view if corpus in self._kept else kept.view
+
+    async def _looked(self, corpus: CorpusRef, kept: _Kept) -> None:
+        """Wait for the look at SQL that is under way, or for a new one if the last is a second ago.
+
+        After an hour without questions the view is an hour old: all who come together wait for the one look.
+        A database that is slow is waited for once; the look goes on, for those who come later.
+        """
+        now = self._clock.monotonic()
+        if (looking := self._looking.get(corpus)) is None:
+            if now - kept.looked < self._max_age_s:
+                return
+            kept.looked = now
+            self._looking[corpus] = looking = asyncio.ensure_future(self._look(corpus, kept))
+        await asyncio.wait({looking}, timeout=max(0.0, kept.looked + _PATIENCE_S - now))
+
+    async def _look(self, corpus: CorpusRef, kept: _Kept) -> None:
+        try:
+            await soon(_FIRST_S, self._refresh(corpus, kept))
+        except (StorageUnavailable, TimeoutError):
+            log.info("the database does not tell what is live: the view of before is used")
+        finally:
+            self._looking.pop(corpus, None)
 
     async def _first(self, corpus: CorpusRef) -> LiveView:
         try:
@@ -81,7 +107,10 @@ class LiveViews:
         self._kept.pop(corpus, None)
 
     async def _refresh(self, corpus: CorpusRef, kept: _Kept) -> None:
-        if await self._read_version(corpus) != kept.view.version:
+        started = self._clock.monotonic()
+        if await self._read_version(corpus) == kept.view.version:
+            kept.checked = started
+        else:
             await self._load(corpus)
 
     async def _load(self, corpus: CorpusRef) -> LiveView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -165,6 +166,31 @@ async def test_without_word_from_the_browser_its_own_page_is_told_from_another(
             elsewhere = {"Host": f"{NAME}:{port}", "Origin": f"{scheme}://{NAME}:1"}
             another_port = await client.post(api, json={"key": KEY}, headers=elsewhere)
             assert another_port.status_code == (403 if host == "$http_host" else 204)
+
+
+async def test_the_page_comes_compressed_and_its_files_for_good_each_header_once(ports: dict[str, int]):
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{ports[LISTED]}", headers={"Host": NAME}, trust_env=False
+    ) as client:
+        page = await client.get("/")
+        assert (page.status_code, page.headers["content-encoding"]) == (200, "gzip")
+        assert page.headers["cache-control"] == "no-cache"
+        again = await client.get("/", headers={"If-None-Match": page.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        path = re.findall(r'src="(assets/[^"]+/page.js)"', page.text)[0]
+        file = await client.get(f"/{path}")
+        assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
+        for answer in (page, file, await client.get("/api/v1/session"), await client.get("/metrics")):
+            names = [name for name, _ in answer.headers.multi_items()]
+            assert len(names) == len(set(names)), names
+            assert {"x-content-type-options", "content-security-policy", "x-request-id"} <= set(names)
+
+
+async def test_over_tls_the_browser_speaks_http_2(ports: dict[str, int], browser: Browser):
+    async with reading(browser, addresses(ports)["TLS"], ignore_https_errors=True) as reader:
+        await signed_in(reader)
+        spoken = "performance.getEntriesByType('resource').map((one) => one.nextHopProtocol)"
+        assert set(await reader.page.evaluate(spoken)) == {"h2"}
 
 
 async def test_a_proxy_that_leaves_the_prefix_on_is_understood(

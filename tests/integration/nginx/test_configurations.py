@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from backend.config import Chat, Server
 from devstack import nginx
 from devstack.nginx import CURRENT, SHIPPED, shipped
 from tests.support.needed import missing
@@ -75,7 +77,7 @@ def test_those_for_current_images_differ_in_what_is_new_only(conf: str, like: st
     )
 
 
-def test_that_for_load_tests_differs_in_its_rate_only():
+def test_that_for_load_tests_differs_in_its_limits_only():
     def lines(name: str) -> set[str]:
         return set((SHIPPED / name).read_text().splitlines())
 
@@ -83,8 +85,20 @@ def test_that_for_load_tests_differs_in_its_rate_only():
         "include libriassist/limits.conf;",
         "include libriassist/limits-load-test.conf;",
     }
-    own = lines("libriassist/limits-load-test.conf") ^ lines("libriassist/limits.conf")
-    assert {line for line in own if line[0] != "#"} == {
-        "limit_req_zone $libri_caller rate=5r/s zone=libri_rate:10m;",
-        "limit_req_zone $libri_caller rate=10r/s zone=libri_rate:10m;",
-    }
+
+
+def test_their_bounds_are_those_of_the_application():
+    def said(name: str, directive: str) -> list[int]:
+        text = (SHIPPED / "libriassist" / name).read_text()
+        return [int(number) for number in re.findall(rf"^\s*{directive} (\d+)[ks]?;", text, re.MULTILINE)]
+
+    server = Server()
+    assert said("requests.conf", "client_body_timeout") == [server.body_timeout_s]
+    assert said("requests.conf", "send_timeout") == [server.send_timeout_s]
+    uploads = server.max_upload_bytes // 1024 + 64
+    assert said("server.conf", "client_max_body_size") == [server.max_body_bytes // 1024, uploads]
+    usual, stream, whole = said("server.conf", "proxy_read_timeout")
+    assert stream >= 3 * Server.model_fields["heartbeat_s"].metadata[-1].le
+    assert whole > Chat().deadline_s
+    assert said("main.conf", "worker_shutdown_timeout") == [whole]
+    assert stream < usual < whole

@@ -28,15 +28,18 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIBRI_DATA__DIR", str(tmp_path / "data"))
 
 
-@pytest.mark.parametrize("missing", [set(SHARED), *({name} for name in SHARED)], ids=str)
+@pytest.mark.parametrize("missing", [tuple(SHARED), *((name,) for name in SHARED)], ids=" ".join)
 def test_what_workers_would_share_and_is_not_there_is_named(
-    missing: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    missing: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    for name in SHARED.keys() - missing:
+    for name in SHARED.keys() - set(missing):
         monkeypatch.setenv(name, SHARED[name])
     line = refused(capsys, "--workers", "2")
     assert line.startswith("libriassist: LIBRI_SERVER__WORKERS=2 needs what workers share: set ")
-    assert {name for name in SHARED if name in line} == missing
+    assert {name for name in SHARED if name in line} == set(missing)
     assert not (tmp_path / "data").exists()
 
 

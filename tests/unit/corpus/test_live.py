@@ -76,6 +76,32 @@ async def test_a_change_elsewhere_is_loaded(views, table, clock):
     assert await views.get(BOOKS) == table.view
 
 
+async def test_all_who_come_together_after_a_while_wait_for_one_look(views, table, clock):
+    await views.get(BOOKS)
+    table.view = LiveView("v2", frozenset({"r2"}))
+    clock.advance(3600)
+    table.gate = asyncio.Event()
+    together = [asyncio.ensure_future(views.get(BOOKS)) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    assert not any(one.done() for one in together)
+    table.gate.set()
+    assert [await one for one in together] == [table.view] * 5
+    assert table.asked == ["view", "version", "view"]
+
+
+async def test_a_slow_look_goes_on_for_those_who_come_later(views, table, clock):
+    known = await views.get(BOOKS)
+    table.view = LiveView("v2", frozenset({"r2"}))
+    table.gate = asyncio.Event()
+    clock.advance(1)
+    assert await views.get(BOOKS) == known
+    clock.advance(0.6)
+    assert await views.get(BOOKS) == known
+    table.gate.set()
+    await asyncio.sleep(0.01)
+    assert await views.get(BOOKS) == table.view
+
+
 async def test_the_known_view_is_served_while_sql_is_down_and_sql_asked_once_a_second(views, table, clock):
     known = await views.get(BOOKS)
     table.down = True
