@@ -22,6 +22,7 @@ class Tokens:
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         self._tokenizer = _load(folder)
+        self._folder = folder
         self._max_tokens = max_tokens
 
     def count(self, text: str) -> int:
@@ -33,6 +34,11 @@ class Tokens:
         found = self._tokenizer.encode(text)
         return np.array([_cut(found.ids, found.special_tokens_mask, self._max_tokens)], np.int64)
 
+    def pair(self, first: str, second: str) -> tuple[Ids, Ids]:
+        """Ids and segments of two texts as one, int64[1, tokens] each, cut like `ids`."""
+        found = _cutting(self._folder, self._max_tokens).encode(plain(first), plain(second))
+        return np.array([found.ids], np.int64), np.array([found.type_ids], np.int64)
+
 
 def _cut(ids: list[int], special: list[int], most: int) -> list[int]:
     """At most so many of `ids`; those that mark the text's end stay."""
@@ -40,11 +46,6 @@ def _cut(ids: list[int], special: list[int], most: int) -> list[int]:
         return ids
     ending = next((number for number, mark in enumerate(reversed(special)) if not mark), 0)
     return ids[: most - ending] + ids[len(ids) - ending :]
-
-    def pair(self, first: str, second: str) -> tuple[Ids, Ids]:
-        """Ids and segments of two texts as one, int64[1, tokens] each, cut like `ids`."""
-        found = self._cut.encode(plain(first), plain(second))
-        return np.array([found.ids], np.int64), np.array([found.type_ids], np.int64)
 
 
 def plain(text: str) -> str:
@@ -58,4 +59,13 @@ def _load(folder: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    return tokenizer
+
+
+@lru_cache(maxsize=2)
+def _cutting(folder: Path, most: int) -> Tokenizer:
+    """One that cuts two texts in a way that keeps something of both; who only embeds needs none."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(most)
     return tokenizer
