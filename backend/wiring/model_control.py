@@ -1,4 +1,4 @@
-"""The model servers alone, for commands that look at them and fill them; no server imports what that takes."""
+"""The model servers alone, for commands that look at them and fill them; no server imports what they need."""
 
 from __future__ import annotations
 
