@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -209,6 +210,12 @@ class GenerationsMachine(RuleBasedStateMachine):
     def pick(self, number: int) -> Process | None:
         return self.live[number % len(self.live)] if self.live else None
 
+    @initialize()
+    def an_answer_that_is_followed_in_two_processes(self) -> None:
+        self.ask(0, "k")
+        self.ask(1, "k")
+        self.speak(0, 3)
+
     # what happens without faults
 
     @rule(place=st.integers(0, 2), key=st.sampled_from([None, "k"]))
@@ -318,6 +325,23 @@ class GenerationsMachine(RuleBasedStateMachine):
     def pause_or_go_on(self, place: int) -> None:
         process = self.processes[place]
         process.is_paused = not process.is_paused
+
+    @rule(place=st.integers(0, 2), cut=st.booleans(), times=st.integers(0, 3))
+    def sleep_through_a_lease(self, place: int, cut: bool, times: int) -> None:
+        """Stand still, or alone, until another may go on; then wake up and say the next word."""
+        process = self.processes[place]
+        if process.is_paused or process.line.is_cut:
+            return
+        process.is_paused, process.line.is_cut = not cut, cut
+        if cut:
+            self.run(process.speak())
+        self.time_passes(3.0)
+        for _ in range(times):
+            for other in self.live:
+                self.run(other.speak())
+        process.is_paused = process.line.is_cut = False
+        self.run(process.speak())
+        self.settle()
 
     @rule(place=st.integers(0, 2))
     def cut_or_mend(self, place: int) -> None:

@@ -43,6 +43,14 @@ class SlowHistory(MemoryHistory):
         await super().finish(*arguments, **named)
 
 
+class Outliving(MemoryLog):
+    """A log that other processes have as well."""
+
+    @property
+    def outlives_process(self) -> bool:
+        return True
+
+
 class Answer:
     """Stands in for the use case: waits, then ends as it is told."""
 
@@ -160,6 +168,26 @@ async def test_the_end_of_the_process_ends_the_answer_honestly(bench: Bench) -> 
     assert isinstance(end, Failed)
     assert end.retryable
     assert await bench.state() == "failed"
+
+
+async def test_where_others_can_go_on_the_end_of_the_process_hands_its_answers_over(bench: Bench) -> None:
+    bench.history.let.set()
+    bench.log = Outliving(bench.clock)
+    bench.producer = bench.another()
+    generation = await bench.start()
+    await asyncio.sleep(0.01)
+    sweeping = asyncio.ensure_future(bench.producer.sweep(every_s=0.001))
+    await asyncio.wait_for(bench.producer.close(600), 10)
+    await asyncio.sleep(0.02)
+    assert list(await bench.log.lapsed()) == [generation], "and does not take them over itself"
+    sweeping.cancel()
+    other = bench.another()
+    taking = asyncio.ensure_future(other.sweep(every_s=0.001))
+    bench.answer.go.set()
+    async with asyncio.timeout(10):
+        assert [end.name for end in await bench.ended(generation)] == ["done"]
+    taking.cancel()
+    await other.close(0)
 
 
 async def test_an_answer_that_is_stopped_before_its_first_step_has_its_end_too(bench: Bench) -> None:
