@@ -94,7 +94,10 @@ async def opened_at(url: str, request: bytes) -> tuple[Connection, bytes]:
     reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**20)
     writer.write(request)
     async with asyncio.timeout(120):
-        return (reader, writer), await reader.readuntil(b"event: delta\n")
+        try:
+            return (reader, writer), await reader.readuntil(b"event: delta\n")
+        except asyncio.IncompleteReadError as exc:
+            raise RuntimeError(f"a stream ended before its first token: {exc.partial[-300:]!r}") from exc
 
 
 def asked(number: int) -> bytes:
