@@ -41,6 +41,11 @@ def _cut(ids: list[int], special: list[int], most: int) -> list[int]:
     ending = next((number for number, mark in enumerate(reversed(special)) if not mark), 0)
     return ids[: most - ending] + ids[len(ids) - ending :]
 
+    def pair(self, first: str, second: str) -> tuple[Ids, Ids]:
+        """Ids and segments of two texts as one, int64[1, tokens] each, cut like `ids`."""
+        found = self._cut.encode(plain(first), plain(second))
+        return np.array([found.ids], np.int64), np.array([found.type_ids], np.int64)
+
 
 def plain(text: str) -> str:
     """The text with `?` for lone surrogates, which no tokenizer takes."""

@@ -45,8 +45,8 @@ class EntryId(NamedTuple):
         fence, _, seq = text.partition("-")
         if not (fence.isascii() and fence.isdigit() and seq.isascii() and seq.isdigit()):
             raise ValueError("an entry id is <fence>-<seq>")
-        if len(fence) > 19 or len(seq) > 19 or str(entry := cls(int(fence), int(seq))) != text:
-            raise ValueError("an entry id is <fence>-<seq>, without leading zeros")
+        if len(text) > 39 or str(entry := cls(int(fence), int(seq))) != text or max(entry) >= 2**63:
+            raise ValueError("an entry id is <fence>-<seq>, below 2**63 and without leading zeros")
         return entry
 
 
