@@ -314,6 +314,9 @@ class Embedding(Section):
         "127.0.0.1",
         description="Address that `serve-embeddings` listens on; anything but loopback needs a key.",
     )
+    rerank_model: str = Field(
+        "", description="Folder of a cross-encoder, for `/v1/rerank` of `serve-embeddings`; empty: none."
+    )
     port: int = Field(8001, ge=0, le=65535, description="Port of `serve-embeddings`; 0 picks a free one.")
 
     @field_validator("url")

@@ -135,7 +135,8 @@ def _judge(report: Report, readings: Sequence[Reading], answers: Sequence[tuple[
         ("p99", percentile(waits, 99)),
     ]
     for one in others[:5]:
-        report.say(f"run {one.run} {one.degraded} lacks or doubles: {difference(one.question, one.text)} {one.text[:200]}")
+        lacks = difference(one.question, one.text)
+        report.say(f"run {one.run} {one.degraded} lacks or doubles: {lacks} {one.text[:200]}")
     report.table("Cut and resumed", ("what", "how many"), rows, key="resume")
     report.table("Ids", ("what", "status", "as designed"), answers, key="ids")
     report.bar("runs whole and equal", whole, at_least=len(readings))

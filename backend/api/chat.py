@@ -24,7 +24,7 @@ from backend.services import Services
 router = APIRouter(prefix="/api/v1", tags=["chat"])
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
-"""Refused here and not by a pattern, so that any malformed id is a 400."""
+"""Stands in the description of the API; `_last_event` reads it, so that any malformed id is a 400."""
 LOOK_FOR_CLIENT_S = 1.0
 
 
@@ -67,7 +67,7 @@ async def follow(
     request: Request, services: ServicesDep, who: ReaderDep, run_id: str, last_event_id: LastEventId = None
 ) -> Response:
     """Follow a run from its start, or resume it after `Last-Event-ID`."""
-    after = _entry_id(last_event_id)
+    after = _last_event(request)
     resuming = after != START
     try:
         run = await services.runs.get(who, run_id)
@@ -111,11 +111,20 @@ def _events(services: Services, run: Run, after: EntryId) -> EventStream:
     )
 
 
-def _entry_id(text: str | None) -> EntryId:
-    if not text:
-        return START
+def _last_event(request: Request) -> EntryId:
+    """What the client has seen; whoever says it in any other way would see it again, so that is refused.
+
+    Raises:
+        InvalidRequest: More than one is named, or one outside the header, or it is none.
+    """
+    if any(name.lower().replace("-", "").replace("_", "") == "lasteventid" for name in request.query_params):
+        raise InvalidRequest("Last-Event-ID is a header of the request, not a part of its address")
+    said = set(request.headers.getlist("last-event-id"))
+    if len(said) > 1:
+        raise InvalidRequest("there is more than one Last-Event-ID")
+    text = next(iter(said), "")
     try:
-        return EntryId.parse(text)
+        return EntryId.parse(text) if text else START
     except ValueError as exc:
         raise InvalidRequest("Last-Event-ID is <fence>-<seq>") from exc
 

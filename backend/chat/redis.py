@@ -173,7 +173,7 @@ class RedisRuns:
         """Signs of life for ever."""
         while True:
             await self.beat()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(EVERY_S if self._is_up else EVERY_S / 4)
 
     async def beat(self) -> None:
         """Renew the keys of runs that are being started; tell Redis what it was not told, or has lost."""

@@ -12,7 +12,7 @@ from backend import __version__
 from backend.api.guard import guarded
 from backend.api.problems import install_problems
 from backend.config import Settings
-from backend.embed_api import routes
+from backend.embed_api import rerank, routes
 from backend.embedding.room import Room
 
 MAX_BODY_BYTES: Final = 4 * 1024**2
@@ -40,6 +40,7 @@ def create_app(settings: Settings, opener: Open) -> FastAPI:
     )
     install_problems(app)
     app.include_router(routes.router)
+    app.include_router(rerank.router)
     # A page that another name leads here (DNS rebinding) knows no key: with one, any name is served.
     names = {"allowed_hosts": ("*",)} if settings.embedding.key.get_secret_value() else {}
     server = {"max_body_bytes": MAX_BODY_BYTES, "allowed_origins": (), "root_path": "", **names}

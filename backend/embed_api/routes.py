@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from backend.core.errors import InvalidRequest, LibriError, ModelNotOffered
+from backend.core.errors import InvalidRequest, ModelNotOffered
 from backend.embed_api.access import CallerDep, RoomDep, ScraperDep
-from backend.embed_api.schemas import EmbeddingsBody, read_embeddings
+from backend.embed_api.schemas import EmbeddingsBody, read
+from backend.embed_api.work import measured, while_connected
 from backend.embedding.base import SPECIAL_TOKENS, Vectors
 from backend.embedding.desk import lane_of
 from backend.embedding.models import Model
@@ -22,7 +22,6 @@ from backend.embedding.room import Room
 from backend.embedding.wire import EMBEDDER_HEADER, fingerprint
 
 router = APIRouter()
-T = TypeVar("T")
 
 _MANY_CHARS: Final = 4000
 """Counting the tokens of more takes milliseconds, which are not the event loop's."""
@@ -66,9 +65,10 @@ async def models(room: RoomDep, _: CallerDep) -> dict[str, Any]:
 @router.post("/v1/embeddings")
 async def embeddings(request: Request, room: RoomDep, _: CallerDep) -> Response:
     """Vectors of texts, in order."""
-    asked = read_embeddings(await request.body())
+    asked = read(await request.body(), EmbeddingsBody)
     _check(asked, room.model)
-    vectors = await _while_connected(request, _embedded(room, asked))
+    lane, work = lane_of(asked.texts, asked.purpose), room.desk.embed(asked.texts, asked.purpose)
+    vectors = await while_connected(request, measured(room.metrics, lane, len(asked.texts), work))
     if vectors is None:
         return Response(status_code=499)
     tokens = await _tokens(room, asked.texts)
@@ -82,38 +82,6 @@ def _check(asked: EmbeddingsBody, model: Model) -> None:
         raise ModelNotOffered("another model is served here: GET /v1/models names it")
     if asked.dimensions is not None and asked.dimensions != model.dimensions:
         raise InvalidRequest(f"dimensions: this model has {model.dimensions}, and they are not cut")
-
-
-async def _embedded(room: Room, asked: EmbeddingsBody) -> Vectors:
-    lane, began = lane_of(asked.texts, asked.purpose), time.perf_counter()
-    try:
-        vectors = await room.desk.embed(asked.texts, asked.purpose)
-    except LibriError as exc:
-        room.metrics.ended(lane, exc.code)
-        raise
-    except asyncio.CancelledError:
-        room.metrics.ended(lane, "left")
-        raise
-    room.metrics.embedded(lane, len(asked.texts), time.perf_counter() - began)
-    return vectors
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`; None, and it is cancelled, if the caller goes away first."""
-    gone = asyncio.ensure_future(_gone(request))
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({gone, task}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for one in (gone, task):
-            one.cancel()
-        await asyncio.gather(gone, task, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _tokens(room: Room, texts: Sequence[str]) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 
 from backend.api.problems import locations
 from backend.api.strict import Body, parse
@@ -12,6 +12,7 @@ from backend.core.errors import InvalidRequest
 from backend.embedding.wire import Purpose
 
 MOST_TEXTS: Final = 2048
+MOST_DOCUMENTS: Final = 1000
 _PURPOSES: Final[dict[str, Purpose]] = {
     "query": "query",
     "search_query": "query",
@@ -58,7 +59,48 @@ class EmbeddingsBody(Body):
     )
 
 
-def read_embeddings(body: bytes) -> EmbeddingsBody:
+def _documents(value: Any) -> Any:
+    """Texts, or objects with one, as Cohere's clients send them."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("write a list of texts that is not empty")
+    if len(value) > MOST_DOCUMENTS:
+        raise ValueError(f"more than {MOST_DOCUMENTS} texts at once: send fewer")
+    return tuple(one["text"] if isinstance(one, dict) and one.keys() == {"text"} else one for one in value)
+
+
+Documents = Annotated[tuple[str, ...], BeforeValidator(_documents)]
+
+
+class RerankBody(Body):
+    """What `POST /v1/rerank` takes, as Cohere, Jina and vLLM do (`documents`), or as TEI does (`texts`).
+
+    Attributes:
+        top_n: Most results; None or 0: all.
+        raw_scores: Logits instead of numbers between 0 and 1.
+        truncate: A pair that is too long is cut, whatever is said here.
+    """
+
+    query: str
+    documents: Documents | None = None
+    texts: Documents | None = None
+    model: str | None = Field(None, max_length=300)
+    top_n: Annotated[int, Field(ge=0)] | None = None
+    return_documents: bool = False
+    return_text: bool = False
+    raw_scores: bool = False
+    truncate: bool = True
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.documents is None) == (self.texts is None):
+            raise ValueError("write either documents or texts")
+        return self
+
+
+B = TypeVar("B", bound=Body)
+
+
+def read(body: bytes, kind: type[B]) -> B:
     """The request in `body`.
 
     Raises:
@@ -66,7 +108,7 @@ def read_embeddings(body: bytes) -> EmbeddingsBody:
         RequestValidationError: It holds what no JSON may.
     """
     try:
-        return EmbeddingsBody.model_validate(parse(body))
+        return kind.model_validate(parse(body))
     except ValidationError as exc:
         found = exc.errors(include_url=False, include_context=False, include_input=False)
         first = locations(found)[0]

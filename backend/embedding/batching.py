@@ -84,7 +84,7 @@ class BatchingEmbedder:
         self._queries.close()
         self._passages.close()
 
-    async def _embed(self, lane: Lane, prefix: str, texts: Sequence[str]) -> Vectors:
+    async def _embed(self, lane: Lane[str], prefix: str, texts: Sequence[str]) -> Vectors:
         # Texts of like length share a slice, so that little padding is computed.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         vectors = np.zeros((len(texts), self.dimensions), np.float32)

@@ -7,23 +7,25 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from backend.core.errors import EmbedderUnavailable
 from backend.embedding.base import Vectors
 
-Encode = Callable[[Sequence[str]], Vectors]
+T = TypeVar("T")
+Encode = Callable[[Sequence[T]], Vectors]
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    texts: Sequence[str]
+class _Job(Generic[T]):
+    texts: Sequence[T]
     done: asyncio.Future[Vectors]
 
 
-class Lane:
-    """First come, first served; what waits together goes into one forward pass.
+class Lane(Generic[T]):
+    """First come, first served; what waits together goes into one forward pass. Texts, or pairs of them.
 
     A caller that goes away takes nothing with it: its texts leave the queue, and a pass that runs
     is ended for the others.
@@ -34,15 +36,15 @@ class Lane:
         limit: Most texts waiting.
     """
 
-    def __init__(self, encode: Encode, *, batch_size: int, limit: int, name: str) -> None:
+    def __init__(self, encode: Encode[T], *, batch_size: int, limit: int, name: str) -> None:
         self._encode = encode
         self._batch_size = batch_size
         self._limit = limit
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[_Job[T]] = deque()
         self._running = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    async def run(self, texts: Sequence[str]) -> Vectors:
+    async def run(self, texts: Sequence[T]) -> Vectors:
         """Vectors of `texts`, in order.
 
         Raises:
@@ -67,8 +69,8 @@ class Lane:
         self._running = True
         work.add_done_callback(lambda ended: self._ended(batch, ended))
 
-    def _take(self) -> list[_Job]:
-        batch: list[_Job] = []
+    def _take(self) -> list[_Job[T]]:
+        batch: list[_Job[T]] = []
         size = 0
         while self._waiting and (not batch or size + len(self._waiting[0].texts) <= self._batch_size):
             job = self._waiting.popleft()
@@ -77,7 +79,7 @@ class Lane:
                 size += len(job.texts)
         return batch
 
-    def _ended(self, batch: list[_Job], work: asyncio.Future[Vectors]) -> None:
+    def _ended(self, batch: list[_Job[T]], work: asyncio.Future[Vectors]) -> None:
         self._running = False
         error = EmbedderUnavailable("the embedder is closed") if work.cancelled() else work.exception()
         if error is not None:
@@ -89,7 +91,7 @@ class Lane:
                     job.done.set_result(rows)
         self._next()
 
-    def _settle(self, batch: list[_Job], error: BaseException, cause: BaseException | None = None) -> None:
+    def _settle(self, batch: list[_Job[T]], error: BaseException, cause: BaseException | None = None) -> None:
         if not isinstance(error, EmbedderUnavailable):
             error, cause = EmbedderUnavailable("the embedding model failed"), error
         error.__cause__ = cause

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from backend.core.errors import EmbedderUnavailable
 from backend.embedding.base import Vectors
-from backend.embedding.models import Model
-from backend.embedding.tokens import Tokens
+from backend.embedding.models import Model, RankModel
+from backend.embedding.tokens import Pairs, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +44,7 @@ class OnnxEncoder:
     def __init__(self, model: Model, folder: Path, models_dir: Path, *, threads: int) -> None:
         self._tokens = Tokens(folder, model.max_tokens)
         self._dimensions = model.dimensions
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Idle threads must sleep: spinning ones take the cores from the model server beside us.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = prepared(model, folder, models_dir)
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # the library's errors have no base of their own
-            raise EmbedderUnavailable("the ONNX file of the embedding model cannot be read") from exc
+        self._session = _session(prepared(model, folder, models_dir), threads)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit rows, float32[n, dimensions].
@@ -68,7 +60,40 @@ class OnnxEncoder:
         return rows
 
 
-def prepared(model: Model, folder: Path, models_dir: Path) -> Path:
+class OnnxRanker:
+    """A cross-encoder: how well passages answer a question. Blocking.
+
+    Raises:
+        EmbedderUnavailable: The ONNX file could not be made or read.
+    """
+
+    def __init__(self, ranker: RankModel, models_dir: Path, *, threads: int) -> None:
+        self._pairs = Pairs(ranker.folder, ranker.max_tokens)
+        self._session = _session(prepared(ranker, ranker.folder, models_dir), threads)
+
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
+        """Logits, float32[n, 1], of questions and passages; one at a time, as `OnnxEncoder.encode`."""
+        rows = np.zeros((len(pairs), 1), np.float32)
+        for row, (question, passage) in zip(rows, pairs, strict=True):
+            ids, kinds = self._pairs.ids(question, passage)
+            inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": kinds}
+            row[:] = self._session.run(["score"], inputs)[0]
+        return rows
+
+
+def _session(path: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Idle threads must sleep: spinning ones take the cores from the model server beside us.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # the library's errors have no base of their own
+        raise EmbedderUnavailable("the ONNX file of the embedding model cannot be read") from exc
+
+
+def prepared(model: Model | RankModel, folder: Path, models_dir: Path) -> Path:
     """The ONNX file of `model`; made when it is not there, by one process at a time, whole or not at all.
 
     Raises:
@@ -92,7 +117,7 @@ def prepared(model: Model, folder: Path, models_dir: Path) -> Path:
     return path
 
 
-def _export(model: Model, folder: Path, path: Path) -> None:
+def _export(model: Model | RankModel, folder: Path, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as making:
         made = Path(making) / "model.onnx"
         order = {

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from backend.core.errors import EmbedderUnavailable
 
 Pooling = Literal["mean", "cls"]
+Output = Literal["mean", "cls", "score"]
+"""What a graph gives: a sentence's unit row by either pooling, or a cross-encoder's score of a pair."""
 Precision = Literal["fp32", "int8"]
 Fetch = Callable[[str], Path]
 
@@ -79,6 +81,42 @@ class Model:
     def slug(self) -> str:
         """A file name for what is derived from this model."""
         return hashlib.sha256(self.id.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class RankModel:
+    """A cross-encoder in a folder.
+
+    Attributes:
+        name: Of its folder.
+        slug: As of `Model`.
+    """
+
+    name: str
+    folder: Path
+    slug: str
+    max_tokens: int
+    precision: Precision
+    pooling: Literal["score"] = "score"
+
+
+def find_ranker(folder: Path, precision: Precision) -> RankModel:
+    """The cross-encoder in a folder.
+
+    Raises:
+        EmbedderUnavailable: There is none.
+    """
+    if not all((folder / file).is_file() for file in NEEDED):
+        raise EmbedderUnavailable(f"the rerank model is no folder with {', '.join(NEEDED)}")
+    try:
+        digest = hashlib.sha256((folder / NEEDED[2]).read_bytes()).hexdigest()
+        config = _json(folder / "config.json")
+        first = 0 if config.get("model_type") == "bert" else int(config.get("pad_token_id", 1)) + 1
+        longest = int(config.get("max_position_embeddings", 512)) - first
+    except (OSError, ValueError, TypeError) as exc:
+        raise EmbedderUnavailable("the rerank model's folder holds files that cannot be read") from exc
+    slug = hashlib.sha256(f"{digest}/{precision}/score".encode()).hexdigest()[:16]
+    return RankModel(folder.resolve().name, folder, slug, min(longest, 512), precision)
 
 
 def find(name: str, precision: Precision) -> Model:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from backend.embedding.local_onnx import CANNOT
 from backend.embedding.onnx_graph import UnknownArchitecture, build
@@ -44,6 +45,10 @@ def make(order: dict[str, Any]) -> None:
         how = {"pooling": order["pooling"], "precision": order["precision"]}
         onnx.save(build(config, Weights(weights), **how), target)
     except UnknownArchitecture as exc:
+        if order["pooling"] == "score":
+            raise CannotBeMade(
+                f"a rerank model of type {exc} cannot be run here: name one of BERT's family"
+            ) from exc
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise CannotBeMade(
                 f"an embedding model of type {exc} needs torch: install libriassist[torch], or name another"
@@ -51,7 +56,10 @@ def make(order: dict[str, Any]) -> None:
         import_module("backend.embedding.onnx_torch").export(order)
     except (KeyError, ValueError) as exc:
         raise CannotBeMade(f"the embedding model's files do not fit together ({exc})") from exc
-    check(target, int(config["hidden_size"]))
+    if order["pooling"] == "score":
+        check_score(target)
+    else:
+        check(target, int(config["hidden_size"]))
 
 
 def check(target: Path, width: int) -> None:
@@ -60,14 +68,33 @@ def check(target: Path, width: int) -> None:
     Raises:
         CannotBeMade: It does not give unit rows: its weights are broken.
     """
-    ids = np.arange(5, 5 + 2 * 7, dtype=np.int64).reshape(2, 7)
-    try:
-        session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
-        rows = session.run(["sentence"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
-    except Exception as exc:  # the library's errors have no base of their own
-        raise CannotBeMade("the embedding model's files do not fit together") from exc
+    rows = _tried(target, "sentence")
     if rows.shape != (2, width) or not np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-3):
         raise CannotBeMade("the embedding model's weights give no vectors")
+
+
+def check_score(target: Path) -> None:
+    """Likewise, of a cross-encoder.
+
+    Raises:
+        CannotBeMade
+    """
+    scores = _tried(target, "score", "token_type_ids")
+    if scores.shape != (2,) or not np.isfinite(scores).all():
+        raise CannotBeMade("the rerank model's weights give no scores")
+
+
+def _tried(target: Path, output: str, *zeros: str) -> NDArray[np.float32]:
+    ids = np.arange(5, 5 + 2 * 7, dtype=np.int64).reshape(2, 7)
+    given = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    try:
+        session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+        rows: NDArray[np.float32] = session.run(
+            [output], given | {name: np.zeros_like(ids) for name in zeros}
+        )[0]
+    except Exception as exc:  # the library's errors have no base of their own
+        raise CannotBeMade("the embedding model's files do not fit together") from exc
+    return rows
 
 
 def main() -> int:

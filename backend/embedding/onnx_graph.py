@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from backend.embedding.models import Pooling, Precision
+from backend.embedding.models import Output, Precision
 from backend.embedding.safetensors import Weights
 
 FAMILY: Final = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
@@ -74,20 +74,23 @@ class Shape:
         )
 
 
-def build(config: dict[str, Any], weights: Weights, *, pooling: Pooling, precision: Precision) -> ModelProto:
-    """The whole graph.
+def build(config: dict[str, Any], weights: Weights, *, pooling: Output, precision: Precision) -> ModelProto:
+    """The whole graph; one that scores pairs takes `token_type_ids` besides, and gives `score`, float32[n].
 
     Raises:
         UnknownArchitecture: `config` describes a model that this module cannot build.
         KeyError: A tensor of that architecture is missing.
     """
     graph = _Graph(Shape.of(config), weights, precision == "int8")
-    states = graph.embedded("input_ids")
+    states = graph.embedded("input_ids", "token_type_ids" if pooling == "score" else None)
     allowed = graph.allowed("attention_mask")
     for layer in range(graph.shape.layers):
         states = graph.layer(f"encoder.layer.{layer}", states, allowed)
+    if pooling == "score":
+        graph.score(graph.first(states), config["model_type"])
+        return graph.model(("input_ids", "attention_mask", "token_type_ids"), "score", ["batch"])
     graph.unit(graph.mean(states, "attention_mask") if pooling == "mean" else graph.first(states))
-    return graph.model()
+    return graph.model(("input_ids", "attention_mask"), "sentence", ["batch", graph.shape.width])
 
 
 @dataclass(slots=True)
@@ -100,11 +103,14 @@ class _Graph:
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, TensorProto] = field(default_factory=dict)
 
-    def embedded(self, ids: str) -> str:
-        """Words, positions and the one segment that we use, added and normalised."""
+    def embedded(self, ids: str, segments: str | None) -> str:
+        """Words, positions and segments (None: the first), added and normalised."""
         words = self._looked_up("embeddings.word_embeddings.weight", ids)
         places = self._looked_up("embeddings.position_embeddings.weight", self._positions(ids))
-        segment = self._constant("segment", self.weights["embeddings.token_type_embeddings.weight"][0])
+        kinds = "embeddings.token_type_embeddings.weight"
+        segment = (
+            self._looked_up(kinds, segments) if segments else self._constant("s", self.weights[kinds][0])
+        )
         together = self._node("Add", self._node("Add", words, segment), places)
         return self._normalised("embeddings.LayerNorm", together)
 
@@ -145,14 +151,28 @@ class _Graph:
         length = self._node("ReduceL2", rows, self._ints("axis_1", 1), keepdims=1)
         self._node("Div", rows, self._node("Max", length, self._float("tiny", 1e-12)), result="sentence")
 
-    def model(self) -> ModelProto:
+    def score(self, first: str, kind: str) -> None:
+        """One number for each pair, as the graph's output; these two small matrices stay in 32 bits.
+
+        Raises:
+            KeyError: The model has no such head.
+        """
+        self.small = False
+        inner, outer = (
+            ("pooler.dense", "classifier") if kind == "bert" else ("classifier.dense", "classifier.out_proj")
+        )
+        if len(self.weights[f"{outer}.bias"]) != 1:
+            raise KeyError("a score")
+        told = self._linear([outer], self._node("Tanh", self._linear([inner], first)))
+        self._node("Squeeze", told, self._ints("axis_1", 1), result="score")
+
+    def model(self, inputs: Sequence[str], output: str, shape: Sequence[str | int]) -> ModelProto:
         """All of it, as ONNX Runtime reads it."""
         tokens = [
-            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
-            for name in ("input_ids", "attention_mask")
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in inputs
         ]
-        rows = helper.make_tensor_value_info("sentence", TensorProto.FLOAT, ["batch", self.shape.width])
-        graph = helper.make_graph(self.nodes, "sentence", tokens, [rows], list(self.constants.values()))
+        rows = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
+        graph = helper.make_graph(self.nodes, output, tokens, [rows], list(self.constants.values()))
         opsets = [helper.make_opsetid("", _OPSET)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR, producer_name="libriassist")
 

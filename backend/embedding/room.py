@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backend.embedding.desk import Desk
 from backend.embedding.models import Model
+from backend.embedding.ranking import Ranking
 from backend.telemetry.embedding import EmbeddingMetrics
 
 
@@ -16,6 +17,7 @@ class Room:
     Attributes:
         keys: Any of them lets one in; empty: only this machine is served.
         scraper_key: Reads `/metrics` besides; empty: none.
+        ranking: None: no cross-encoder is configured.
     """
 
     model: Model
@@ -23,3 +25,4 @@ class Room:
     metrics: EmbeddingMetrics
     keys: tuple[str, ...]
     scraper_key: str = ""
+    ranking: Ranking | None = None

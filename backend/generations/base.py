@@ -45,8 +45,8 @@ class EntryId(NamedTuple):
         fence, _, seq = text.partition("-")
         if not (fence.isascii() and fence.isdigit() and seq.isascii() and seq.isdigit()):
             raise ValueError("an entry id is <fence>-<seq>")
-        if len(fence) > 19 or len(seq) > 19 or str(entry := cls(int(fence), int(seq))) != text:
-            raise ValueError("an entry id is <fence>-<seq>, without leading zeros")
+        if len(text) > 39 or str(entry := cls(int(fence), int(seq))) != text or max(entry) >= 2**63:
+            raise ValueError("an entry id is <fence>-<seq>, below 2**63 and without leading zeros")
         return entry
 
 
@@ -129,6 +129,10 @@ class Writer(Protocol):
     def generation(self) -> GenerationId:
         """Whose log it is."""
 
+    @property
+    def can_release(self) -> bool:
+        """Whether another process could go on with it now."""
+
     async def append(self, events: Sequence[LogEvent]) -> EntryId:
         """Write events in order; returns the last one's id. A terminal event is the last of all.
 
@@ -174,10 +178,6 @@ class TakenOver:
 
 class GenerationLog(Protocol):
     """Logs of all live generations, and of those that ended less than the retention ago."""
-
-    @property
-    def outlives_process(self) -> bool:
-        """Whether other processes can go on with what this one leaves."""
 
     async def begin(self, key: str | None, run: str, record: RequestRecord) -> Joined:
         """A new generation made from `record`, or the live one with the same key; None is never shared.

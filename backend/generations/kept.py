@@ -9,7 +9,7 @@ from typing import Any
 
 from backend.core.errors import LogUnavailable
 from backend.core.events import LogEvent, Terminal
-from backend.generations.base import EntryId
+from backend.generations.base import START, EntryId
 from backend.generations.codec import decode, from_wire, to_wire
 from backend.generations.mirror import Mirror
 
@@ -29,7 +29,7 @@ class Kept(Mirror):
         acked: How many entries Redis is known to have.
         renewed: When Redis last heard that the writer lives, on this process's clock.
         lapsed: Its writer was dead when the shared log was last asked.
-        left_known: How many runs were known to have left.
+        here: Runs that are followed in this process; `most_runs`: how many there were in all.
         missing_since: Since when the shared log does not have it.
         doubtful: What is here may not be what counts: it is to be read anew.
         released: This process wrote it and gave it up.
@@ -48,7 +48,8 @@ class Kept(Mirror):
     acked: int = 0
     renewed: float = 0.0
     lapsed: bool = False
-    left_known: int = 0
+    here: set[str] = field(default_factory=set)
+    most_runs: int = 0
     missing_since: float | None = None
     doubtful: bool = False
     released: bool = False
@@ -101,6 +102,24 @@ class Kept(Mirror):
         """An entry as Redis keeps it."""
         name, data = self.events.raw(number)
         return to_wire(name, data)
+
+    def place_of(self, after: EntryId) -> tuple[int, bool] | None:
+        """How many entries are known to who has seen `after`, and whether others stand in their place.
+
+        None: it is an entry that may be on its way.
+
+        Raises:
+            NotFound: There never was such an entry.
+        """
+        if after.fence in self.fences[:-1] and after.seq > self._length_of(after.fence):
+            return 0, True
+        if (self.fences and after <= self.last_id) or after == START:
+            return self.number_behind(after), False
+        return None
+
+    def _length_of(self, fence: int) -> int:
+        at = self.fences.index(fence)
+        return self.starts[at + 1] - self.starts[at]
 
     def length_until(self, last: EntryId) -> int:
         """How long its stream is if `last` is the last in it; -1: it cannot be."""

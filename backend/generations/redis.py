@@ -43,16 +43,29 @@ from backend.infra.redis_routes import RoutedRedis
 log = logging.getLogger(__name__)
 
 _READING: Final = ("look",)
-_WRITING: Final = ("begin", "renew", "note", "prepare", "release", "leave", "takeover", "close", "tell")
+_WRITING: Final = (
+    "begin",
+    "renew",
+    "note",
+    "prepare",
+    "release",
+    "leave",
+    "takeover",
+    "close",
+    "tell",
+    "rejoin",
+)
 _UNUSED_S: Final = 2.0
 """A mirror that nobody uses is kept for so long: a reader who comes back looks at it several times."""
 _LOST_LEASES: Final = 3
 """So many leases a follower waits for a log that Redis has lost to be told again."""
-_AGAIN_S: Final = 0.1
+_AHEAD_LEASES: Final = 3
+"""So many leases a reader waits for an entry that it has seen, and Redis does not have."""
 _READ_S: Final = 2.0
 """Longest wait for what is read."""
 _SILENCE_S: Final = 3.0
 """A connection that nothing is heard on for so long is given up; it is asked for a sign of life before."""
+_NO_EVENT: Final = "this answer has no such event"
 _GONE: Final = "this answer is no longer kept"
 
 
@@ -67,6 +80,7 @@ class Limits:
         max_live: Most live generations that one process writes.
         max_log_bytes: Most bytes of one log's entries.
         ack_s: What Redis has not taken after that is shown nevertheless.
+        again_s: How often a reader's entry is looked for that is on its way.
     """
 
     abandon_after_s: float = 15.0
@@ -75,6 +89,7 @@ class Limits:
     max_live: int = 2000
     max_log_bytes: int = 8 * 1024**2
     ack_s: float = 0.05
+    again_s: float = 0.1
 
 
 class RedisLog:
@@ -110,11 +125,6 @@ class RedisLog:
 
     def _pipe(self, late_s: float, late: Callable[[], None], *names: str) -> Pipe:
         return Pipe(self._redis, late_s=late_s, late=late, scripts=scripts(*names))
-
-    @property
-    def outlives_process(self) -> bool:
-        """See `GenerationLog`."""
-        return True
 
     def is_shared(self) -> bool:
         """Whether other processes can follow what this one writes, as far as it knows."""
@@ -196,8 +206,20 @@ class RedisLog:
         seen, anew = await self._place(kept, after)
         async with aclosing(kept.follow(seen, self.clock, run=run, idle_s=idle_s, anew=anew)) as batches:
             self._hears.set()
+            if run is not None:
+                self._note_run(kept, run)
             async for batch in batches:
                 yield batch
+
+    def _note_run(self, kept: Kept, run: str) -> None:
+        kept.here.add(run)
+        if kept.is_open and run not in kept.left and run not in kept.runs:
+            kept.runs[run] = None
+            self._join_again(kept, run)
+
+    def _join_again(self, kept: Kept, *runs: str) -> None:
+        """Tell Redis of runs that it has forgotten, so that the end is theirs too."""
+        self.pipe.run("rejoin", lambda _: None, kept.tag, self.now(), kept.own, *runs)
 
     async def origin(self, generation: GenerationId) -> Origin | None:
         """See `GenerationLog`."""
@@ -359,7 +381,7 @@ class RedisLog:
         try:
             is_there = await self._refresh(kept)
             while not is_there and self.clock.monotonic() < self._calm_until:
-                await asyncio.sleep(_AGAIN_S)  # its writer may tell it again
+                await asyncio.sleep(self.limits.again_s)  # its writer may tell it again
                 is_there = await self._refresh(kept)
         except LogUnavailable:
             if not kept.has_ended:
@@ -380,18 +402,17 @@ class RedisLog:
         Raises:
             NotFound: There never was such an entry.
         """
-        until = self.clock.monotonic() + self.limits.lease_s
-        while True:
-            try:
-                return kept.number_behind(after), False
-            except NotFound:
-                if after.fence in kept.fences[:-1] and after.seq > 0:
-                    return 0, True
-                ahead = not kept.fences or after > kept.last_id
-                if kept.is_open or kept.has_ended or not ahead or self.clock.monotonic() >= until:
-                    raise
-            await asyncio.sleep(_AGAIN_S)
-            await self._refresh(kept)
+        until = self.clock.monotonic() + _AHEAD_LEASES * self.limits.lease_s
+        kept.followers += 1  # whoever waits wants it to go on
+        try:
+            while (place := kept.place_of(after)) is None:
+                if kept.is_open or kept.has_ended or self.clock.monotonic() >= until:
+                    raise NotFound(_NO_EVENT)
+                await asyncio.sleep(self.limits.again_s)
+                await self._refresh(kept)
+            return place
+        finally:
+            kept.followers -= 1
 
     async def _refresh(self, kept: Kept) -> bool:
         """Read how a generation stands and what is new of it; False: the shared log does not have it.
@@ -414,6 +435,9 @@ class RedisLog:
             await self._reread(kept)
         if stands[3] != len(kept.left):
             await self.read_runs(kept)
+        if stands[4] < kept.most_runs and not stands[2]:
+            self._join_again(kept, *kept.here)
+        kept.most_runs = stands[4]
         return True
 
     async def _reread(self, kept: Kept) -> None:
@@ -589,6 +613,11 @@ class _Writer:
     def generation(self) -> GenerationId:
         """See `Writer`."""
         return self._kept.id
+
+    @property
+    def can_release(self) -> bool:
+        """See `Writer`: all of it is in Redis, or under way there."""
+        return self._kept.linked and self._logs.pipe.is_open
 
     async def append(self, events: Sequence[LogEvent]) -> EntryId:
         """See `Writer`."""

@@ -30,7 +30,7 @@ NEW = "new"
 LOOK_EVERY_S = 60.0
 """An index that is lost while the process runs is found out within this time."""
 LOOK_AT_SHARED_EVERY_S = 5.0
-"""Likewise, where one question to its server tells, and nobody else would notice that it came back empty."""
+"""Likewise, where it may come back empty and one look at its note tells."""
 PORTION_DOCUMENTS = 100
 """Whose passages are taken over from the lexical index likewise."""
 
@@ -40,7 +40,8 @@ class _State:
     """What is known of one corpus in one index.
 
     Attributes:
-        version: That the index was found, or made, to hold; "" before the first look.
+        version: That the index was found, or made, to hold; "" before the first look. Ends with "+" while
+            the index holds besides what is no longer live.
         revisions: Whole in the index, live or waiting to be removed.
     """
 
@@ -146,7 +147,9 @@ class Derivation:
         """Whether the shared index says that it holds `version`: then nobody needs the lease."""
         if self._kept_by_others.get(corpus) != version:
             try:
-                for index in self._indexes.values():
+                for name, index in self._indexes.items():
+                    if self._state(corpus, name).version == f"{version}+":
+                        return False  # it waits for this process to remove what is no longer live
                     if await index.held(corpus) != version:
                         return False
             except Unavailable:

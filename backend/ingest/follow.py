@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 """Between two looks at which documents are live, at least: for so long a change is not seen here."""
-_REST = 3
+_REST = 1
 """Times as long as a look took, so that a large corpus under change does not take the processor."""
 _AGAIN_S = 1.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
-from backend.config import Settings
 from backend.core.errors import LibriError
 from backend.serving.application import config_of, opener
 from backend.serving.worker import Task, Worker
@@ -18,7 +17,7 @@ log = logging.getLogger(__name__)
 
 def serve(task: Task, worker: Worker) -> str | None:
     """Serve until told to end; what kept it from that, in one line."""
-    settings = _own(task.settings, worker.number)
+    settings = task.settings
     opened = opener(task.start_token, Metrics(SharedCounters(task.counters, worker.number)))
     logging.getLogger("uvicorn.error").addFilter(lambda _: opened.failure is None)  # it is told above
     server = WorkerServer(
@@ -39,10 +38,3 @@ def serve(task: Task, worker: Worker) -> str | None:
         case failure:
             log.error("a worker could not start", exc_info=failure)
             return f"{type(failure).__qualname__} while it started; see the log"
-
-
-def _own(settings: Settings, number: int) -> Settings:
-    """The indexes of a process lie in a folder of its own; a worker's is that of whoever had its number."""
-    own = settings.data.dir / f"worker-{number}"
-    data = settings.data.model_copy(update={"dir": own, "models_dir": settings.models_dir})
-    return settings.model_copy(update={"data": data})

@@ -20,17 +20,19 @@ class EmbeddingMetrics:
         self._requests = Counter(
             "libri_embedding_requests", "Requests ended.", ("lane", "result"), registry=self._registry
         )
-        self._texts = Counter("libri_embedding_texts", "Texts embedded.", ("lane",), registry=self._registry)
+        self._texts = Counter(
+            "libri_embedding_texts", "Texts embedded or ranked.", ("lane",), registry=self._registry
+        )
         self._duration = Histogram(
-            "libri_embedding_duration_seconds", "From a request to its vectors.", ("lane",),
+            "libri_embedding_duration_seconds", "From a request to its answer.", ("lane",),
             registry=self._registry, buckets=_SECONDS,
         )  # fmt: skip
         self._waiting = Gauge(
             "libri_embedding_waiting_texts", "Texts that are here now.", ("lane",), registry=self._registry
         )
 
-    def embedded(self, lane: str, texts: int, seconds: float) -> None:
-        """A request was answered with vectors."""
+    def done(self, lane: str, texts: int, seconds: float) -> None:
+        """A request was answered, with vectors or scores."""
         self._requests.labels(lane, "ok").inc()
         self._texts.labels(lane).inc(texts)
         self._duration.labels(lane).observe(seconds)

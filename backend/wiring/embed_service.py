@@ -10,12 +10,12 @@ from backend.core.clock import SystemClock
 from backend.embedding.desk import Desk
 from backend.embedding.room import Room
 from backend.telemetry.embedding import EmbeddingMetrics
-from backend.wiring.local_embedder import find_model, open_local
+from backend.wiring.local_embedder import find_model, open_local, open_ranking
 
 
 @asynccontextmanager
 async def open_room(settings: Settings) -> AsyncIterator[Room]:
-    """The model, loaded. It is this process's own, whatever service the settings name.
+    """The models, loaded. They are this process's own, whatever service the settings name.
 
     Raises:
         EmbedderUnavailable: There is no such model, or it does not load.
@@ -24,7 +24,10 @@ async def open_room(settings: Settings) -> AsyncIterator[Room]:
     section = settings.embedding
     async with AsyncExitStack() as stack:
         embedder = open_local(stack, settings, SystemClock())
+        ranking = open_ranking(stack, settings)
         await embedder.warm()
+        if ranking is not None:
+            await ranking.scores("warm", ["warm"])
         key = section.key.get_secret_value()
         yield Room(
             model=find_model(settings),
@@ -32,4 +35,5 @@ async def open_room(settings: Settings) -> AsyncIterator[Room]:
             metrics=EmbeddingMetrics(),
             keys=(key,) if key else (),
             scraper_key=settings.auth.metrics_token.get_secret_value(),
+            ranking=ranking,
         )

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 from backend.config import Settings, variable
 from backend.core.clock import Clock
@@ -13,8 +14,9 @@ from backend.core.errors import EmbedderUnavailable, Misconfigured
 from backend.embedding.base import Encoder
 from backend.embedding.batching import BatchingEmbedder
 from backend.embedding.fetch import from_hub
-from backend.embedding.local_onnx import OnnxEncoder
-from backend.embedding.models import Model, find, local_folder
+from backend.embedding.local_onnx import OnnxEncoder, OnnxRanker
+from backend.embedding.models import Model, find, find_ranker, local_folder
+from backend.embedding.ranking import Ranking
 
 
 def open_local(stack: AsyncExitStack, settings: Settings, clock: Clock) -> BatchingEmbedder:
@@ -57,3 +59,28 @@ def _load_encoder(settings: Settings, model: Model) -> Encoder:
         encoder: Encoder = torch.TorchEncoder(model, folder, threads=settings.embedding.threads)
         return encoder
     return OnnxEncoder(model, folder, models_dir, threads=settings.embedding.threads)
+
+
+def open_ranking(stack: AsyncExitStack, settings: Settings) -> Ranking | None:
+    """The cross-encoder that the settings name, if they do; nothing is loaded yet.
+
+    Raises:
+        EmbedderUnavailable: There is no such model.
+    """
+    section = settings.embedding
+    if not section.rerank_model:
+        return None
+    try:
+        model = find_ranker(Path(section.rerank_model), section.precision)
+    except EmbedderUnavailable as exc:
+        raise EmbedderUnavailable(f"{variable('embedding', 'rerank_model')}: {exc.message}") from exc
+    load = partial(OnnxRanker, model, settings.models_dir, threads=section.threads)
+    ranking = Ranking(
+        model,
+        load,
+        batch_size=section.batch_size,
+        limit=section.queue_limit,
+        within_s=section.passages_timeout_s,
+    )
+    stack.callback(ranking.close)
+    return ranking

@@ -80,7 +80,9 @@ def open_ingestion(
 def open_follower(settings: Settings, dense: Derivation) -> Follower:
     """What keeps the lexical index of this host; `dense` keeps the shared one, from the same parts."""
     parts = (dense.catalogue, dense.jobs, dense.embedder, dense.dense, dense.lexical, dense.clock)
-    return Follower(settings.data.dir / LEXICAL, Derivation(*parts, keeps=("lexical",)), dense.clock)
+    return Follower(
+        settings.data.dir / LEXICAL, Derivation(*parts, keeps=("lexical",), shared=True), dense.clock
+    )
 
 
 async def queue_outdated(keys: KeyStore, catalogue: Catalogue, ingestion: Ingestion) -> None:

@@ -55,6 +55,9 @@ async def test_every_host_follows_what_one_has_read(hosts, clock):
     await one.ingestion.delete(BOOKS, document.id)
     assert [await caught_up(host) for host in hosts] == [["new"]] * 2
     assert [p.text for p in one.dense.of(BOOKS).values()] == ["new"]
+    one.lexical.lose()
+    clock.advance(LOOK_AT_SHARED_EVERY_S)
+    assert [await caught_up(host) for host in hosts] == [["new"]] * 2
 
 
 async def test_a_host_that_begins_with_nothing_catches_up_without_the_files(hosts, engine, clock):
@@ -125,7 +128,7 @@ async def test_a_process_killed_at_any_step_leaves_work_that_another_host_finish
         assert (await path.ingestion.status("acme", status.id)).ended
         await caught_up(path)
         assert _shape(await path.contents(corpus)) == calm
-        step += 7
+        step += 11
     assert step > 40
 
 

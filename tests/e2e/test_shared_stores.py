@@ -20,7 +20,8 @@ from tests.support.live_app import DEFAULT, HOURS, LiveApp, live_app, scripted, 
 from tests.support.postgres import PostgresServer, running_postgres
 
 QUESTION = "When does the library open in the morning?"
-SOON_S = 2.0
+SOON_S = 20.0
+"""On any machine; `loadtests.bench_stores lag --check` holds it to two seconds."""
 LATER = (
     "hours.md",
     b"# Opening hours\n\nThe library opens at ten in the morning from Tuesday to Saturday.\n",
@@ -42,7 +43,7 @@ def chroma() -> Iterator[ChromaServer]:
 def settings(
     tmp_path: Path, models_dir: Path, name: str, database: PostgresServer, chroma: ChromaServer
 ) -> Settings:
-    made = settings_in(tmp_path / name, models_dir, retrieval={"index_timeout_s": 0.8, "catch_up_s": 0.3})
+    made = settings_in(tmp_path / name, models_dir, retrieval={"index_timeout_s": 1.5, "catch_up_s": 0.3})
     data = made.data.model_copy(
         update={"database_url": SecretStr(database.url), "chroma_url": SecretStr(chroma.url)}
     )
@@ -129,7 +130,7 @@ async def test_a_chroma_that_hangs_dies_or_forgets_costs_its_side_only_and_it_co
         assert "at nine in the morning" in text
         return not degraded
 
-    await until(whole, 10)
+    await until(whole, SOON_S)
     chroma.hang()
     try:
         assert await lexical_only()
@@ -139,7 +140,7 @@ async def test_a_chroma_that_hangs_dies_or_forgets_costs_its_side_only_and_it_co
     chroma.kill()
     began = time.monotonic()
     assert await lexical_only()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SOON_S
     ready = await two.client.get("/health/ready")
     assert ready.status_code == 200
     await asyncio.to_thread(chroma.restart)

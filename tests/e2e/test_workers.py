@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from devstack import chroma
@@ -25,8 +26,8 @@ from tests.support.needed import missing
 from tests.support.postgres import postgres_server
 from tests.support.redis_server import redis_server
 
-ANSWER = "The library opens at nine [1], and closes at six in the evening [1]. " * 12
-READERS = 40
+ANSWER = "The library opens at nine [1], and closes at six in the evening [1]. " * 5
+READERS = 24
 OVER = ("done", "error")
 
 
@@ -35,7 +36,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Itera
     if chroma.program() is None:
         missing("chroma is not installed")
     with ExitStack() as opened:
-        knobs = [{"num_parallel": READERS, "reply": ANSWER, "time_scale": 0.25}]
+        knobs = [{"num_parallel": READERS, "reply": ANSWER, "time_scale": 1.0}]
         (ollama,) = opened.enter_context(emulator_processes(knobs))
         settings = {
             "REDIS_URL": opened.enter_context(redis_server()).url,
@@ -45,6 +46,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Itera
             "OLLAMA_NUM_PARALLEL": str(READERS),
             "OLLAMA_MODEL": "llama3.1:8b",
             "LLM_BACKEND": "ollama",
+            "LIBRI_REDIS__ACK_S": "2",  # a machine that is busy with other tests is no Redis that fails
             "LIBRI_DATA__MODELS_DIR": str(models_dir),
         }
         folder = tmp_path_factory.mktemp("replica")
@@ -65,7 +67,7 @@ async def put(client: httpx.AsyncClient, *files: tuple[str, bytes]) -> None:
     async with asyncio.timeout(60):
         while (await client.get(f"/api/v1/ingestions/{ingestion}")).json()["state"] != "done":
             await asyncio.sleep(0.1)
-        while not all(await asyncio.gather(*(_finds(client, number) for number in range(6)))):
+        while not all(await asyncio.gather(*(_finds(client, number) for number in range(4)))):
             await asyncio.sleep(0.2)
 
 
@@ -107,6 +109,12 @@ class Reader:
         return "".join(event.data["text"] for event in self.happened if event.name in ("delta", "replace"))
 
 
+def _connections(replica: Replica, pid: int) -> int:
+    """Of readers, at this worker."""
+    held = psutil.Process(pid).net_connections("tcp4")
+    return sum(one.laddr.port == replica.port and one.status == psutil.CONN_ESTABLISHED for one in held)
+
+
 async def samples(client: httpx.AsyncClient) -> dict[str, float]:
     lines = (await client.get("/metrics")).text.splitlines()
     pairs = (line.rpartition(" ") for line in lines if line[0] != "#")
@@ -126,8 +134,8 @@ async def test_readers_of_a_worker_that_is_told_to_end_have_their_whole_answers(
             reading.create_task(reader.read())
         while not all(any(event.name == "delta" for event in reader.happened) for reader in readers):
             await asyncio.sleep(0.02)
-        assert (await samples(client))["libri_event_streams"] == READERS
-        victim, told = min(replica.workers), time.monotonic()
+        assert (await samples(client))["libri_event_streams"] > READERS / 2, "of both workers"
+        victim, told = max(replica.workers, key=lambda pid: _connections(replica, pid)), time.monotonic()
         os.kill(victim, signal.SIGTERM)
         while victim in replica.workers:
             await asyncio.sleep(0.02)

@@ -8,20 +8,29 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
+from backend.embedding.local_onnx import OnnxRanker
+from backend.embedding.models import find_ranker
 from devstack.embedder import EmbeddingService, embedding_service
+from tests.support import tiny_ranker
 
 KEY = "a-key-of-this-test"
 MODEL = "all-MiniLM-L6-v2"
 
 
 @pytest.fixture(scope="module")
-def service(models_dir) -> Iterator[EmbeddingService]:
-    settings = {"LIBRI_EMBEDDING__KEY": KEY, "LIBRI_EMBEDDING__QUEUE_LIMIT": "64"}
+def service(models_dir, tmp_path_factory) -> Iterator[EmbeddingService]:
+    ranker = tiny_ranker.build(tmp_path_factory.mktemp("models") / "tiny-ranker")
+    settings = {
+        "LIBRI_EMBEDDING__KEY": KEY,
+        "LIBRI_EMBEDDING__QUEUE_LIMIT": "64",
+        "LIBRI_EMBEDDING__RERANK_MODEL": str(ranker),
+    }
     with embedding_service(settings) as running:
         yield running
 
@@ -150,6 +159,58 @@ def test_a_question_overtakes_passages(client: httpx.Client, service: EmbeddingS
             assert asked(client, "When does it open?", **kind).status_code == 200
         assert not many.done()
         assert many.result().status_code == 200
+
+
+@pytest.mark.parametrize("kind", tiny_ranker.SCORES)
+def test_a_cross_encoder_scores_as_transformers_does(kind: str, tmp_path: Path) -> None:
+    folder = tiny_ranker.build(tmp_path / "ranker", kind)
+    scores = OnnxRanker(find_ranker(folder, "fp32"), tmp_path, threads=1).scores(tiny_ranker.PAIRS)
+    assert scores[:, 0] == pytest.approx(tiny_ranker.SCORES[kind], abs=1e-4)
+
+
+TEXTS = ["the library opens at nine", "a loan can be renewed twice", "three weeks", "opens opens opens"]
+QUESTION = "when does the library open"
+
+
+def ranked(client: httpx.Client, **body: object) -> httpx.Response:
+    return client.post("/v1/rerank", json={"query": QUESTION} | body)
+
+
+def test_passages_come_best_first_in_either_shape(client: httpx.Client) -> None:
+    body = ranked(client, documents=TEXTS, model="tiny-ranker", return_documents=True).json()
+    found = body["results"]
+    scores = [one["relevance_score"] for one in found]
+    assert scores == sorted(scores, reverse=True)
+    assert 0 < scores[-1] < scores[0] < 1
+    assert [one["document"]["text"] for one in found] == [TEXTS[one["index"]] for one in found]
+    assert sorted(one["index"] for one in found) == [0, 1, 2, 3]
+    objects = [{"text": text} for text in TEXTS]
+    assert ranked(client, documents=objects, top_n=2).json()["results"] == [
+        {name: one[name] for name in ("index", "relevance_score")} for one in found[:2]
+    ]
+    as_tei = client.post("/rerank", json={"query": QUESTION, "texts": TEXTS, "raw_scores": True}).json()
+    assert [one["index"] for one in as_tei] == [one["index"] for one in found]
+    assert [1 / (1 + np.exp(-one["score"])) for one in as_tei] == pytest.approx(scores)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"documents": []}, 400, "not empty"),
+        ({"documents": ["x"], "texts": ["x"]}, 400, "either"),
+        ({}, 400, "either"),
+        ({"documents": ["x", {"title": "x"}]}, 400, "documents.1"),
+        ({"documents": ["x"] * 1001}, 400, "1000"),
+        ({"documents": ["x"], "top_n": -1}, 400, "top_n"),
+        ({"documents": ["x"], "model": "another"}, 404, "leave"),
+    ],
+)
+def test_what_cannot_be_ranked_is_refused(
+    client: httpx.Client, body: dict[str, object], status: int, said: str
+) -> None:
+    answer = ranked(client, **body)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
 
 
 def _until(holds: Callable[[], bool]) -> None:

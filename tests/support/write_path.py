@@ -250,7 +250,7 @@ def write_path(
     preparer = Preparer(catalogue, jobs, mortal(reader), cut_paragraphs, made_by)
     parts = (catalogue, jobs, mortal(embedder), mortal(dense), mortal(lexical))
     publisher, derivation = Publisher(*parts), Derivation(*parts, clock)
-    follower = Follower(Path(), Derivation(*parts, clock, ("lexical",)), clock)
+    follower = Follower(Path(), Derivation(*parts, clock, ("lexical",), shared=True), clock)
     if shared:
         publisher = replace(publisher, lexical=None)
         derivation = Derivation(*parts, clock, ("dense",), shared=True)

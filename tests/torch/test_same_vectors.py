@@ -7,11 +7,21 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, XLMRobertaConfig, XLMRobertaModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertModel,
+    MPNetConfig,
+    MPNetModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
 
 from backend.embedding.local_onnx import OnnxEncoder, prepared
 from backend.embedding.local_torch import TorchEncoder
-from backend.embedding.models import Model, find
+from backend.embedding.models import Model, find, find_ranker
+from backend.embedding.tokens import Pairs
+from tests.support import tiny_ranker
 from tests.support.known_vectors import TEXTS, known_vectors
 
 SIZES = {
@@ -71,3 +81,15 @@ def test_other_models_too(kind, pooling, tmp_path):
     session = onnxruntime.InferenceSession(prepared(described, tmp_path, tmp_path))
     got = session.run(["sentence"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
     assert np.abs(got - wanted).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", tiny_ranker.SCORES)
+def test_the_known_scores_of_pairs_are_those_of_transformers(kind, tmp_path):
+    folder = tiny_ranker.build(tmp_path / "ranker", kind)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    pairs = Pairs(folder, find_ranker(folder, "fp32").max_tokens)
+    for pair, known in zip(tiny_ranker.PAIRS, tiny_ranker.SCORES[kind], strict=True):
+        ids, kinds = (torch.tensor(one) for one in pairs.ids(*pair))
+        with torch.no_grad():
+            score = model(input_ids=ids, attention_mask=torch.ones_like(ids), token_type_ids=kinds).logits
+        assert score.item() == pytest.approx(known, abs=1e-4)
