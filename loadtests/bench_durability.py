@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from time import monotonic
 
 from devstack.child import in_thread
@@ -47,7 +48,7 @@ def shape(args: argparse.Namespace) -> Shape:
         slots=SLOTS,
         knobs=paced(args.pace),
         model=MODEL,
-        more={"LIBRI_ENGINE__INTER_TOKEN_TIMEOUT_S": GAP_S, "LIBRI_LOGGING__LEVEL": "WARNING"},
+        more={"LIBRI_ENGINE__INTER_TOKEN_TIMEOUT_S": GAP_S},
     )
 
 
@@ -147,7 +148,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=int, default=3, help="of the API")
     parser.add_argument("--workers", type=int, default=2, help="processes of each replica")
     parser.add_argument("--pace", type=float, default=TOKENS_PER_S, help="tokens a second of each answer")
-    parser.add_argument("--folder", default=None, help="of logs, kept; default: a temporary one")
+    parser.add_argument("--folder", type=Path, default=None, help="of logs, kept; default: a temporary one")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
