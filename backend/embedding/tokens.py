@@ -41,9 +41,17 @@ def _cut(ids: list[int], special: list[int], most: int) -> list[int]:
     ending = next((number for number, mark in enumerate(reversed(special)) if not mark), 0)
     return ids[: most - ending] + ids[len(ids) - ending :]
 
-    def pair(self, first: str, second: str) -> tuple[Ids, Ids]:
-        """Ids and segments of two texts as one, int64[1, tokens] each, cut like `ids`."""
-        found = self._cut.encode(plain(first), plain(second))
+
+class Pairs:
+    """The same of a cross-encoder, which sees two texts as one."""
+
+    def __init__(self, folder: Path, max_tokens: int) -> None:
+        self._tokenizer = _load.__wrapped__(folder)
+        self._tokenizer.enable_truncation(max_tokens)
+
+    def ids(self, first: str, second: str) -> tuple[Ids, Ids]:
+        """Ids and segments, int64[1, tokens] each, at most `max_tokens`; the longer text is cut."""
+        found = self._tokenizer.encode(plain(first), plain(second))
         return np.array([found.ids], np.int64), np.array([found.type_ids], np.int64)
 
 

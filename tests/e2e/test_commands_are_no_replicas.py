@@ -10,18 +10,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.support.console import environment_in, run
+from tests.support.console import environment_in
 from tests.support.emulator import Emulator, emulator
-from tests.support.live_app import LiveApp, live_app, settings_in
+from tests.support.forks import Forks
+from tests.support.live_app import HOURS, LiveApp, live_app, settings_in
 from tests.support.redis_server import RedisServer
 
 MODEL = "llama3.1:8b"
-COMMANDS = (
-    ("ingest", "--sample"),
-    ("reindex",),
-    ("doctor",),
-    ("ask", "How long may I keep a borrowed book?"),
-)
+QUESTION = "How often can a loan be renewed?"
 
 
 @pytest.fixture
@@ -39,23 +35,32 @@ def environment(redis: RedisServer, ollama: Emulator, tmp_path: Path, models_dir
     )  # fmt: skip
 
 
-async def all_commands(environment: dict[str, str]) -> None:
-    for command in COMMANDS:
-        done = await asyncio.to_thread(run, environment, *command)
+async def all_commands(forks: Forks, environment: dict[str, str]) -> None:
+    paper = Path(environment["LIBRI_DATA__DIR"]).parent / HOURS[0]
+    paper.write_bytes(HOURS[1])
+    for command in (["ingest", str(paper)], ["reindex"], ["doctor"], ["ask", QUESTION]):
+        done = await asyncio.to_thread(forks.run, environment, *command)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "Three weeks" in done.stdout, "the last one asked the model"
 
 
-async def test_they_leave_nothing_in_redis(environment: dict[str, str], redis: RedisServer) -> None:
+async def test_they_leave_nothing_in_redis(
+    environment: dict[str, str], redis: RedisServer, forks: Forks
+) -> None:
     with Redis.from_url(redis.url) as client:
         before = client.info("stats")["total_connections_received"]
-        await all_commands(environment)
+        await all_commands(forks, environment)
         assert client.keys() == []
         assert client.info("stats")["total_connections_received"] == before
 
 
 async def test_a_running_server_keeps_its_share(
-    environment: dict[str, str], redis: RedisServer, ollama: Emulator, tmp_path: Path, models_dir: Path
+    environment: dict[str, str],
+    forks: Forks,
+    redis: RedisServer,
+    ollama: Emulator,
+    tmp_path: Path,
+    models_dir: Path,
 ) -> None:
     settings = settings_in(
         tmp_path / "server", models_dir,
@@ -66,7 +71,7 @@ async def test_a_running_server_keeps_its_share(
         seen: set[int] = set()
         watching = asyncio.ensure_future(watch(app, seen))
         try:
-            await all_commands(environment)
+            await all_commands(forks, environment)
         finally:
             watching.cancel()
             with suppress(asyncio.CancelledError):

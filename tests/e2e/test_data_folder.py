@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from backend.infra.revisions import HEAD
-from tests.support.console import environment_in, run
+from tests.support.console import environment_in
+from tests.support.forks import Forks
 
 
 def file_in_its_place(folder: Path) -> None:
@@ -60,14 +61,14 @@ def secret_is_a_folder(folder: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_it_is_said(
-    spoil: Callable[[Path], None], said: str, tmp_path: Path, models_dir: Path
+    spoil: Callable[[Path], None], said: str, tmp_path: Path, models_dir: Path, forks: Forks
 ) -> None:
     folder = tmp_path / "of" / "data"
     folder.parent.mkdir()
     spoil(folder)
     needs_the_secret = "secret" in said  # which keys do not
     for arguments in [["serve"]] if needs_the_secret else [["keys", "list"], ["serve"]]:
-        done = run(environment_in(folder, models_dir), *arguments, timeout_s=300)
+        done = forks.run(environment_in(folder, models_dir), *arguments, timeout_s=300)
         (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
         assert done.returncode == 1
         assert said in line

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -13,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -22,28 +21,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import environment_in
+from tests.support.forks import Forks
 
 ROOT = Path(__file__).parents[2]
-FORKS = """
-import json, os, signal, sys
-import backend.cli.serve
-from backend.__main__ import main
-
-def ended(place, environment):
-    if child := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    signal.alarm(120)  # one that serves after all
-    for descriptor, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"{place}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), descriptor)
-    os.environ.clear()
-    os.environ.update(environment)
-    status = main(["serve"])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-print(json.dumps([ended(*task) for task in json.load(sys.stdin)]))
-"""
 STARTS = ""
 DEAD = "http://127.0.0.1:9"
 PROXIES: tuple[Mapping[str, str], ...] = (
@@ -187,20 +167,11 @@ def started(case: Case, models: Path) -> Outcome:
         return status, text_in(place / "out"), text_in(place / "err")
 
 
-def refused(cases: Sequence[Case], models: Path) -> dict[str, Outcome]:
-    """All of them by one process, which imports the application once and forks for each."""
+def refused(case: Case, models: Path, forks: Forks) -> Outcome:
+    """The same in a process that imported everything before."""
     with tempfile.TemporaryDirectory() as name:
-        places = [Path(name) / str(number) for number, _ in enumerate(cases)]
-        for place in places:
-            place.mkdir()
-        tasks = [[str(p), environment_of(c, p, models)] for p, c in zip(places, cases, strict=True)]
-        forks = subprocess.run(
-            [sys.executable, "-c", FORKS],
-            input=json.dumps(tasks), capture_output=True, text=True, timeout=600, check=True, cwd=ROOT,
-        )  # fmt: skip
-        ended = json.loads(forks.stdout)
-        said = [(text_in(place / "out"), text_in(place / "err")) for place in places]
-    return {case.name: (status, *two) for case, status, two in zip(cases, ended, said, strict=True)}
+        done = forks.run(environment_of(case, Path(name), models), "serve")
+    return done.returncode, done.stdout, done.stderr
 
 
 def text_in(file: Path) -> str:
@@ -210,11 +181,6 @@ def text_in(file: Path) -> str:
 def lines_of(err: str) -> list[str]:
     """What the operator reads, without the log."""
     return [line for line in err.splitlines() if not line.startswith("{")]
-
-
-@pytest.fixture(scope="module")
-def refusals(models_dir: Path) -> dict[str, Outcome]:
-    return refused(REFUSED, models_dir)
 
 
 @pytest.mark.parametrize("case", STARTING, ids=lambda case: case.name or "nothing")
@@ -227,8 +193,8 @@ def test_a_usual_environment_does_not_keep_it_from_starting(case: Case, models_d
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-def test_a_setting_that_cannot_work_is_named_in_one_line(case: Case, refusals: dict[str, Outcome]) -> None:
-    status, out, err = refusals[case.name]
+def test_a_setting_that_cannot_work_is_named_in_one_line(case: Case, models_dir: Path, forks: Forks) -> None:
+    status, out, err = refused(case, models_dir, forks)
     assert status == 1, (status, err)
     assert "Traceback" not in out + err
     assert not any(secret in out + err for secret in case.secrets)
@@ -237,11 +203,11 @@ def test_a_setting_that_cannot_work_is_named_in_one_line(case: Case, refusals: d
     assert len(line) < 1024
 
 
-def test_a_port_that_is_taken_is_named(models_dir: Path) -> None:
+def test_a_port_that_is_taken_is_named(models_dir: Path, forks: Forks) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         case = Case({"LIBRI_SERVER__PORT": port})
-        status, _, err = refused([case], models_dir)[case.name]
+        status, _, err = refused(case, models_dir, forks)
     assert status == 1
     assert lines_of(err) == [
         f"libriassist: port {port} is not free (Address already in use): set LIBRI_SERVER__PORT to another"
@@ -250,10 +216,10 @@ def test_a_port_that_is_taken_is_named(models_dir: Path) -> None:
 
 def _table() -> None:
     models = Path(os.environ["LIBRI_DATA__MODELS_DIR"])
-    outcomes = {case.name: started(case, models) for case in STARTING} | refused(REFUSED, models)
-    for name, (status, _, err) in outcomes.items():
+    for case in (*STARTING, *REFUSED):
+        status, _, err = started(case, models)
         said = "; ".join(lines_of(err)) or "starts"
-        sys.stdout.write(f"| `{name}` | {'starts' if status is None else status} | {said} |\n")
+        sys.stdout.write(f"| `{case.name}` | {'starts' if status is None else status} | {said} |\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.support.console import environment_in, run
+from tests.support.forks import Forks
 from tests.support.live_app import HOURS
 from tests.support.slow_server import slow_server
 
@@ -66,7 +67,9 @@ def test_nohup_is_heeded(environment: dict[str, str]) -> None:
         assert process.poll() is None
 
 
-def test_a_second_ctrl_c_ends_it_at_once_while_an_answer_runs(environment: dict[str, str]) -> None:
+def test_a_second_ctrl_c_ends_it_at_once_while_an_answer_runs(
+    environment: dict[str, str], forks: Forks
+) -> None:
     with slow_server() as model_server:
         serving = environment | {
             "LLM_BACKEND": "openai",
@@ -74,7 +77,7 @@ def test_a_second_ctrl_c_ends_it_at_once_while_an_answer_runs(environment: dict[
         }
         paper = Path(environment["LIBRI_DATA__DIR"]).parent / HOURS[0]
         paper.write_bytes(HOURS[1])
-        run(serving, "ingest", str(paper), timeout_s=300)
+        forks.run(serving, "ingest", str(paper), timeout_s=300)
         with started(serving) as process:
             url = (Path(environment["LIBRI_DATA__DIR"]) / "server.json").read_text().split('"')[3]
             body = {"question": "When does the library open in the morning?"}
