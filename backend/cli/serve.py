@@ -13,13 +13,11 @@ from types import FrameType
 
 from rich.console import Console
 
-from backend.cli.listen import listen
 from backend.config import Settings
 from backend.infra.address_file import announce, withdraw
 from backend.serving.application import config_of, opener
 from backend.serving.server import Server
 from backend.telemetry.logs import configure
-from backend.wiring.folder import data_folder
 
 _STOPPED = 130
 
@@ -61,16 +59,12 @@ class _Server(Server):
         super().handle_exit(sig, frame)
 
 
-def serve(settings: Settings) -> int:
-    """Serve until stopped; returns the exit status.
+def serve(settings: Settings, sockets: list[socket.socket]) -> int:
+    """Serve on `sockets` until stopped; returns the exit status.
 
     Raises:
-        FolderBusy: Another process uses the data folder.
         Misconfigured: A setting stands in the way; any other error that did as well.
     """
-    with data_folder(settings):
-        pass
-    sockets = listen(settings.server)
     start_token = secrets.token_urlsafe(32)
     configure(settings.logging.level, secrets=[settings.auth.api_key.get_secret_value(), start_token])
     runner = _Server(settings, start_token)

@@ -46,7 +46,7 @@ class Pairs:
     """The same of a cross-encoder, which sees two texts as one."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
-        self._tokenizer = _load.__wrapped__(folder)
+        self._tokenizer = _read(folder)
         self._tokenizer.enable_truncation(max_tokens)
 
     def ids(self, first: str, second: str) -> tuple[Ids, Ids]:
@@ -63,6 +63,10 @@ def plain(text: str) -> str:
 @lru_cache(maxsize=2)
 def _load(folder: Path) -> Tokenizer:
     """Never changed, and so one for all who count or embed: 0.06 s each, of multilingual models a second."""
+    return _read(folder)
+
+
+def _read(folder: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from backend.infra.folder_lock import hold
 from tests.e2e.test_environments import CERTIFICATES, OLLAMAS, PROXIES
 from tests.support.console import environment_in, run
 from tests.support.emulator import emulator
@@ -45,9 +47,8 @@ def environment(tmp_path: Path, models_dir: Path) -> dict[str, str]:
     return environment_in(tmp_path / "data", models_dir)
 
 
-@pytest.mark.parametrize("command", OTHERS)
-def test_a_command_imports_what_it_needs(command: str, environment: dict[str, str]) -> None:
-    run(environment, "keys", "list")  # the tables are made by what a later start does not need
+def after(environment: dict[str, str], command: str) -> set[str]:
+    """The packages that a command has imported when it ends."""
     script = (
         "import sys\nfrom backend.__main__ import main\n"
         f"try: main({command.split()!r})\nexcept SystemExit: pass\n"
@@ -56,26 +57,28 @@ def test_a_command_imports_what_it_needs(command: str, environment: dict[str, st
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     )
-    imported = set(done.stderr.splitlines()[-1].split("|"))
-    assert not imported & OTHERS[command]
+    return set(done.stderr.splitlines()[-1].split("|"))
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_a_command_imports_what_it_needs(command: str, environment: dict[str, str]) -> None:
+    run(environment, "keys", "list")  # the tables are made by what a later start does not need
+    assert not after(environment, command) & OTHERS[command]
 
 
 @pytest.mark.parametrize("command", ["doctor", "ask anything", "ingest --sample", "reindex", "serve"])
 def test_a_data_folder_in_use_is_known_before_anything_heavy(
     command: str, environment: dict[str, str]
 ) -> None:
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom backend.infra.folder_lock import hold\n"
-        f"from backend.__main__ import main\n"
-        f"with hold(Path({environment['LIBRI_DATA__DIR']!r})): main({command.split()!r})\n"
-        "sys.stderr.write('|'.join({name.partition('.')[0] for name in sys.modules}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-    )
-    imported = set(done.stderr.splitlines()[-1].split("|"))
-    heavy = {"torch", "transformers", "sentence_transformers", "onnx"}
-    assert not imported & (heavy if command == "serve" else HEAVY | SPEAKING)
+    with hold(Path(environment["LIBRI_DATA__DIR"])):
+        imported = after(environment, command)
+    assert not imported & (HEAVY | SPEAKING)
+
+
+def test_a_port_that_is_taken_is_known_before_anything_heavy(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert not after(environment | {"LIBRI_SERVER__PORT": port}, "serve") & (HEAVY | SPEAKING)
 
 
 @pytest.mark.parametrize("odd", ENVIRONMENTS, ids=str)
