@@ -166,17 +166,20 @@ async def test_a_replica_killed_in_mid_stream_is_left_and_comes_back(tmp_path: P
 
 
 async def test_a_replica_that_came_back_takes_all_while_the_other_one_goes(tmp_path: Path):
-    with upstream_process(tmp_path) as (first, going), upstream_process(tmp_path) as (url, child):
-        with front([first, url]) as door:
-            streams = [await _following(door, number) for number in range(8)]
-            child.kill()
-            assert len([reader for reader, _ in streams if await _is_cut(reader)]) == 4
-            with upstream_process(tmp_path, int(url.rpartition(":")[2])):
-                going.kill()
-                questions = await asked(door, CHAT, 12, method="POST")
-                assert [one.status for one in questions] == [200] * 12
-            for _, writer in streams:
-                await closed(writer)
+    with (
+        upstream_process(tmp_path) as (first, going),
+        upstream_process(tmp_path) as (url, child),
+        front([first, url]) as door,
+    ):
+        streams = [await _following(door, number) for number in range(8)]
+        child.kill()
+        assert len([reader for reader, _ in streams if await _is_cut(reader)]) == 4
+        with upstream_process(tmp_path, int(url.rpartition(":")[2])):
+            going.kill()
+            questions = await asked(door, CHAT, 12, method="POST")
+            assert [one.status for one in questions] == [200] * 12
+        for _, writer in streams:
+            await closed(writer)
 
 
 async def _following(door: Front, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
