@@ -167,10 +167,9 @@ def _in_own_folders(text: str) -> str:
 
 
 def _listed(urls: Sequence[str]) -> str:
-    line = next(
-        line for line in (SHIPPED / _REPLICAS).read_text("utf-8").splitlines() if line[:6] == "server"
-    )
-    return "\n".join(line.replace("127.0.0.1:8000", urlsplit(url).netloc) for url in urls) + "\n"
+    lines = [line for line in (SHIPPED / _REPLICAS).read_text("utf-8").splitlines() if line[:6] == "server"]
+    places = [urlsplit(url).netloc for url in urls]
+    return "".join(f"{line.replace('127.0.0.1:8000', place)}\n" for line in lines for place in places)
 
 
 def _changed(texts: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from time import monotonic
 
 from devstack.child import in_thread
@@ -26,6 +28,7 @@ from loadtests.durability.crew import Crew, client, reader_keys
 from loadtests.durability.faults import FAULTS, Fault, Scene
 from loadtests.durability.instances import MODEL, paced
 from loadtests.durability.pauses import Window, pauses
+from loadtests.durability.peer import kill_of_a_worker
 from loadtests.durability.reader import Reading
 from loadtests.durability.truth import Emulators, generations, kept_turns
 from loadtests.durability.verdict import Verdict, judged
@@ -47,13 +50,16 @@ def shape(args: argparse.Namespace) -> Shape:
         slots=SLOTS,
         knobs=paced(args.pace),
         model=MODEL,
-        more={"LIBRI_ENGINE__INTER_TOKEN_TIMEOUT_S": GAP_S, "LIBRI_LOGGING__LEVEL": "WARNING"},
+        more={"LIBRI_ENGINE__INTER_TOKEN_TIMEOUT_S": GAP_S},
     )
 
 
 async def bench(args: argparse.Namespace) -> int:
     """All of it."""
     report = Report("bench_durability")
+    if args.litellm is not None:
+        with tempfile.TemporaryDirectory(prefix="litellm-") as scratch:
+            await kill_of_a_worker(report, Path(scratch), args.litellm)
     async with in_thread(stack(shape(args), args.folder)) as up, client() as session:
         keys = await reader_keys(up.database, args.readers)
         crew = Crew(session, up.front, keys, LENGTHS, spread_s=LENGTHS[0] / args.pace)
@@ -147,7 +153,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=int, default=3, help="of the API")
     parser.add_argument("--workers", type=int, default=2, help="processes of each replica")
     parser.add_argument("--pace", type=float, default=TOKENS_PER_S, help="tokens a second of each answer")
-    parser.add_argument("--folder", default=None, help="of logs, kept; default: a temporary one")
+    parser.add_argument(
+        "--litellm",
+        type=Path,
+        metavar="VENV",
+        help="a virtual environment with litellm[proxy], to see what its readers lose",
+    )
+    parser.add_argument("--folder", type=Path, default=None, help="of logs, kept; default: a temporary one")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -227,8 +227,10 @@ async def application(
 
 
 @asynccontextmanager
-async def litellm(scratch: Path, venv: Path, engine_url: str) -> AsyncIterator[tuple[Target, psutil.Process]]:
-    """LiteLLM's proxy from its own virtual environment, one worker, in front of `engine_url`."""
+async def litellm(
+    scratch: Path, venv: Path, engine_url: str, *, workers: int = 1
+) -> AsyncIterator[tuple[Target, psutil.Process]]:
+    """LiteLLM's proxy from its own virtual environment, in front of `engine_url`."""
     config = scratch / "litellm.yaml"
     route = {"model": "openai/*", "api_base": f"{engine_url}/v1", "api_key": "none"}
     config.write_text(json.dumps({"model_list": [{"model_name": "*", "litellm_params": route}]}))
@@ -238,7 +240,8 @@ async def litellm(scratch: Path, venv: Path, engine_url: str) -> AsyncIterator[t
         "LITELLM_TELEMETRY": "False",
         "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
     }
-    options = ("--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1")
+    place = ("--config", str(config), "--host", "127.0.0.1", "--port", str(port))
+    options = (*place, "--num_workers", str(workers))
     async with process(str(venv / "bin" / "litellm"), *options, environment=environment) as child:
         await _listens(port, within_s=180)
         yield Target("LiteLLM", f"http://127.0.0.1:{port}", "/v1/chat/completions"), psutil.Process(child.pid)

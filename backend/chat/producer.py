@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 RENEW_S = 0.25
 """How often a writer says that it lives, and hears whether it is wanted: what a stop may take."""
+_LOOK_S = 0.1
+"""How often a process that closes looks whether the log has what it lacked."""
 _INTERRUPTED = Failed("unavailable", "the service is restarting", retryable=True, retry_after_s=5)
 
 
@@ -90,12 +92,17 @@ class BackgroundProducer:
             await asyncio.gather(self._go_on_with_what_is_left(), *map(self._renew, tuple(self._live)))
 
     async def close(self, grace_s: float) -> None:
-        """Hand running answers over at once; where nobody can go on, let them end for `grace_s`, or fail."""
+        """Hand answers over as soon as others can go on with them; else let them end, for `grace_s`."""
         self._closes = True
-        if self.generations.outlives_process:
-            self._cut_all(_Cut.HANDED_OVER)
-        if saying := [production.saying for production in self._live]:
-            await asyncio.wait(saying, timeout=grace_s)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        while saying := [production.saying for production in self._live if production.cut is None]:
+            for production in self._live:
+                if production.voice.writer.can_release:
+                    production.stop(_Cut.HANDED_OVER)
+            if (left_s := until - loop.time()) <= 0:
+                break
+            await asyncio.wait(saying, timeout=min(left_s, _LOOK_S))
         self._cut_all(_Cut.INTERRUPTED)
         await self._work.drain(CLOSING_S + 1)
 

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from backend.core.errors import EmbedderUnavailable
 from backend.embedding.base import Vectors
 from backend.embedding.models import Model, RankModel
-from backend.embedding.tokens import Tokens
+from backend.embedding.tokens import Pairs, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +68,14 @@ class OnnxRanker:
     """
 
     def __init__(self, ranker: RankModel, models_dir: Path, *, threads: int) -> None:
-        self._tokens = Tokens(ranker.folder, ranker.max_tokens)
+        self._pairs = Pairs(ranker.folder, ranker.max_tokens)
         self._session = _session(prepared(ranker, ranker.folder, models_dir), threads)
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> Vectors:
         """Logits, float32[n, 1], of questions and passages; one at a time, as `OnnxEncoder.encode`."""
         rows = np.zeros((len(pairs), 1), np.float32)
         for row, (question, passage) in zip(rows, pairs, strict=True):
-            ids, kinds = self._tokens.pair(question, passage)
+            ids, kinds = self._pairs.ids(question, passage)
             inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": kinds}
             row[:] = self._session.run(["score"], inputs)[0]
         return rows

@@ -22,7 +22,6 @@ class Tokens:
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         self._tokenizer = _load(folder)
-        self._folder = folder
         self._max_tokens = max_tokens
 
     def count(self, text: str) -> int:
@@ -34,11 +33,6 @@ class Tokens:
         found = self._tokenizer.encode(text)
         return np.array([_cut(found.ids, found.special_tokens_mask, self._max_tokens)], np.int64)
 
-    def pair(self, first: str, second: str) -> tuple[Ids, Ids]:
-        """Ids and segments of two texts as one, int64[1, tokens] each, cut like `ids`."""
-        found = _cutting(self._folder, self._max_tokens).encode(plain(first), plain(second))
-        return np.array([found.ids], np.int64), np.array([found.type_ids], np.int64)
-
 
 def _cut(ids: list[int], special: list[int], most: int) -> list[int]:
     """At most so many of `ids`; those that mark the text's end stay."""
@@ -46,6 +40,19 @@ def _cut(ids: list[int], special: list[int], most: int) -> list[int]:
         return ids
     ending = next((number for number, mark in enumerate(reversed(special)) if not mark), 0)
     return ids[: most - ending] + ids[len(ids) - ending :]
+
+
+class Pairs:
+    """The same of a cross-encoder, which sees two texts as one."""
+
+    def __init__(self, folder: Path, max_tokens: int) -> None:
+        self._tokenizer = _read(folder)
+        self._tokenizer.enable_truncation(max_tokens)
+
+    def ids(self, first: str, second: str) -> tuple[Ids, Ids]:
+        """Ids and segments, int64[1, tokens] each, at most `max_tokens`; the longer text is cut."""
+        found = self._tokenizer.encode(plain(first), plain(second))
+        return np.array([found.ids], np.int64), np.array([found.type_ids], np.int64)
 
 
 def plain(text: str) -> str:
@@ -56,16 +63,11 @@ def plain(text: str) -> str:
 @lru_cache(maxsize=2)
 def _load(folder: Path) -> Tokenizer:
     """Never changed, and so one for all who count or embed: 0.06 s each, of multilingual models a second."""
+    return _read(folder)
+
+
+def _read(folder: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return tokenizer
-
-
-@lru_cache(maxsize=2)
-def _cutting(folder: Path, most: int) -> Tokenizer:
-    """One that cuts two texts in a way that keeps something of both; who only embeds needs none."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(most)
     return tokenizer

@@ -129,6 +129,10 @@ class Writer(Protocol):
     def generation(self) -> GenerationId:
         """Whose log it is."""
 
+    @property
+    def can_release(self) -> bool:
+        """Whether another process could go on with it now."""
+
     async def append(self, events: Sequence[LogEvent]) -> EntryId:
         """Write events in order; returns the last one's id. A terminal event is the last of all.
 
@@ -174,10 +178,6 @@ class TakenOver:
 
 class GenerationLog(Protocol):
     """Logs of all live generations, and of those that ended less than the retention ago."""
-
-    @property
-    def outlives_process(self) -> bool:
-        """Whether other processes can go on with what this one leaves."""
 
     async def begin(self, key: str | None, run: str, record: RequestRecord) -> Joined:
         """A new generation made from `record`, or the live one with the same key; None is never shared.

@@ -84,11 +84,6 @@ class MemoryLog:
     _ended_bytes: int = 0
 
     @property
-    def outlives_process(self) -> bool:
-        """See `GenerationLog`."""
-        return False
-
-    @property
     def size_bytes(self) -> int:
         """Of all logs."""
         return self._live_bytes + self._ended_bytes
@@ -227,6 +222,11 @@ class _Writer:
     def generation(self) -> GenerationId:
         """See `Writer`."""
         return self.log.id
+
+    @property
+    def can_release(self) -> bool:
+        """See `Writer`: there is no other process."""
+        return False
 
     async def append(self, events: Sequence[LogEvent]) -> EntryId:
         """See `Writer`."""

@@ -126,11 +126,6 @@ class RedisLog:
     def _pipe(self, late_s: float, late: Callable[[], None], *names: str) -> Pipe:
         return Pipe(self._redis, late_s=late_s, late=late, scripts=scripts(*names))
 
-    @property
-    def outlives_process(self) -> bool:
-        """See `GenerationLog`."""
-        return True
-
     def is_shared(self) -> bool:
         """Whether other processes can follow what this one writes, as far as it knows."""
         return self.pipe.is_open and all(kept.linked for kept in self._kept.values())
@@ -618,6 +613,11 @@ class _Writer:
     def generation(self) -> GenerationId:
         """See `Writer`."""
         return self._kept.id
+
+    @property
+    def can_release(self) -> bool:
+        """See `Writer`: all of it is in Redis, or under way there."""
+        return self._kept.linked and self._logs.pipe.is_open
 
     async def append(self, events: Sequence[LogEvent]) -> EntryId:
         """See `Writer`."""

@@ -285,7 +285,11 @@ async def _sent(
         parts: dict[tuple[Node, bool], list[int]] = {}
         for one in sendings:
             parts.setdefault((one.node, one.asking), []).append(one.number)
-        await asyncio.gather(*[part(*to, numbers) for to, numbers in parts.items()])
+        if len(parts) == 1:  # nearly always; a task for it would cost a tenth of the whole
+            ((to, numbers),) = parts.items()
+            await part(*to, numbers)
+        else:
+            await asyncio.gather(*[part(*to, numbers) for to, numbers in parts.items()])
         sendings = [
             _Sending(one.number, *routes.told(said, one.node))
             for one in sendings

@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import numpy as np
 import pytest
 
+from backend.config import Settings
 from backend.core.errors import RetrievalUnavailable, StorageFull
 from backend.corpus.base import CorpusRef, LiveView
 from backend.infra.http import open_session
@@ -11,6 +12,7 @@ from backend.retrieval.chroma import ChromaIndex
 from backend.retrieval.chroma_rows import collection_name
 from backend.retrieval.chroma_server import ChromaServerIndex
 from backend.retrieval.memory import MemoryDenseIndex
+from backend.wiring.indexes import open_indexes
 from tests.support.chroma_server import chroma_server
 from tests.support.shelf import LIBRARY, HashEmbedder, passage
 
@@ -274,3 +276,26 @@ async def test_what_is_no_answer_of_chroma_is_an_index_that_is_away(answer, erro
         with pytest.raises(error, match=said):
             await index.search(LIBRARY, vectors([passage("a")])[0], 5)
     assert b"X-Chroma-Token: t" in asked[0]
+
+
+async def test_credentials_of_the_settings_reach_the_server(tmp_path):
+    asked = []
+
+    async def refuse(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    stranger = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with stranger, AsyncExitStack() as stack:
+        place = f"127.0.0.1:{stranger.sockets[0].getsockname()[1]}"
+        for address in (f"http://{place}", f"http://u:p%40ss@{place}/behind/"):
+            data = {"dir": tmp_path, "chroma_url": address, "chroma_token": "hunter2"}
+            dense, _ = await open_indexes(stack, Settings(data=data), HashEmbedder())
+            with pytest.raises(RetrievalUnavailable, match="refuses the credential") as refused:
+                await dense.count(LIBRARY)
+            assert "hunter2" not in str(refused.value)
+    assert b"Authorization: Bearer hunter2" in asked[0]
+    assert b"X-Chroma-Token: hunter2" in asked[1]
+    assert b"GET /behind/api/v2/" in asked[1]
+    assert b"Authorization: Basic dTpwQHNz" in asked[1]

@@ -2,7 +2,8 @@
 
 Processes crash, pause and come back, lose Redis alone or all together; Redis forgets; readers come back at
 any process after the last event they saw, and stop. Time is simulated, Redis is real. Left out is what no log
-can promise: that a process dies alone with what nobody else was ever told, or was told and forgot.
+can promise: what nobody was ever told dies with its process, and so does what all others have forgotten.
+Where a process that was cut off ended an answer with which another went on, the turn may be of either.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -79,6 +81,7 @@ class Process:
     line: Line
     turns: Turns
     says: dict[Writer, Transcript] = field(default_factory=dict)
+    ended_alone: set[GenerationId] = field(default_factory=set)
     is_paused: bool = False
 
     async def speak(self) -> None:
@@ -113,7 +116,11 @@ class Process:
         await self.log.tend()
 
     async def end(self, writer: Writer, said: Transcript, terminal: Terminal) -> None:
-        await self.turns.end(writer, said, terminal)
+        try:
+            await self.turns.end(writer, said, terminal)
+        finally:
+            if not writer.can_release:
+                self.ended_alone.add(writer.generation)
         self.says.pop(writer, None)
 
     @contextmanager
@@ -180,6 +187,7 @@ class GenerationsMachine(RuleBasedStateMachine):
         self.history = MemoryHistory(self.clock)
         self.numbers = itertools.count()
         self.readers: list[Reader] = []
+        self.ended_alone: set[GenerationId] = set()
         self.processes = self.run(self.open())
 
     def run(self, work):
@@ -193,7 +201,8 @@ class GenerationsMachine(RuleBasedStateMachine):
     def process(self) -> Process:
         line = Line(self.redis)
         log = RedisLog(line, self.clock, LIMITS, clock_in_redis=False)
-        return Process(log, line, Turns(history=self.history, generations=log, outbox=Outbox()))
+        turns = Turns(history=self.history, generations=log, outbox=Outbox())
+        return Process(log, line, turns, ended_alone=self.ended_alone)
 
     def settle(self) -> None:
         self.run(self._settled())
@@ -206,15 +215,29 @@ class GenerationsMachine(RuleBasedStateMachine):
     def live(self) -> list[Process]:
         return [process for process in self.processes if not process.is_paused]
 
+    @property
+    def are_all_well(self) -> bool:
+        return not any(process.is_paused or process.line.is_cut for process in self.processes)
+
     def pick(self, number: int) -> Process | None:
         return self.live[number % len(self.live)] if self.live else None
+
+    @initialize()
+    def an_answer_that_is_followed_in_two_processes(self) -> None:
+        self.ask(0, "k")
+        self.ask(1, "k")
+        self.speak(0, 3)
 
     # what happens without faults
 
     @rule(place=st.integers(0, 2), key=st.sampled_from([None, "k"]))
     def ask(self, place: int, key: str | None) -> None:
-        if (at := self.pick(place)) is not None and len(self.readers) < 4:
-            self.run(self._ask(at, key))
+        at = self.pick(place)
+        if at is None or len(self.readers) == 4 or (key and not self.are_all_well):
+            return
+        self.run(self._ask(at, key))
+        for process in self.live:
+            self.run(process.sweep())  # a writer hears of who joined within a quarter of a second
 
     async def _ask(self, at: Process, key: str | None) -> None:
         run, now = f"r{next(self.numbers)}", self.clock.now()
@@ -319,6 +342,23 @@ class GenerationsMachine(RuleBasedStateMachine):
         process = self.processes[place]
         process.is_paused = not process.is_paused
 
+    @rule(place=st.integers(0, 2), cut=st.booleans(), times=st.integers(0, 3))
+    def sleep_through_a_lease(self, place: int, cut: bool, times: int) -> None:
+        """Stand still, or alone, until another may go on; then wake up and say the next word."""
+        process = self.processes[place]
+        if process.is_paused or process.line.is_cut:
+            return
+        process.is_paused, process.line.is_cut = not cut, cut
+        if cut:
+            self.run(process.speak())
+        self.time_passes(3.0)
+        for _ in range(times):
+            for other in self.live:
+                self.run(other.speak())
+        process.is_paused = process.line.is_cut = False
+        self.run(process.speak())
+        self.settle()
+
     @rule(place=st.integers(0, 2))
     def cut_or_mend(self, place: int) -> None:
         line = self.processes[place].line
@@ -387,7 +427,9 @@ class GenerationsMachine(RuleBasedStateMachine):
         assert isinstance(end, Done), f"{reader.run} never ended: it saw {reader.shown.answer!r}"
         if end.finish_reason == "stop":
             assert reader.shown.answer.lower() == TEXT
-            assert (turn.state, turn.answer) == ("done", reader.shown.answer), f"{reader.run}"
+            assert (turn.state, turn.answer.lower()) == ("done", TEXT), f"{reader.run}"
+            if reader.generation not in self.ended_alone:
+                assert turn.answer == reader.shown.answer, f"{reader.run}"
 
     async def _close(self) -> None:
         for reader in self.readers:
@@ -408,7 +450,7 @@ def test_every_reader_ends_with_the_same_text_once(server: RedisServer) -> None:
     run_state_machine_as_test(
         GenerationsMachine,
         settings=settings(
-            max_examples=int(os.environ.get("EXAMPLES", "25")),
+            max_examples=int(os.environ.get("EXAMPLES", "12")),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from backend.config import Data, Settings
-from backend.infra.revision import HEAD
+from backend.infra.revisions import HEAD
 from backend.wiring.sql import open_sql
 from tests.support.postgres import postgres_server
 

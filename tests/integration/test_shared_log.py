@@ -18,7 +18,7 @@ from backend.generations.base import START, Entry, EntryId, GenerationId, Word, 
 from backend.generations.redis import Limits, RedisLog
 from backend.infra.redis import open_redis
 from tests.support.records import a_record
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
 
 DONE = Done("stop")
 ORIGIN = Origin("miss", "m", "v1")
@@ -56,7 +56,7 @@ class Process:
 
 
 @asynccontextmanager
-async def a_process(server: RedisServer, **limits) -> AsyncIterator[Process]:
+async def a_process(server: RedisServer | RedisCluster, **limits) -> AsyncIterator[Process]:
     async with open_redis(server.url, timeout_s=0.5) as client:
         log = RedisLog(client, SystemClock(), Limits(**{"lease_s": LEASE_S, "ack_s": 0.2, **limits}))
 
@@ -391,3 +391,23 @@ async def test_who_saw_what_was_never_shared_is_told_the_answer_anew(
     await later.append([DONE])
     here.loops = [*here.loops, asyncio.ensure_future(here.log.lapsed())]
     assert await back.whole() == "abcdef"
+
+
+async def test_on_a_cluster_answers_are_followed_gone_on_with_and_told_again() -> None:
+    with redis_cluster() as cluster:
+        async with a_process(cluster) as here, a_process(cluster) as there:
+            writers = [await here.begin(f"k{n}") for n in range(8)]
+            for writer in writers:
+                await writer.append([ORIGIN])
+            readers = [Reader(there, writer.generation) for writer in writers]
+            await asyncio.gather(*(say(writer, "abc") for writer in writers))
+            await asyncio.gather(*(reader.until("abc") for reader in readers))
+            for server in cluster.servers:
+                server.forget()
+            await asyncio.gather(*(say(writer, "d") for writer in writers))
+            await asyncio.gather(*(reader.until("abcd") for reader in readers))
+            await here.die()
+            for writer in writers:
+                later = await taken(there, writer.generation)
+                await later.append([Delta("e"), DONE])
+            assert {await reader.whole() for reader in readers} == {"abcde"}

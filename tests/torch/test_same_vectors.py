@@ -20,7 +20,7 @@ from transformers import (
 from backend.embedding.local_onnx import OnnxEncoder, prepared
 from backend.embedding.local_torch import TorchEncoder
 from backend.embedding.models import Model, find, find_ranker
-from backend.embedding.tokens import Tokens
+from backend.embedding.tokens import Pairs
 from tests.support import tiny_ranker
 from tests.support.known_vectors import TEXTS, known_vectors
 
@@ -87,9 +87,9 @@ def test_other_models_too(kind, pooling, tmp_path):
 def test_the_known_scores_of_pairs_are_those_of_transformers(kind, tmp_path):
     folder = tiny_ranker.build(tmp_path / "ranker", kind)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    tokens = Tokens(folder, find_ranker(folder, "fp32").max_tokens)
+    pairs = Pairs(folder, find_ranker(folder, "fp32").max_tokens)
     for pair, known in zip(tiny_ranker.PAIRS, tiny_ranker.SCORES[kind], strict=True):
-        ids, kinds = (torch.tensor(one) for one in tokens.pair(*pair))
+        ids, kinds = (torch.tensor(one) for one in pairs.ids(*pair))
         with torch.no_grad():
             score = model(input_ids=ids, attention_mask=torch.ones_like(ids), token_type_ids=kinds).logits
         assert score.item() == pytest.approx(known, abs=1e-4)

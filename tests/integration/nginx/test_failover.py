@@ -54,7 +54,7 @@ async def test_a_question_that_was_sent_is_never_sent_again():
         with front([one.url, other.url]) as door:
             (answer,) = await asked(door, f"{CHAT}?reset=1", method="POST")
             assert (answer.status, answer["content-type"]) == (502, ["application/problem+json"])
-            assert answer["retry-after"] == ["2"]
+            assert answer["retry-after"] == ["1"]
             said = answer.json()
             assert (said["code"], said["status"], said["retryable"]) == ("bad_gateway", 502, True)
             assert len(one.seen) + len(other.seen) == 1
@@ -78,7 +78,7 @@ async def test_what_may_be_asked_twice_is_asked_of_another():
             for method in ("GET", "DELETE"):
                 (answer,) = await asked(door, f"{EVENTS}?reset=1", method=method)
                 assert answer.status == 502
-            assert (len(one.seen), len(other.seen)) == (2, 2)
+            assert (len(one.seen), len(other.seen)) == (4, 4)  # by the first line of each, then by its second
 
 
 async def test_a_host_that_is_gone_without_a_word_costs_a_second(replica: Upstream):
@@ -104,6 +104,31 @@ def _hanging() -> Iterator[str]:
         finally:
             for one in waiting:
                 one.close()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_with_no_replica_left_it_says_so_at_once_and_serves_as_soon_as_one_is_back(count: int):
+    ports = [free_port() for _ in range(count)]
+    with front([f"http://127.0.0.1:{port}" for port in ports]) as door:
+        for turn in range(8):
+            (answer,) = await asked(door, f"/gone-{turn}", method="POST")
+            assert (answer.status, answer.json()["code"]) == (502, "bad_gateway")
+        async with upstream(port=ports[0]) as back:
+            await asyncio.sleep(float(answer["retry-after"][0]))
+            answers = await asked(door, "/back", 6, method="POST")
+            assert [one.status for one in answers] == [200] * 6
+            assert len(back.seen) == 6
+
+
+async def test_a_reload_beside_a_dead_replica_loses_nothing():
+    async with upstream() as one:
+        with front([one.url, nobody()]) as door:
+            for turn in range(4):
+                door.reload()
+                for number in range(15):
+                    (answer,) = await asked(door, f"/turn-{turn}-{number}", method="POST")
+                    assert answer.status == 200
+            assert len(one.seen) == 60
 
 
 async def test_who_answers_least_at_the_moment_is_asked_next():
@@ -138,6 +163,19 @@ async def test_a_replica_killed_in_mid_stream_is_left_and_comes_back(tmp_path: P
                 await closed(writer)
             with upstream_process(tmp_path, port):
                 assert await _is_asked_again(door, port)
+
+
+async def test_a_replica_that_came_back_takes_all_while_the_other_one_goes(tmp_path: Path):
+    with (
+        upstream_process(tmp_path) as (first, going),
+        upstream_process(tmp_path) as (url, child),
+        front([first, url]) as door,
+    ):
+        child.kill()
+        assert {one.status for one in await asked(door, CHAT, 12, method="POST")} == {200}
+        with upstream_process(tmp_path, int(url.rpartition(":")[2])):
+            going.kill()
+            assert {one.status for one in await asked(door, CHAT, 12, method="POST")} == {200}
 
 
 async def _following(door: Front, number: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

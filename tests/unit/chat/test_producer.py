@@ -15,7 +15,7 @@ from backend.chat.turns import Turns
 from backend.chat.voice import Voice
 from backend.core.errors import EngineTruncated, LibriError, PoolFull, StorageUnavailable
 from backend.core.events import Delta, Done, Failed, Origin
-from backend.generations.base import GenerationId, Joined
+from backend.generations.base import GenerationId, Joined, Writer
 from backend.generations.memory import MemoryLog
 from backend.history.base import Owner
 from backend.history.memory import MemoryHistory
@@ -160,6 +160,44 @@ async def test_the_end_of_the_process_ends_the_answer_honestly(bench: Bench) -> 
     assert isinstance(end, Failed)
     assert end.retryable
     assert await bench.state() == "failed"
+
+
+class SharedWriter:
+    """A writer of a log that outlives the process; it has all that was written once it `can_release`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.can_release = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+
+async def test_an_answer_is_handed_over_once_the_log_has_all_of_it(bench: Bench) -> None:
+    joined = await bench.begin()
+    assert joined.writer is not None
+    writer = SharedWriter(joined.writer)
+    bench.producer.start(cast(Writer, writer), bench.record)
+    closing = asyncio.ensure_future(bench.producer.close(30))
+    await asyncio.sleep(0.15)
+    assert not closing.done(), "it goes on here meanwhile"
+    writer.can_release = True
+    async with asyncio.timeout(5):
+        await closing
+    taken = await bench.log.takeover(joined.generation)
+    assert taken is not None
+    assert taken.prepared is None
+    assert [entry.event.name for entry in taken.entries] == ["origin"]
+
+
+async def test_an_answer_that_nobody_could_go_on_with_ends_here(bench: Bench) -> None:
+    bench.history.let.set()
+    joined = await bench.begin()
+    assert joined.writer is not None
+    bench.producer.start(cast(Writer, SharedWriter(joined.writer)), bench.record)
+    asyncio.get_running_loop().call_later(0.15, bench.answer.go.set)
+    await bench.producer.close(30)
+    assert [event.name for event in await bench.ended(joined.generation)] == ["done"]
 
 
 async def test_an_answer_that_is_stopped_before_its_first_step_has_its_end_too(bench: Bench) -> None:
