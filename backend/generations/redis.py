@@ -176,7 +176,8 @@ class RedisLog:
         found = decode_record(kept.record)
         kept.deadline = found.deadline
         kept.prepared = _terminal(prepared) if prepared else None
-        kept.runs = dict.fromkeys(kept.runs or (found.run,))
+        await self.read_runs(kept)
+        kept.runs |= dict.fromkeys(run for run in kept.here if run not in kept.left)
         self._kept[generation] = kept
         return TakenOver(found, kept.every_entry(), _Writer(self, kept, kept.fence), kept.prepared)
 
