@@ -17,7 +17,7 @@ from backend.core.errors import EngineError, ModelMissing
 from backend.engines.base import Endpoint, ModelInfo
 from backend.engines.control import ModelControl, ModelDetails
 from backend.pool.base import Instance
-from backend.wiring.model_servers import ModelServers, open_model_servers
+from backend.wiring.model_control import ModelServers, open_model_servers
 
 _AT_ONCE = 8
 

@@ -25,7 +25,7 @@ from backend.config import Settings
 from backend.core.errors import EngineError, InvalidRequest, ModelMissing
 from backend.engines.base import Endpoint
 from backend.engines.control import ModelControl
-from backend.wiring.model_servers import open_model_servers
+from backend.wiring.model_control import open_model_servers
 
 
 async def run(settings: Settings, options: Namespace) -> int:

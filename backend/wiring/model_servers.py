@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 
@@ -15,45 +13,16 @@ from backend.core.durations import go_seconds
 from backend.core.errors import InvalidRequest
 from backend.core.instances import OLLAMA, InstanceSpec, Kind
 from backend.engines.base import Endpoint, Engine
-from backend.engines.control import ModelControl
 from backend.engines.dialects import DIALECTS
 from backend.engines.ollama import OllamaEngine
-from backend.engines.ollama_control import ControlBounds, OllamaControl
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.engines.renamed import RenamedEngine
-from backend.infra.http import open_session
 from backend.pool.base import Instance
 
 log = logging.getLogger(__name__)
 
 _KEPT_S = 10.0
 """A model that Ollama keeps for less is gone before anybody has looked: each question loads it anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelServers:
-    """The model servers alone, to look at and to fill.
-
-    Attributes:
-        managed: Those whose models `control` manages.
-        others: Those that only tell what they have.
-    """
-
-    control: ModelControl
-    managed: tuple[Endpoint, ...]
-    others: tuple[Instance, ...]
-
-
-@asynccontextmanager
-async def open_model_servers(settings: Settings) -> AsyncIterator[ModelServers]:
-    """The model servers that the settings name; needs no data folder, so it works beside a running server."""
-    async with open_session() as session:
-        found = configured(settings, engines(settings, session))
-        yield ModelServers(
-            control=control(settings),
-            managed=tuple(one.endpoint for one in found if one.engine.name == OLLAMA),
-            others=tuple(one for one in found if one.engine.name != OLLAMA),
-        )
 
 
 def engines(settings: Settings, session: aiohttp.ClientSession) -> dict[Kind, Engine]:
@@ -102,11 +71,6 @@ def made(engines: Mapping[Kind, Engine], spec: InstanceSpec) -> Instance:
         models_at_once=spec.models_at_once,
         loose_names=spec.kind == OLLAMA,
     )
-
-
-def control(settings: Settings) -> OllamaControl:
-    """Control of the models of Ollama instances."""
-    return OllamaControl(ControlBounds(connect_s=settings.engine.connect_s))
 
 
 def _is_kept(keep_alive: int | str) -> bool:

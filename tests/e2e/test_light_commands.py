@@ -34,6 +34,7 @@ OTHERS = {
 """What each has not imported when it ends."""
 SPEAKING = {"sqlalchemy", "alembic", "aiohttp", "httpx", "ollama", "redis"}
 """What a command that is left to ask the running server does without."""
+NOT_TO_SERVE = {"ollama", "grpc", "huggingface_hub", "kubernetes", "torch", "transformers", "onnx", "alembic"}
 ENVIRONMENTS = [
     *PROXIES,
     *CERTIFICATES,
@@ -102,3 +103,14 @@ async def test_model_servers_are_reached_directly(odd: dict[str, str], environme
     assert done.returncode == 0, done.stdout + done.stderr
     assert "slow" in done.stdout
     assert "llama3.1:8b" in done.stdout
+
+
+def test_a_server_imports_nothing_that_only_others_need(environment: dict[str, str]) -> None:
+    script = (
+        "import sys, backend.cli.serve, backend.retrieval.chroma\n"
+        "print('|'.join({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert not set(done.stdout.strip().split("|")) & NOT_TO_SERVE
