@@ -430,7 +430,7 @@ class RedisLog:
         if stands is None:
             self._is_missing(kept)
             return False
-        kept.missing_since = None
+        kept.missing_since = kept.lost = None
         kept.lapsed = float(stands[1]) <= 0
         if kept.fence is None and not kept.take(entries):
             await self._reread(kept)
