@@ -18,6 +18,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -114,6 +115,7 @@ def _tell_pauses(
         report.bar(f"answers in flight at: {fault.said}", seen.in_flight, at_least=least)
         if fault.most_s is not None:
             report.bar(f"pause p99, s: {fault.said}", seen.at(99), at_most=fault.most_s)
+        report.record(f"worst pauses: {fault.name}", [asdict(one) for one in seen.worst])
     columns = ("fault", "in flight", "connected again", "p50", "p99", "longest")
     report.table("The longest pause that a reader saw, s", columns, rows, key="pauses_s")
 

@@ -489,9 +489,9 @@ class RedisLog:
         """The time that scripts go by."""
         return "" if self._clock_in_redis else repr(self.clock.now())
 
-    async def call(self, kept: Kept, script: str, *arguments: Argument) -> Any:
+    async def call(self, kept: Kept, script: str, *arguments: Argument, waits: bool = False) -> Any:
         """The answer of a script about one generation."""
-        return await self.pipe.call(script, kept.tag, self.now(), kept.own, *arguments)
+        return await self.pipe.call(script, kept.tag, self.now(), kept.own, *arguments, waits=waits)
 
     def keep_ms(self, kept: Kept) -> int:
         """How long Redis keeps a generation that it hears no more of."""
@@ -685,11 +685,11 @@ class _Writer:
     async def release(self) -> None:
         """See `Writer`."""
         kept = self._fenced()
-        if await self._told("release") is None:
+        if await self._told("release", waits=True) is None:
             raise LogUnavailable("the shared log does not have this answer")
         kept.fence, kept.released = None, True
 
-    async def _told(self, script: str, *arguments: Argument) -> Any:
+    async def _told(self, script: str, *arguments: Argument, waits: bool = False) -> Any:
         """What a script says about this writer's generation; None: it goes on in memory.
 
         Raises:
@@ -699,7 +699,7 @@ class _Writer:
         if not kept.linked:
             return None
         try:
-            said = await self._logs.call(kept, script, self._fence, *arguments)
+            said = await self._logs.call(kept, script, self._fence, *arguments, waits=waits)
         except LogUnavailable:
             kept.unlink()
             said = None
