@@ -18,8 +18,10 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from devstack.child import in_thread
 from devstack.stack import Shape, Stack, stack
@@ -36,8 +38,8 @@ from loadtests.durability.verdict import Verdict, judged
 INSTANCES, SLOTS = 3, 300
 TOKENS_PER_S = 2.0
 LENGTHS = (90, 130)
-SETTLES_S = 10.0
-"""After a fault is mended, until the next one."""
+SETTLES_S, LAST_S = 10.0, 2.0
+"""After a fault is mended, until the next one; what begins in the last seconds of it is the next one's."""
 GAP_S = "6"
 
 
@@ -72,6 +74,7 @@ async def bench(args: argparse.Namespace) -> int:
         verdict = judged(crew.readings, await kept_turns(up.database), said)
     _tell_pauses(report, crew.readings, windows, least=min(500, 0.9 * args.readers))
     _tell_verdict(report, verdict)
+    report.record("failures", [_failure(one, windows) for one in crew.readings if not one.is_whole])
     return report.finish(args)
 
 
@@ -99,7 +102,7 @@ async def _one(report: Report, crew: Crew, scene: Scene, fault: Fault) -> tuple[
     report.say(f"{fault.said}, with {len(crew.flowing())} answers flowing")
     await fault.happens(scene)
     await asyncio.sleep(SETTLES_S)
-    return fault, Window(fault.name, began, monotonic())
+    return fault, Window(fault.name, began, monotonic() - LAST_S)
 
 
 def _tell_pauses(
@@ -112,6 +115,7 @@ def _tell_pauses(
         report.bar(f"answers in flight at: {fault.said}", seen.in_flight, at_least=least)
         if fault.most_s is not None:
             report.bar(f"pause p99, s: {fault.said}", seen.at(99), at_most=fault.most_s)
+        report.record(f"worst pauses: {fault.name}", [asdict(one) for one in seen.worst])
     columns = ("fault", "in flight", "connected again", "p50", "p99", "longest")
     report.table("The longest pause that a reader saw, s", columns, rows, key="pauses_s")
 
@@ -141,6 +145,22 @@ def _tell_verdict(report: Report, verdict: Verdict) -> None:
     report.bar("answers without exactly one turn", len(verdict.not_one_turn), at_most=0)
     report.bar("turns with another text or state", verdict.wrong_turns, at_most=0)
     report.bar("questions not answered exactly once", len(verdict.more_than_one), at_most=0)
+
+
+def _failure(reading: Reading, windows: Sequence[tuple[Fault, Window]]) -> dict[str, Any]:
+    """What somebody needs who looks for the cause in the logs; seconds are from the question on."""
+    during = [w.name for _, w in windows if w.began_s <= reading.ended_s and reading.asked_s <= w.ended_s]
+    return {
+        "run": reading.run,
+        "ended": f"{reading.outcome} {reading.code}",
+        "degraded": reading.degraded,
+        "words": len(reading.text.split()),
+        "of": reading.question.tokens,
+        "during": during,
+        "ended_s": round(reading.ended_s - reading.asked_s, 2),
+        "came_back_s": [round(at - reading.asked_s, 2) for at in reading.came_back],
+        "refused": [(round(at - reading.asked_s, 2), status, code) for at, status, code in reading.refusals],
+    }
 
 
 def _told(counts: dict[str, int]) -> str:

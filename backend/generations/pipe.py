@@ -83,14 +83,19 @@ class Pipe:
         """Have a script carried out."""
         self.send(done, "EVALSHA", self._hashes[script], 1, key, *arguments)
 
-    async def ask(self, *command: Argument) -> Any:
+    async def ask(self, *command: Argument, waits: bool = False) -> Any:
         """The answer of a command.
+
+        Args:
+            command: Its name and arguments.
+            waits: A late answer will do: whoever asks has nothing to go on with meanwhile.
 
         Raises:
             LogUnavailable: There is none in time, or Redis refuses it.
         """
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._asked.add(answer)
+        if not waits:
+            self._asked.add(answer)
         self.send(lambda said: None if answer.done() else answer.set_result(said), *command)
         try:
             said = await answer
@@ -102,13 +107,9 @@ class Pipe:
             raise LogUnavailable("the shared log refuses") from said
         return said
 
-    async def call(self, script: str, key: str, *arguments: Argument) -> Any:
-        """The answer of a script.
-
-        Raises:
-            LogUnavailable
-        """
-        return await self.ask("EVALSHA", self._hashes[script], 1, key, *arguments)
+    async def call(self, script: str, key: str, *arguments: Argument, waits: bool = False) -> Any:
+        """The answer of a script; `waits` and errors as of `ask`."""
+        return await self.ask("EVALSHA", self._hashes[script], 1, key, *arguments, waits=waits)
 
     async def probe(self) -> bool:
         """Whether Redis answers; then the pipe is open."""

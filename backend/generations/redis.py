@@ -176,7 +176,8 @@ class RedisLog:
         found = decode_record(kept.record)
         kept.deadline = found.deadline
         kept.prepared = _terminal(prepared) if prepared else None
-        kept.runs = dict.fromkeys(kept.runs or (found.run,))
+        await self.read_runs(kept)
+        kept.runs |= dict.fromkeys(run for run in kept.here if run not in kept.left)
         self._kept[generation] = kept
         return TakenOver(found, kept.every_entry(), _Writer(self, kept, kept.fence), kept.prepared)
 
@@ -429,7 +430,7 @@ class RedisLog:
         if stands is None:
             self._is_missing(kept)
             return False
-        kept.missing_since = None
+        kept.missing_since = kept.lost = None
         kept.lapsed = float(stands[1]) <= 0
         if kept.fence is None and not kept.take(entries):
             await self._reread(kept)
@@ -488,9 +489,9 @@ class RedisLog:
         """The time that scripts go by."""
         return "" if self._clock_in_redis else repr(self.clock.now())
 
-    async def call(self, kept: Kept, script: str, *arguments: Argument) -> Any:
+    async def call(self, kept: Kept, script: str, *arguments: Argument, waits: bool = False) -> Any:
         """The answer of a script about one generation."""
-        return await self.pipe.call(script, kept.tag, self.now(), kept.own, *arguments)
+        return await self.pipe.call(script, kept.tag, self.now(), kept.own, *arguments, waits=waits)
 
     def keep_ms(self, kept: Kept) -> int:
         """How long Redis keeps a generation that it hears no more of."""
@@ -684,11 +685,11 @@ class _Writer:
     async def release(self) -> None:
         """See `Writer`."""
         kept = self._fenced()
-        if await self._told("release") is None:
+        if await self._told("release", waits=True) is None:
             raise LogUnavailable("the shared log does not have this answer")
         kept.fence, kept.released = None, True
 
-    async def _told(self, script: str, *arguments: Argument) -> Any:
+    async def _told(self, script: str, *arguments: Argument, waits: bool = False) -> Any:
         """What a script says about this writer's generation; None: it goes on in memory.
 
         Raises:
@@ -698,7 +699,7 @@ class _Writer:
         if not kept.linked:
             return None
         try:
-            said = await self._logs.call(kept, script, self._fence, *arguments)
+            said = await self._logs.call(kept, script, self._fence, *arguments, waits=waits)
         except LogUnavailable:
             kept.unlink()
             said = None

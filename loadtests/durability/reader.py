@@ -73,6 +73,11 @@ class Reading:
     replaced: int = 0
 
     @property
+    def is_whole(self) -> bool:
+        """It ended as it should, with what was to be said."""
+        return (self.outcome, self.code) == (Outcome.DONE, "stop") and self.text == self.question.answer
+
+    @property
     def flows(self) -> bool:
         """Text has come, and not all."""
         return bool(self.arrivals) and self.outcome is Outcome.OPEN

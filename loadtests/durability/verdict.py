@@ -61,7 +61,7 @@ def judged(readings: Sequence[Reading], turns: Mapping[int, Sequence[Turn]], sai
 
 
 def _judge_text(verdict: Verdict, reading: Reading) -> None:
-    if reading.outcome is not Outcome.DONE:
+    if (reading.outcome, reading.code) not in ((Outcome.DONE, "stop"), (Outcome.DONE, "")):
         verdict.lost[f"{reading.outcome} {reading.code}".strip()] += 1
         return
     verdict.degraded.update(reading.degraded)

@@ -409,7 +409,7 @@ class GenerationsMachine(RuleBasedStateMachine):
             for reader in self.readers:
                 if not reader.has_ended and (reader.following is None or reader.following.done()):
                     await reader.disconnect()
-                    reader.connect(self.processes[0])
+                    reader.connect(self.processes[-1])
             self.clock.advance(0.5)
             for process in self.processes:
                 await process.sweep()

@@ -34,7 +34,7 @@ OTHERS = {
 """What each has not imported when it ends."""
 SPEAKING = {"sqlalchemy", "alembic", "aiohttp", "httpx", "ollama", "redis"}
 """What a command that is left to ask the running server does without."""
-NOT_TO_SERVE = {"ollama", "grpc", "huggingface_hub", "kubernetes", "torch", "transformers", "onnx", "alembic"}
+NOT_TO_SERVE = {"ollama", "huggingface_hub", "kubernetes", "torch", "transformers", "onnx", "alembic"}
 ENVIRONMENTS = [
     *PROXIES,
     *CERTIFICATES,

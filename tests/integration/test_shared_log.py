@@ -216,6 +216,23 @@ async def test_a_reader_comes_back_at_another_process_after_any_event(both: tupl
     assert await first.whole() == "abcdefg", "who follows where it was written sees how it goes on elsewhere"
 
 
+async def test_a_redis_that_answers_late_still_hands_an_answer_over(
+    server: RedisServer, both: tuple[Process, Process]
+) -> None:
+    here, there = both
+    writer = await here.begin()
+    await writer.append([ORIGIN])
+    await say(writer, "abc")
+    server.hang()
+    releasing = asyncio.ensure_future(writer.release())
+    await asyncio.sleep(0.3)  # more than an event is waited for, less than Redis has
+    server.go_on()
+    await releasing
+    later = await taken(there, writer.generation)
+    await later.append([Delta("d"), DONE])
+    assert await Reader(there, writer.generation).whole() == "abcd"
+
+
 async def test_a_writer_that_comes_back_after_its_fence_was_taken_is_not_heard(
     both: tuple[Process, Process],
 ) -> None:

@@ -49,7 +49,8 @@ def test_a_pause_counts_if_any_of_it_is_in_the_window():
     long_after = reading("", at=[9.9, 10.1, 19.9, 20.4])
     across.came_back = [12.0]
     seen = pauses([across, before, later, long_after], window)
-    assert seen.longest_s == [5.0, pytest.approx(9.8)]
+    assert seen.longest_s == [pytest.approx(9.8), 5.0]
+    assert (seen.worst[1].began_s, seen.worst[1].ended_s, seen.worst[1].came_back_s) == (-1.0, 4.0, [2.0])
     assert seen.came_back == 1
 
 
