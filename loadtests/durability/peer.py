@@ -23,7 +23,9 @@ from loadtests.token_load import litellm
 
 READERS = 60
 TOKENS, TOKENS_PER_S = 60, 4.0
-_ENDS_S = 120.0
+_ENDS_S, _STARTS_S, _SETTLES_S = 120.0, 240.0, 15.0
+_IMPORTED_BYTES = 300e6
+"""What a worker weighs that has begun to serve."""
 
 
 async def _read(session: aiohttp.ClientSession, url: str, question: Question) -> tuple[str, bool]:
@@ -53,12 +55,13 @@ async def _proxy(scratch: Path, venv: Path) -> AsyncIterator[tuple[str, psutil.P
 async def kill_of_a_worker(report: Report, scratch: Path, venv: Path) -> None:
     """The table: how many streams broke, and how many of those who then ask again get a whole answer."""
     async with _proxy(scratch, venv) as (url, running), client() as session:
+        workers = await _both_serve(running)
         questions = [Question(n, TOKENS) for n in range(READERS)]
         async with asyncio.timeout(_ENDS_S):
             reading = [asyncio.ensure_future(_read(session, url, one)) for one in questions]
             await asyncio.sleep(TOKENS / TOKENS_PER_S / 3)
             began = monotonic()
-            os.kill(_worker_of(running), signal.SIGKILL)
+            os.kill(max(workers, key=_streams).pid, signal.SIGKILL)
             first = await asyncio.gather(*reading)
             took_s = monotonic() - began
     broken = [
@@ -74,7 +77,17 @@ async def kill_of_a_worker(report: Report, scratch: Path, venv: Path) -> None:
     report.table("LiteLLM's proxy, two workers: kill -9 of one", ("what", "how many"), rows, key="litellm")
 
 
-def _worker_of(running: psutil.Process) -> int:
-    """One of the processes that serve: the largest below the proxy's first."""
-    below = running.children(recursive=True)
-    return int(max(below, key=lambda one: one.memory_info().rss).pid)
+async def _both_serve(running: psutil.Process) -> list[psutil.Process]:
+    """The two processes that serve, once the second has imported as much as the first."""
+    async with asyncio.timeout(_STARTS_S):
+        while True:
+            below = sorted(running.children(recursive=True), key=lambda one: -int(one.memory_info().rss))
+            if len(below) > 1 and below[1].memory_info().rss > _IMPORTED_BYTES:
+                await asyncio.sleep(_SETTLES_S)
+                return below[:2]
+            await asyncio.sleep(0.5)
+
+
+def _streams(worker: psutil.Process) -> int:
+    """Connections that it has with readers and the model server."""
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in worker.net_connections())
