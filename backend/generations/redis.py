@@ -145,7 +145,7 @@ class RedisLog:
         )  # fmt: skip
         try:
             times = repr(self.limits.lease_s), repr(self.limits.abandon_after_s), self.keep_ms(kept)
-            live = await self.call(kept, "begin", int(kept.is_shared), run, encoded, *times)
+            live = await self.call(kept, "begin", int(kept.is_shared), run, encoded, *times, waits=True)
         except LogUnavailable:
             if (mine := self._flights.get(tag)) is not None and mine.is_open and not mine.linked:
                 mine.runs[run] = None
