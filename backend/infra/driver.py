@@ -81,6 +81,9 @@ class _Sqlite:
 
     async def rows(self, statement: str, *values: Value) -> Sequence[Sequence[Any]]:
         named = {str(number): value for number, value in enumerate(values, 1)}
+        return await asyncio.to_thread(self._rows, statement, named)
+
+    def _rows(self, statement: str, named: dict[str, Value]) -> Sequence[Sequence[Any]]:
         with _translated(sqlite3.Error), self._connection as connection:
             return connection.execute(statement, named).fetchall()
 
@@ -99,7 +102,8 @@ class _Postgres:
 
 def _opened(file: Path) -> sqlite3.Connection:
     with _translated(sqlite3.Error):
-        return sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=_LOCKED_S)
+        address = f"{file.absolute().as_uri()}?mode=rw"
+        return sqlite3.connect(address, uri=True, timeout=_LOCKED_S, check_same_thread=False)
 
 
 @contextmanager
