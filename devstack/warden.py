@@ -35,7 +35,7 @@ def guard(group: int, last: signal.Signals = signal.SIGKILL) -> None:
 def release(group: int) -> None:
     """It has ended, and its number may be anybody's."""
     with _TELLING:
-        if own := _running.get(os.getpid()):
+        if (own := _running.get(os.getpid())) and own.poll() is None:
             _tell(own, f"-{group}\n")
 
 
