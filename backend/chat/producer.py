@@ -165,8 +165,8 @@ class BackgroundProducer:
             return False
         try:
             await production.voice.writer.release()
-        except LogUnavailable:  # nobody else has the log
-            return False
+        except LogUnavailable:  # nobody hears it, but the lease ends by itself
+            log.warning("an answer is left to who finds it", extra={"run": production.voice.record.run})
         return True
 
     async def _outcome(self, voice: Voice, prepared: Terminal | None) -> Terminal | None:

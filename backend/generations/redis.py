@@ -668,7 +668,8 @@ class _Writer:
         """See `Writer`; while Redis is away only what this process was told counts."""
         kept, logs = self._fenced(), self._logs
         acked = kept.acked
-        said = await self._told("renew", repr(logs.limits.lease_s), repr(logs.wanted_s(kept)))
+        times = repr(logs.limits.lease_s), repr(logs.wanted_s(kept))
+        said = await self._told("renew", *times, waits=True)  # late is no reason to tell all of it again
         if said is not None:
             word, runs, left, length = said
             kept.renewed = logs.clock.monotonic()
