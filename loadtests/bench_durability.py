@@ -3,9 +3,9 @@
 Readers are `--readers` people, each with a key of its own, who ask one question after the other through NGINX
 and follow the answer as the page does (`Last-Event-ID`, growing waits). Each question has an answer that no
 other has (the emulator counts from a number of its own), so a token that is lost, doubled or somebody else's
-shows. Model servers are emulated: three with 300 slots, three tokens in two seconds for each stream, which two
-CPU cores bear beside the whole stack. Their pace is even, and far slower than a GPU's: how long a stream may
-be silent would be learned as for a CPU, so it is set to 6 s here (LIBRI_ENGINE__INTER_TOKEN_TIMEOUT_S).
+shows. Model servers are emulated: three with 300 slots, three tokens in two seconds for each stream, which
+two CPU cores bear beside the whole stack. Their pace is even, and far slower than a GPU's: how long a stream
+may be silent would be learned as for a CPU, so it is set to 6 s here (LIBRI_ENGINE__INTER_TOKEN_TIMEOUT_S).
 
 `--faults kill-replica,restart-redis` runs those alone. A pause is the longest wait between two pieces of text
 of one answer that was flowing when the fault began; 0.7 s of it is the pace.
