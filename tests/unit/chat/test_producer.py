@@ -13,7 +13,7 @@ from backend.chat.outbox import Outbox
 from backend.chat.producer import BackgroundProducer
 from backend.chat.turns import Turns
 from backend.chat.voice import Voice
-from backend.core.errors import EngineTruncated, LibriError, PoolFull, StorageUnavailable
+from backend.core.errors import EngineTruncated, LibriError, LogUnavailable, PoolFull, StorageUnavailable
 from backend.core.events import Delta, Done, Failed, Origin
 from backend.generations.base import GenerationId, Joined, Writer
 from backend.generations.memory import MemoryLog
@@ -186,6 +186,26 @@ async def test_an_answer_is_handed_over_once_the_log_has_all_of_it(bench: Bench)
         await closing
     taken = await bench.log.takeover(joined.generation)
     assert taken is not None
+    assert taken.prepared is None
+    assert [entry.event.name for entry in taken.entries] == ["origin"]
+
+
+async def test_a_hand_over_that_is_not_heard_leaves_the_answer_to_its_lease(bench: Bench) -> None:
+    class Unheard(SharedWriter):
+        async def release(self) -> None:
+            raise LogUnavailable("late")
+
+    joined = await bench.begin()
+    assert joined.writer is not None
+    writer = Unheard(joined.writer)
+    writer.can_release = True
+    bench.producer.start(cast(Writer, writer), bench.record)
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        await bench.producer.close(30)
+    bench.clock.advance(6)
+    taken = await bench.log.takeover(joined.generation)
+    assert taken is not None, "it has no end yet"
     assert taken.prepared is None
     assert [entry.event.name for entry in taken.entries] == ["origin"]
 
