@@ -9,6 +9,18 @@ from backend.core.types import Language
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
 MediaType = Literal["text/markdown", "text/html", "application/pdf", "text/plain"]
+NoteCode = Literal[
+    "hidden_text",
+    "images_skipped",
+    "pages_without_text",
+    "placeholder_page",
+    "contents_skipped",
+    "running_heads_skipped",
+    "hidden_parts",
+    "attachments_skipped",
+    "data_skipped",
+    "characters_replaced",
+]
 
 SEPARATOR = "\n\n"
 PARSER_VERSION = "1"
@@ -31,11 +43,40 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a document holds and its passages do not, or that its reader should know.
+
+    Attributes:
+        count: How many of them; pages, places, parts, as the code says.
+        detail: At most 200 characters, of our own making: numbers of pages, "2 of 3". Never the text that was
+            left out.
+    """
+
+    code: NoteCode
+    count: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a document says of itself, "" where it says nothing.
+
+    Attributes:
+        date: ISO 8601, a day or a month or a year: when it was published or last changed.
+        description: One line.
+    """
+
+    date: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """A document as read.
 
     Attributes:
         title: One line, never empty.
+        notes: What was left out, and why.
         text: The blocks joined by `SEPARATOR`; chunk offsets point into it.
     """
 
@@ -43,6 +84,8 @@ class Parsed:
     media_type: MediaType
     language: Language
     blocks: tuple[Block, ...]
+    notes: tuple[Note, ...] = ()
+    about: About = field(default_factory=About)
     text: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

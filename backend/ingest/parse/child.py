@@ -4,7 +4,8 @@ Each file meets a process of its own, with its own limits, that can read no othe
 its answer. Started as `python -c` by `sandbox`, never imported by the server.
 
 A request is a line of JSON {media_type, size} and `size` bytes; an answer is eight bytes of length and JSON:
-{title, blocks: [[kind, text, level, page], …]} or {error: reason}.
+{title, blocks: [[kind, text, level, page], …], notes: [[code, count, detail], …], about: [date, description]} or
+{error: reason}.
 """
 
 from __future__ import annotations
@@ -147,7 +148,14 @@ def _answer(media_type: str, data: bytes, limits: Limits) -> bytes:
     if len(document.blocks) > _MAX_BLOCKS:
         return _error(f"it has more than {_MAX_BLOCKS} paragraphs")
     blocks = [[block.kind, block.text, block.level, block.page] for block in document.blocks]
-    return _encoded({"title": document.title, "blocks": blocks})
+    return _encoded(
+        {
+            "title": document.title,
+            "blocks": blocks,
+            "notes": [[note.code, note.count, note.detail] for note in document.notes],
+            "about": [document.about.date, document.about.description],
+        }
+    )
 
 
 def _error(reason: str) -> bytes:

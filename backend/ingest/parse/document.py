@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from backend.ingest.base import Block
+from backend.ingest.base import About, Block, Note
 from backend.ingest.parse.text import squeeze
 
 MAX_TITLE_CHARS = 200
@@ -20,6 +20,8 @@ class Document:
 
     title: str
     blocks: tuple[Block, ...]
+    notes: tuple[Note, ...] = ()
+    about: About = field(default_factory=About)
 
 
 def sane_title(text: str) -> str:

@@ -12,7 +12,7 @@ from backend.config import Ingest
 from backend.core.errors import UnreadableDocument
 from backend.core.types import Language
 from backend.infra.language import detect
-from backend.ingest.base import Block, MediaType, Parsed
+from backend.ingest.base import About, Block, MediaType, Note, Parsed
 from backend.ingest.parse.detect import media_type
 from backend.ingest.parse.limits import Limits
 from backend.ingest.parse.sandbox import Sandbox
@@ -84,4 +84,5 @@ class SandboxReader:
             raise UnreadableDocument(f"there is no text in it{scan}")
         title = answer["title"] or PurePosixPath(name).stem.replace("_", " ").replace("-", " ")
         body = "\n".join(block.text for block in blocks if block.kind != "code") or blocks[0].text
-        return Parsed(title, kind, self._language_of(body), blocks)
+        notes = tuple(Note(*note) for note in answer["notes"])
+        return Parsed(title, kind, self._language_of(body), blocks, notes, About(*answer["about"]))
