@@ -4,8 +4,8 @@ Each file meets a process of its own, with its own limits, that can read no othe
 its answer. Started as `python -c` by `sandbox`, never imported by the server.
 
 A request is a line of JSON {media_type, size} and `size` bytes; an answer is eight bytes of length and JSON:
-{title, blocks: [[kind, text, level, page], …], notes: [[code, count, detail], …], about: [date, description]} or
-{error: reason}.
+{title, blocks: [[kind, text, level, page], …], notes: [[code, count, detail], …],
+about: [date, description]} or {error: reason}.
 """
 
 from __future__ import annotations
