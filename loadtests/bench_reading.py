@@ -1,8 +1,8 @@
 """What becomes of a document when it is read: text, structure, hidden text, encodings, time and memory.
 
-`python -m loadtests.bench_reading [--parts html,pdf] [--gold DIR] [--old DIR] [--check] [--json FILE]`. Without
-DIR the pages are made here; `--gold` is a folder of public sets that may not be shipped, `--old` a checkout of
-this repository whose readers are measured beside ours.
+`python -m loadtests.bench_reading [--parts html,pdf] [--gold DIR] [--old DIR] [--check] [--json FILE]`.
+Without DIR the pages are made here; `--gold` is a folder of public sets that may not be shipped, `--old` a
+checkout of this repository whose readers are measured beside ours.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Read files with the readers found on the path: `python read_files.py MEDIA_TYPE`, names on standard input.
 
 Run as a file, so that PYTHONPATH says whose readers they are: this checkout's or an older one's. Writes a
-line of JSON for each file, {seconds, error} or {seconds, title, blocks: [[kind, text, level], …], notes: [[code,
-count]]}, and at the end {peak_mb}. The first file is read twice, its first reading untold: imports are no reading.
+line of JSON for each file, {seconds, error} or {seconds, title, blocks: [[kind, text, level], …],
+notes: [[code, count], …]}, and at the end {peak_mb}. The first file is read twice, the first time untold:
+imports are no reading.
 """
 
 from __future__ import annotations
