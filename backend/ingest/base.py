@@ -25,8 +25,8 @@ class Block:
     Attributes:
         level: 1 to 6 for a heading, else 0.
         page: From 1; None where the format has no pages.
-        head_lines: Of a table, whose text has one row a line, cells joined by `CELL`: how many of its first lines
-            say what the others mean (caption, units, names of columns). Means nothing for another kind.
+        head_lines: Of a table, whose text has one row a line, cells joined by `CELL`: how many of its first
+            lines say what the others mean (caption, units, names of columns). Means nothing for another kind.
     """
 
     kind: BlockKind
@@ -65,8 +65,8 @@ class Chunk:
     Attributes:
         headings: Headings above the piece, outermost first.
         page: Page on which it begins.
-        lead: What stands above the piece in the document and gives its lines their meaning, though not in `text`:
-            caption and names of columns of a table that is cut. "" for most.
+        lead: What stands above the piece and gives its lines their meaning, though not in `text`: caption and
+            names of columns of a table that is cut. "" for most.
     """
 
     text: str
