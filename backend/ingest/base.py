@@ -11,6 +11,7 @@ BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
 MediaType = Literal["text/markdown", "text/html", "application/pdf", "text/plain"]
 NoteCode = Literal[
     "hidden_text",
+    "scanned_text",
     "images_skipped",
     "pages_without_text",
     "placeholder_page",
