@@ -135,7 +135,7 @@ class _Box:
     def type_height(self, textpage: pdfium.PdfTextPage, index: int) -> float:
         loose = self._loose
         raw.FPDFText_GetLooseCharBox(textpage.raw, index, loose)
-        return max(abs(loose.top - loose.bottom), abs(loose.right - loose.left))
+        return float(max(abs(loose.top - loose.bottom), abs(loose.right - loose.left)))
 
 
 def _paint(textpage: pdfium.PdfTextPage, index: int, item: _Object) -> tuple[int, int, int, int]:
@@ -273,7 +273,7 @@ def _fills(item: _Object, page: pdfium.PdfPage) -> bool:
     left, bottom, right, top = (ctypes.c_float() for _ in range(4))
     raw.FPDFPageObj_GetBounds(item, left, bottom, right, top)
     area = (right.value - left.value) * (top.value - bottom.value)
-    return area >= _SCAN_SHARE * page.get_width() * page.get_height()
+    return bool(area >= _SCAN_SHARE * page.get_width() * page.get_height())
 
 
 def _shows(bare: _Pixels, boxes: NDArray[np.int64]) -> bool:
