@@ -11,6 +11,7 @@ FinishReason = Literal["stop", "length", "stopped", "no_answer"]
 CacheState = Literal["miss", "exact", "semantic", "joined"]
 NoteCode = Literal[
     "hidden_text",
+    "scanned_text",
     "images_skipped",
     "pages_without_text",
     "placeholder_page",
