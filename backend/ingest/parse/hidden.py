@@ -158,7 +158,9 @@ class _Eye:
             look = _restyled(look, style)
             if style.get("visibility") and (self._controls.opens(element) or self._is_the_page(element)):
                 look = replace(look, shown=True)
-        return replace(look, ground=None) if self._may_be_painted(element, style) else look
+        if look.ground and self._may_be_painted(element, style):
+            look = replace(look, ground=None)
+        return look
 
     def _may_be_painted(self, element: etree._Element, style: Style | None) -> bool:
         """Whether a sheet that is not in the file could lay a colour behind the element."""

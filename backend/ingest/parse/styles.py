@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 from cssselect import HTMLTranslator, SelectorError
 from cssselect.parser import Selector
@@ -32,6 +34,7 @@ _SCREEN_PX = 1280
 _MAX_SHEET = 400_000
 _MAX_SELECTORS = 600
 _COMMENT = re.compile(r"/\*.*?\*/", re.S)
+_ONE_NAME = re.compile(r"[.#]-?[A-Za-z_][\w-]*")
 _NAME = re.compile(r"([.#])(-?[A-Za-z_][\w-]*)")
 _STATE = re.compile(r"::|:(?:hover|focus|active|visited|target|checked|before|after|selection|host|-)", re.I)
 _WIDTH = re.compile(r"\((min|max)-width:\s*([\d.]+)(px|r?em)\)")
@@ -61,18 +64,18 @@ class Styles:
     def __init__(self, root: etree._Element) -> None:
         self._of: dict[etree._Element, Style] = {}
         sheets = "\n".join("".join(style.itertext()) for style in root.iter("style") if _for_screen(style))
-        names = _names(root)
+        page = _Named(root)
         order = 0
         for sheet, origin in ((FRAMEWORKS, 0), (sheets[:_MAX_SHEET], 1)):
             for selectors, declarations in _rules(sheet):
                 watched = list(_declarations(declarations))
                 if not watched:
                     continue
-                for selector in _selectors(selectors, names):
+                for selector in _selectors(selectors, page.names):
                     order += 1
                     if order > _MAX_SELECTORS:
                         return
-                    self._apply(root, selector, watched, origin, order)
+                    self._apply(page.matched(selector), selector.specificity(), watched, (origin, order))
 
     def of(self, element: etree._Element) -> Style | None:
         """What is said of `element`, its own `style` attribute included; None where nothing is."""
@@ -85,35 +88,44 @@ class Styles:
 
     def _apply(
         self,
-        root: etree._Element,
-        selector: Selector,
+        elements: Iterable[etree._Element],
+        specificity: tuple[int, int, int],
         watched: list[tuple[str, str, bool]],
-        origin: int,
-        order: int,
+        place: tuple[int, int],
     ) -> None:
+        origin, order = place
+        for element in elements:
+            style = self._of.setdefault(element, Style())
+            for name, value, important in watched:
+                style.offer(name, value, (important, origin, 0, *specificity, order))
+
+
+class _Named:
+    """The elements of a page by class and id: most selectors are one name."""
+
+    def __init__(self, root: etree._Element) -> None:
+        self._root = root
+        self.names: dict[str, list[etree._Element]] = defaultdict(list)
+        for element in root.iter(etree.Element):
+            for name in element.get("class", "").split():
+                self.names["." + name].append(element)
+            if name := element.get("id"):
+                self.names["#" + name].append(element)
+
+    def matched(self, selector: Selector) -> Iterable[etree._Element]:
+        """The elements of the page that `selector` means."""
+        if _ONE_NAME.fullmatch(name := selector.canonical()):
+            return self.names.get(name, ())
         with suppress(SelectorError, etree.XPathError):
-            path = HTMLTranslator().selector_to_xpath(selector)
-            for element in root.xpath(path):
-                style = self._of.setdefault(element, Style())
-                for name, value, important in watched:
-                    style.offer(name, value, (important, origin, 0, *selector.specificity(), order))
+            return cast(list[etree._Element], self._root.xpath(HTMLTranslator().selector_to_xpath(selector)))
+        return ()
 
 
 def _for_screen(style: etree._Element) -> bool:
     return _applies(style.get("media", ""))
 
 
-def _names(root: etree._Element) -> frozenset[str]:
-    """Every class and id of the page, as `.class` and `#id`."""
-    found: set[str] = set()
-    for element in root.iter(etree.Element):
-        found.update("." + name for name in element.get("class", "").split())
-        if name := element.get("id"):
-            found.add("#" + name)
-    return frozenset(found)
-
-
-def _selectors(text: str, names: frozenset[str]) -> Iterator[Selector]:
+def _selectors(text: str, names: Container[str]) -> Iterator[Selector]:
     """The selectors of a rule that can match something of the page as it lies there."""
     for one in text.split(","):
         plain = one.split(":not(")[0]

@@ -24,6 +24,7 @@ _UNSEEN = re.compile(
     "\u2060-\u206f\u3164\ud800-\udfff\ue000-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff]"
 )
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f]")
 _BLANKS = re.compile(r"[ \t]+")
 _MOJIBAKE_LIMIT = 0.01
 BAD = "\ufffd"
@@ -52,7 +53,7 @@ def decode(data: bytes) -> str:
     if b"\x00" in data:
         return _checked(data.decode(_wide(data), "replace"))
     text = data.decode("utf-8", "replace")
-    others = sum(char > "\x7f" for char in text)
+    others = len(text) - len(text.encode("ascii", "ignore"))
     if text.count(BAD) <= _BAD_SHARE * max(others, _FEW):
         return _checked(text)
     return _checked(data.decode(_guess(data), "replace"))
@@ -86,7 +87,7 @@ def _known(name: str) -> str:
 
 
 def _checked(text: str) -> str:
-    odd = sum(char == BAD or (char < " " and char not in "\t\n\r\f\v") for char in text)
+    odd = text.count(BAD) + len(_CONTROLS.findall(text))
     if odd > _MOJIBAKE_LIMIT * len(text) + 1:
         raise UnreadableDocument("it is not text")
     return text
