@@ -92,5 +92,6 @@ VISIBLE = {
     "shown again": _page(f'<div class="a b">{_FEE}</div>', ".a{display:none} .a.b{display:block}"),
     "small letters within none": f'<div style="font-size:0"><div style="font-size:16px">{_FEE}</div></div>',
     "a page that waits for a script": f'<body style="visibility:hidden">{_FEE}</body>',
+    "a page without a body": f"<meta charset='utf-8'><title>Town hall</title><section>{_FEE}</section>",
     "newsletter of the town": f'<div class="newsletter social share">{_FEE}</div>',
 }

@@ -46,7 +46,7 @@ class BlockWriter:
         self._lines: list[str] = []
         self._lists: list[int | None] = []
         self._bullet = ""
-        self._tables: list[Grid] = []
+        self._table: Grid | None = None
         self._pre = self._quotes = self._heading = self._links = self._in_page = 0
         self._linked_chars = self._in_page_chars = self._list_chars = 0
 
@@ -81,19 +81,17 @@ class BlockWriter:
         if tag == "a":
             self._links -= 1
             self._in_page -= attributes.get("href", "").startswith("#")
-        elif tag == "caption" and self._tables:
+        elif tag == "caption" and self._table:
             self._emit("paragraph", squeeze("".join(self._inline)))
             self._inline = []
         elif tag not in _INLINE and tag != "br" and not (tag == "button" and self._heading):
-            self._flush_cell() if tag in _CELLS and self._tables else self._flush()
+            self._flush_cell(self._table) if tag in _CELLS and self._table else self._flush()
             self._close_block(tag)
 
     def written(self) -> tuple[Written, ...]:
         """All blocks so far."""
         self._flush()
         self._emit_list()
-        while self._tables:
-            self._close_table()
         return tuple(self._written)
 
     def _open_block(self, tag: str, attributes: Mapping[str, str]) -> None:
@@ -105,13 +103,13 @@ class BlockWriter:
         elif tag in _ITEMS and self._lists:
             self._bullet = self._next_bullet(tag)
         elif tag == "table":
-            self._tables.append(Grid())
-        elif tag in _ROW_GROUPS and self._tables:
-            self._tables[-1].begin_group(tag)
-        elif tag == "tr" and self._tables:
-            self._tables[-1].begin_row()
-        elif tag in _CELLS and self._tables:
-            self._tables[-1].begin_cell(tag, attributes)
+            self._table = Grid()
+        elif tag in _ROW_GROUPS and self._table:
+            self._table.begin_group(tag)
+        elif tag == "tr" and self._table:
+            self._table.begin_row()
+        elif tag in _CELLS and self._table:
+            self._table.begin_cell(tag, attributes)
         elif tag == "pre":
             self._pre += 1
         elif tag == "blockquote":
@@ -134,29 +132,23 @@ class BlockWriter:
             self._lists.pop()
             if not self._lists:
                 self._emit_list()
-        elif tag == "table" and self._tables:
-            self._close_table()
+        elif tag == "table" and self._table:
+            text, head_lines = self._table.end()
+            self._table = None
+            self._emit("table", text, head_lines=head_lines)
         elif tag == "pre":
             self._pre -= 1
         elif tag == "blockquote":
             self._quotes -= 1
 
-    def _close_table(self) -> None:
-        """The innermost table ends: it is a block, or text in the cell of the table around it."""
-        text, head_lines = self._tables.pop().end()
-        if self._tables:
-            self._inline.append(text.replace("\n", " ") + " ")
-        else:
-            self._emit("table", text, head_lines=head_lines)
-
-    def _flush_cell(self) -> None:
-        self._tables[-1].end_cell(squeeze("".join(self._inline)))
+    def _flush_cell(self, table: Grid) -> None:
+        table.end_cell(squeeze("".join(self._inline)))
         self._inline = []
 
     def _flush(self) -> None:
         """End the running paragraph."""
         text = "".join(self._inline)
-        if self._tables and not self._pre:
+        if self._table and not self._pre:
             self._inline = [text, " "] if text.strip() else []
             return
         self._inline = []

@@ -17,7 +17,7 @@ from backend.ingest.parse.styles import Style, Styles
 
 _NEVER_SHOWN = frozenset(
     str.split(
-        "head title script style noscript iframe object embed svg canvas audio video map select datalist "
+        "title script style noscript iframe object embed svg canvas audio video map select datalist "
         "input textarea progress meter"
     )
 )

@@ -29,6 +29,7 @@ _CONTAINER = re.compile(r"^\w[\w-]*\s*(.*)$")
 _HEADING_ID = re.compile(r"^(#{1,6} .*?)\s*\{#[\w-]+\}\s*$", re.M)
 _TOC = re.compile(r"^\[\[?(?:toc|_toc_)\]\]?\s*$", re.M | re.I)
 _MARKERS = re.compile(r"^(?:[ \t]*(?:>|[-*+](?=\s)|\d{1,9}[.)](?=\s)))+[ \t]*|^[ \t]+", re.M)
+_RUN = re.compile(r"([\[\](){}*_~`!<>])\1{99,}")
 _DEEPEST = 60
 
 
@@ -42,7 +43,8 @@ def read(data: bytes) -> Document:
     """
     decoded = decode(data)
     fields, body = _front_matter(clean(decoded))
-    body, blobs = without_uris(_TOC.sub("", _HEADING_ID.sub(r"\1", _without_shortcodes(body))))
+    body = _RUN.sub(r"\1\1\1", _TOC.sub("", _HEADING_ID.sub(r"\1", _without_shortcodes(body))))
+    body, blobs = without_uris(body)
     document = _read(body)
     notes = told(data_skipped=blobs, characters_replaced=decoded.count(BAD))
     title = sane_title(str(fields.get("title") or "")) or first_heading(document.blocks) or document.title

@@ -96,3 +96,71 @@ def test_text_that_is_hidden_however_deep_is_not_read():
 )
 def test_broken_markup_gives_no_text_and_no_error(markup):
     assert isinstance(text(markup or " "), str)
+
+
+def rows(table: str):
+    block = read(f"<table>{table}</table>").blocks[0]
+    return block.text.split("\n"), block.head_lines
+
+
+def test_an_empty_cell_keeps_its_place():
+    table = "<tr><th>Who<th>One<th>Two</tr><tr><td>Adult<td><td>18 €</tr>"
+    assert rows(table) == (["Who | One | Two", "Adult |  | 18 €"], 1)
+
+
+def test_a_cell_over_several_rows_is_said_in_each():
+    table = (
+        "<tr><th>A<th>B</tr><tr><td rowspan=2>Adult<td>18 €</tr><tr><td>20 €</tr><tr><td>Child<td>0 €</tr>"
+    )
+    assert rows(table)[0] == ["A | B", "Adult | 18 €", "Adult | 20 €", "Child | 0 €"]
+
+
+def test_a_cell_over_several_columns_takes_their_places():
+    table = (
+        "<thead><tr><th colspan=2>Fee<th>Age</tr><tr><th>One<th>Two<th></tr></thead><tr><td>1<td>2<td>3</tr>"
+    )
+    assert rows(table) == (["Fee |  | Age", "One | Two", "1 | 2 | 3"], 2)
+
+
+def test_rows_that_begin_with_their_names_have_no_head():
+    assert rows("<tr><th>Name<td>Ada</tr><tr><th>Town<td>Lyon</tr>")[1] == 0
+
+
+@pytest.mark.parametrize("span", ["0", "-1", "x", "1000000", "99999", ""])
+def test_a_span_that_means_nothing_costs_nothing(span):
+    assert rows(f"<tr><td rowspan='{span}' colspan='{span}'>a<td>b</tr><tr><td>c</tr>")[0]
+
+
+LEAD = "The library lends books, films and scores to everybody who lives in the valley or works in it. " * 3
+MENU = "".join(f'<li><a href="/{n}">The long name of another page, number {n}</a></li>' for n in range(20))
+
+
+def test_around_an_article_menus_go_and_the_lead_in_its_header_stays():
+    page = (
+        f"<body><div><ul>{MENU}</ul></div><article><header><h1>Loans</h1>"
+        f"<p>A loan costs 86 euros.</p></header>"
+        f"<p>{LEAD}</p><h2>Fees</h2><p>{LEAD}</p><p>{LEAD}</p></article><div><ul>{MENU}</ul></div></body>"
+    )
+    assert "another page" not in text(page)
+    assert text(page).startswith("Loans\nA loan costs 86 euros.\nThe library")
+    assert text(page).count("\n") == 5
+
+
+def test_a_page_that_is_a_menu_alone_is_read_whole():
+    assert "number 19" in text(f"<nav><ul>{MENU}</ul></nav>")
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        ".a{display:none}}",
+        "@media{",
+        "@import url(x);.b{",
+        ".a:is(.b,{}",
+        "}" * 9,
+        ".a{color:var(--x)}",
+        "@layer x;",
+    ],
+)
+def test_a_broken_style_sheet_costs_no_text(sheet):
+    assert "text" in text(f"<style>{sheet}</style><p>text</p>")
