@@ -23,7 +23,7 @@ _NEVER_SHOWN = frozenset(
 )
 _WHOLE_PAGE_SHARE = 0.9
 _WHOLE_PAGE_CHARS = 500
-_FONT_PX = 2.0
+_FONT_PX = 3.0
 _FAINT = 0.05
 _FAR_PX = 500.0
 _SCREENS = 1.0
@@ -40,13 +40,20 @@ _PIXELS = {
     "in": 96.0,
 }
 _NOTHING_LEFT = re.compile(
-    r"rect\(\s*(?:0|1px)[\s,]|inset\((?:50|100)%|circle\(0|polygon\(\s*0 0\s*\)|"
+    r"rect\(\s*[01](?:px)?[\s,]|inset\((?:50|100)%|circle\(0|polygon\(\s*0 0\s*\)|"
     r"scale[xy3d]*\(0(?:\.0\d*)?[,)]"
 )
 _CLEAR = frozenset(("none", "inherit", "initial", "unset", "0", "0px"))
 _PAINT = re.compile(r"[\w#-]+\([^()]*\)|[#\w-]+")
 _MOVED = re.compile(r"translate[xy3d]*\(([^()]*)\)")
 _TURNED = re.compile(r"rotate[xy]\(\s*(?:90|270)deg")
+_PLACING = frozenset(
+    str.split(
+        "clip clip-path transform scale filter left right top bottom inset margin margin-left margin-top "
+        "text-indent translate"
+    )
+)
+_SHORT_FONT = re.compile(r"(?:^|\s)(\d*\.?\d+(?:px|pt|em|rem|%)?)(?:/|\s)")
 _FADED = re.compile(r"opacity\(0%?\)")
 _REVEALED = tuple(
     str.split("transition transition-property transition-duration animation animation-name will-change")
@@ -105,7 +112,9 @@ class _Eye:
                 self._take_out(element)
                 continue
             look = self._look_of(element, style, inherited)
-            if not look.seen:
+            if not look.seen and element.tag in ("html", "body"):
+                look = replace(_Look(), ground=None)
+            elif not look.seen:
                 self._blank(element)
             waiting.extend((child, look) for child in element if isinstance(child.tag, str))
         return self._hidden
@@ -175,13 +184,18 @@ def _chars(element: etree._Element) -> int:
 
 def _is_nowhere(style: Style) -> bool:
     """No size, cut away, off the page: no control brings that back."""
-    if _NOTHING_LEFT.search(style.get("clip") + " " + style.get("clip-path") + " " + style.get("transform")):
+    if not style.values.keys() & _PLACING:
+        return False
+    cut = f"{style.get('clip')} {style.get('clip-path')} {style.get('transform')} scale({style.get('scale')},"
+    if _NOTHING_LEFT.search(cut):
         return True
     if _TURNED.search(style.get("transform")) or _FADED.search(style.get("filter")):
         return True
     placed = style.get("position") in ("absolute", "fixed", "relative", "sticky")
     sides = [style.get(side) for side in ("left", "right", "top", "bottom")] if placed else []
+    sides += style.get("inset").split(" ") if placed else []
     sides += [style.get("margin-left"), style.get("margin-top"), style.get("text-indent")]
+    sides += style.get("margin").split(" ") + style.get("translate").split(" ")
     sides += [part for moved in _MOVED.findall(style.get("transform")) for part in moved.split(",")]
     return any(map(_is_far, sides))
 
@@ -196,7 +210,7 @@ def _is_far(value: str) -> bool:
 def _is_folded(element: etree._Element, style: Style | None) -> bool:
     """Not shown for now: a script, a control or nobody shows it."""
     display = style.get("display") if style else ""
-    if display == "none" or ("hidden" in element.attrib and not display):
+    if display == "none" or (element.get("hidden", "until-found") != "until-found" and not display):
         return True
     if element.get("aria-hidden", "").strip().lower() == "true":
         return True
@@ -240,11 +254,13 @@ def _is_revealed(element: etree._Element, style: Style) -> bool:
 def _restyled(look: _Look, style: Style) -> _Look:
     if value := style.get("visibility"):
         look = replace(look, shown=value not in ("hidden", "collapse"))
+    if short := _SHORT_FONT.search(style.get("font")):
+        look = replace(look, font_px=_font_px(short.group(1), look.font_px))
     if size := style.get("font-size"):
         look = replace(look, font_px=_font_px(size, look.font_px))
     if _ground(style):
         look = replace(look, ground=_solid(_ground(style), look.ground))
-    value = style.get("color")
+    value = style.get("-webkit-text-fill-color") or style.get("color")
     if value and value not in ("inherit", "currentcolor"):
         look = replace(look, colour=colours.parse(value))
     if "text" in (style.get("background-clip"), style.get("-webkit-background-clip")):

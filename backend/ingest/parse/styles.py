@@ -16,6 +16,7 @@ from lxml import etree
 
 WATCHED = frozenset(
     str.split(
+        "font margin inset translate scale -webkit-text-fill-color "
         "display visibility opacity font-size text-indent position left right top bottom margin-left "
         "margin-top clip clip-path transform overflow overflow-x overflow-y width height max-width "
         "max-height color background background-color background-image background-clip "
@@ -185,7 +186,7 @@ def _one_applies(query: str) -> bool:
 
 def _declarations(text: str) -> Iterator[tuple[str, str, bool]]:
     """Property, value in small letters, and whether it is important."""
-    for one in text.split(";"):
+    for one in _COMMENT.sub("", text).split(";"):
         name, colon, value = one.partition(":")
         name = name.strip().lower()
         if colon and name in WATCHED:
