@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from backend.embedding.models import Output, Precision
-from backend.embedding.safetensors import Weights
 
 FAMILY: Final = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
 _OPSET, _IR = 20, 9
@@ -31,6 +30,17 @@ _ACTIVATIONS: Final = {
 _MASKED = -1e9
 _LEVELS = 127.0
 _AT_ONCE = 4096
+
+
+class Tensors(Protocol):
+    """Weights by the names that they have in a checkpoint."""
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        """A tensor.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
 
 
 class UnknownArchitecture(ValueError):
@@ -74,7 +84,7 @@ class Shape:
         )
 
 
-def build(config: dict[str, Any], weights: Weights, *, pooling: Output, precision: Precision) -> ModelProto:
+def build(config: dict[str, Any], weights: Tensors, *, pooling: Output, precision: Precision) -> ModelProto:
     """The whole graph; one that scores pairs takes `token_type_ids` besides, and gives `score`, float32[n].
 
     Raises:
@@ -98,7 +108,7 @@ class _Graph:
     """Nodes and weights so far; each method adds some and gives the name of what they compute."""
 
     shape: Shape
-    weights: Weights
+    weights: Tensors
     small: bool
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, TensorProto] = field(default_factory=dict)
