@@ -20,8 +20,9 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from backend.embedding.base import Tensors
 from backend.embedding.local_onnx import CANNOT
-from backend.embedding.onnx_graph import Tensors, UnknownArchitecture, build
+from backend.embedding.onnx_graph import UnknownArchitecture, build
 from backend.embedding.packed import PackedModel
 from backend.embedding.safetensors import Weights
 
