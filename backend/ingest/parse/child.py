@@ -18,21 +18,14 @@ import signal
 import struct
 import sys
 from contextlib import suppress
-from importlib import import_module
 from typing import Any, BinaryIO, NoReturn
 
 from backend.core.errors import UnreadableDocument
+from backend.ingest.base import MediaType
+from backend.ingest.parse import readers
 from backend.ingest.parse.document import Document
 from backend.ingest.parse.limits import Limits
 
-_PDF = "application/pdf"
-_PARSERS = {
-    _PDF: "pdf",
-    "text/markdown": "markdown",
-    "text/html": "html",
-    "text/plain": "plain",
-}
-"""Modules beside this one. Each takes up to 0.07 s to import, and most folders hold one kind of file."""
 _PIPE_BYTES = 1 << 20
 _MAX_BLOCKS = 200_000
 _DAMAGED = "it is damaged"
@@ -43,29 +36,23 @@ def main(requests: BinaryIO, answers: BinaryIO, limits: Limits) -> None:
     while line := requests.readline():
         request = json.loads(line)
         data = requests.read(request["size"])
-        _parser(request["media_type"])
+        readers.module_of(request["media_type"])
         gc.freeze()
         answer = _supervise(request["media_type"], data, limits)
         answers.write(struct.pack(">Q", len(answer)) + answer)
         answers.flush()
 
 
-def parse(media_type: str, data: bytes, limits: Limits) -> Document:
+def parse(media_type: MediaType, data: bytes, limits: Limits) -> Document:
     """The document in `data`.
 
     Raises:
         UnreadableDocument
     """
-    bounds = {"max_pages": limits.max_pages, "max_chars": limits.max_chars} if media_type == _PDF else {}
-    document: Document = _parser(media_type).read(data, **bounds)
-    return document
+    return readers.read(media_type, data, max_pages=limits.max_pages, max_chars=limits.max_chars)
 
 
-def _parser(media_type: str) -> Any:
-    return import_module(f"backend.ingest.parse.{_PARSERS[media_type]}")
-
-
-def _supervise(media_type: str, data: bytes, limits: Limits) -> bytes:
+def _supervise(media_type: MediaType, data: bytes, limits: Limits) -> bytes:
     """Read one file in a forked process; the answer it gave, or the reason why it gave none."""
     source, sink = os.pipe()
     pid = os.fork()
@@ -101,7 +88,7 @@ def _reason(status: int, limits: Limits) -> str:
     return f"{_DAMAGED}, or needs more than {limits.memory_bytes >> 20} MiB of memory to read"
 
 
-def _work(sink: int, media_type: str, data: bytes, limits: Limits) -> NoReturn:
+def _work(sink: int, media_type: MediaType, data: bytes, limits: Limits) -> NoReturn:
     """Read the file under limits, write the answer, end this process."""
     status = 1
     try:
@@ -132,7 +119,7 @@ def _confine(limits: Limits) -> None:
             resource.setrlimit(what, (most, most))
 
 
-def _answer(media_type: str, data: bytes, limits: Limits) -> bytes:
+def _answer(media_type: MediaType, data: bytes, limits: Limits) -> bytes:
     try:
         document = parse(media_type, data, limits)
     except UnreadableDocument as exc:
