@@ -37,6 +37,10 @@ documents = Table(
     Column("passages", Integer, nullable=False),
     Column("created", Float(53), nullable=False),
     Column("updated", Float(53), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("date", Text, nullable=False),
+    Column("description", Text, nullable=False),
     UniqueConstraint("tenant", "corpus", "name"),
     Index("ix_documents_content", "tenant", "content_sha256"),
 )

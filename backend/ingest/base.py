@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from backend.core.types import About as About
 from backend.core.types import Language
+from backend.core.types import Note as Note
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
 MediaType = Literal[
@@ -21,20 +23,6 @@ MediaType = Literal[
     "message/rfc822",
     "text/csv",
 ]
-NoteCode = Literal[
-    "hidden_text",
-    "images_skipped",
-    "pages_without_text",
-    "placeholder_page",
-    "contents_skipped",
-    "running_heads_skipped",
-    "hidden_parts",
-    "attachments_skipped",
-    "data_skipped",
-    "characters_replaced",
-    "values_missing",
-]
-
 SEPARATOR = "\n\n"
 CELL = " | "
 """Between the cells of a row; an empty cell keeps its place."""
@@ -58,34 +46,6 @@ class Block:
     level: int = 0
     page: int | None = None
     head_lines: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something that a document holds and its passages do not, or that its reader should know.
-
-    Attributes:
-        count: How many of them; pages, places, parts, as the code says.
-        detail: At most 200 characters, of our own making: numbers of pages, "2 of 3". Never the text that was
-            left out.
-    """
-
-    code: NoteCode
-    count: int = 1
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a document says of itself, "" where it says nothing.
-
-    Attributes:
-        date: ISO 8601, a day or a month or a year: when it was published or last changed.
-        description: One line.
-    """
-
-    date: str = ""
-    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from contextlib import suppress
 from typing import Any, BinaryIO, NoReturn
 
 from backend.core.errors import UnreadableDocument
-from backend.ingest.base import MediaType
 from backend.ingest.parse import readers
 from backend.ingest.parse.document import Document
 from backend.ingest.parse.limits import Limits
@@ -43,7 +42,7 @@ def main(requests: BinaryIO, answers: BinaryIO, limits: Limits) -> None:
         answers.flush()
 
 
-def parse(media_type: MediaType, data: bytes, limits: Limits) -> Document:
+def parse(media_type: str, data: bytes, limits: Limits) -> Document:
     """The document in `data`.
 
     Raises:
@@ -52,7 +51,7 @@ def parse(media_type: MediaType, data: bytes, limits: Limits) -> Document:
     return readers.read(media_type, data, max_pages=limits.max_pages, max_chars=limits.max_chars)
 
 
-def _supervise(media_type: MediaType, data: bytes, limits: Limits) -> bytes:
+def _supervise(media_type: str, data: bytes, limits: Limits) -> bytes:
     """Read one file in a forked process; the answer it gave, or the reason why it gave none."""
     source, sink = os.pipe()
     pid = os.fork()
@@ -88,7 +87,7 @@ def _reason(status: int, limits: Limits) -> str:
     return f"{_DAMAGED}, or needs more than {limits.memory_bytes >> 20} MiB of memory to read"
 
 
-def _work(sink: int, media_type: MediaType, data: bytes, limits: Limits) -> NoReturn:
+def _work(sink: int, media_type: str, data: bytes, limits: Limits) -> NoReturn:
     """Read the file under limits, write the answer, end this process."""
     status = 1
     try:
@@ -119,7 +118,7 @@ def _confine(limits: Limits) -> None:
             resource.setrlimit(what, (most, most))
 
 
-def _answer(media_type: MediaType, data: bytes, limits: Limits) -> bytes:
+def _answer(media_type: str, data: bytes, limits: Limits) -> bytes:
     try:
         document = parse(media_type, data, limits)
     except UnreadableDocument as exc:

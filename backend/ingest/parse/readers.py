@@ -5,12 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from backend.ingest.base import MediaType
 from backend.ingest.parse.document import Document
 
-_PDF: MediaType = "application/pdf"
-_MESSAGE: MediaType = "message/rfc822"
-_MODULES: dict[MediaType, str] = {
+_PDF: str = "application/pdf"
+_MESSAGE: str = "message/rfc822"
+_MODULES: dict[str, str] = {
     _PDF: "pdf",
     "text/markdown": "markdown",
     "text/html": "html",
@@ -25,12 +24,12 @@ _MODULES: dict[MediaType, str] = {
 }
 
 
-def module_of(kind: MediaType) -> Any:
+def module_of(kind: str) -> Any:
     """The module that reads `kind`."""
     return import_module(f"backend.ingest.parse.{_MODULES[kind]}")
 
 
-def read(kind: MediaType, data: bytes, *, max_pages: int, max_chars: int) -> Document:
+def read(kind: str, data: bytes, *, max_pages: int, max_chars: int) -> Document:
     """The document in `data`.
 
     Raises:
