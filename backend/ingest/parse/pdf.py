@@ -16,7 +16,7 @@ import pypdfium2 as pdfium
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import About, Block, BlockKind, Note, NoteCode
 from backend.ingest.parse.document import Document, first_heading, sane_title
-from backend.ingest.parse.hyphens import Mender
+from backend.ingest.parse.hyphens import Mender, plain
 from backend.ingest.parse.ink import Eye, Unseen
 from backend.ingest.parse.layout import (
     Line,
@@ -28,12 +28,14 @@ from backend.ingest.parse.layout import (
     text_of,
 )
 from backend.ingest.parse.margins import without_furniture
+from backend.ingest.parse.tables import CELL, Table, found, with_tables
 from backend.ingest.parse.text import clean, tidy
 
 _DATE = re.compile(r"^(?:D:)?(\d{4})(\d{2})?(\d{2})?")
 _FILE_NAME = re.compile(r"(?i)^(\S+\.[a-z]{2,5}|\S*_\S*|microsoft (word|powerpoint|excel)\b.*)$")
 _TITLE_WORD = re.compile(r"[^\W\d_]{3,}")
 _PLACEHOLDER = re.compile(r"(?i)^\W*please wait\b.{0,40}\bif this message is not eventually replaced\b", re.S)
+_CUT_IN_CELL = re.compile(r"(?<=[^\W\d_]-) (?=[^\W\d_])")
 _LISTED_PAGES = 12
 
 
@@ -65,7 +67,7 @@ def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
         about = _about(pdf)
     finally:
         pdf.close()
-    blocks = _blocks(without_furniture([page.lines for page in pages if not page.is_placeholder]))
+    blocks = _blocks(_with_tables(data, pages))
     if not _is_of(title, blocks):
         title = ""
     return Document(title or first_heading(blocks), blocks, tuple(_notes(pages, count)), about)
@@ -165,6 +167,21 @@ def _numbers(pages: Sequence[_Page]) -> str:
     return ", ".join(str(page.number) for page in pages[:_LISTED_PAGES]) + more
 
 
+def _with_tables(data: bytes, pages: Sequence[_Page]) -> list[list[Line]]:
+    """Lines of the pages, without what every page repeats, and with rows for the lines of tables."""
+    shown = [page for page in pages if not page.is_placeholder]
+    by_page: dict[int, list[Table]] = {}
+    open_ones = [page.number for page in shown if len(page.lines) > 1 and not page.unseen.spans]
+    for number, table in found(data, open_ones):
+        by_page.setdefault(number, []).append(table)
+    inner = without_furniture([page.lines for page in shown])
+    body = body_height(line for lines in inner for line in lines)
+    return [
+        with_tables(lines, by_page.get(page.number, ()), body)
+        for page, lines in zip(shown, inner, strict=True)
+    ]
+
+
 def _blocks(pages: Sequence[Sequence[Line]]) -> tuple[Block, ...]:
     lines = [line for page in pages for line in page]
     body = body_height(lines)
@@ -175,11 +192,11 @@ def _blocks(pages: Sequence[Sequence[Line]]) -> tuple[Block, ...]:
 
 
 def _rejoined(found: list[Paragraph], mender: Mender) -> list[Paragraph]:
-    """Paragraphs cut by a page end put together again."""
+    """Paragraphs cut by the end of a page or a column put together again."""
     joined: list[Paragraph] = []
     for paragraph in found:
         last = joined[-1] if joined else None
-        if last and paragraph.page == last.last_page + 1 and paragraph.continues(last):
+        if last and paragraph.follows(last) and paragraph.continues(last):
             joined[-1] = last.extended(paragraph)
         else:
             joined.append(paragraph)
@@ -187,13 +204,25 @@ def _rejoined(found: list[Paragraph], mender: Mender) -> list[Paragraph]:
 
 
 def _block(paragraph: Paragraph, levels: dict[tuple[float, bool], int], mender: Mender) -> Block | None:
-    apart = paragraph.is_table or (paragraph.ragged and not paragraph.is_heading)
-    text = tidy("\n".join(paragraph.texts)) if apart else mender.join(paragraph.texts)
+    apart = paragraph.ragged and not paragraph.is_heading
+    text = (
+        _cells(paragraph, mender)
+        if paragraph.is_table
+        else plain(tidy("\n".join(paragraph.texts)))
+        if apart
+        else mender.join(paragraph.texts)
+    )
     if not text:
         return None
     level = levels.get(paragraph.style, 0) if paragraph.is_heading else 0
     kind: BlockKind = "heading" if level else _kind(paragraph)
     return Block(kind, text, level, paragraph.page)
+
+
+def _cells(paragraph: Paragraph, mender: Mender) -> str:
+    """One row a line; words that the end of a line cut inside a cell put together."""
+    rows = ([mender.join(_CUT_IN_CELL.split(cell)) for cell in row.split(CELL)] for row in paragraph.texts)
+    return "\n".join(CELL.join(row) for row in rows)
 
 
 def _kind(paragraph: Paragraph) -> BlockKind:
