@@ -14,7 +14,8 @@ from datetime import date
 import pypdfium2 as pdfium
 
 from backend.core.errors import UnreadableDocument
-from backend.ingest.base import About, Block, BlockKind, Note, NoteCode
+from backend.core.types import NoteCode
+from backend.ingest.base import About, Block, BlockKind, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
 from backend.ingest.parse.hyphens import Mender, plain
 from backend.ingest.parse.ink import Eye, Unseen
