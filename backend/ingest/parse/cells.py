@@ -26,7 +26,7 @@ class Cell:
 
 
 def cells_of(textpage: pdfium.PdfTextPage, shown: str, start: int) -> tuple[Cell, ...]:
-    """The parts between the wide gaps of the line `shown`, whose first character is number `start` of the page.
+    """The parts between the wide gaps of the line `shown`, whose first character is `start` of the page.
 
     None if there is no gap. A bullet or a number in front of a text is no cell.
     """

@@ -15,7 +15,7 @@ import pypdfium2 as pdfium
 
 from backend.core.errors import UnreadableDocument
 from backend.core.types import NoteCode
-from backend.ingest.base import About, Block, BlockKind, Note
+from backend.ingest.base import CELL, About, Block, BlockKind, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
 from backend.ingest.parse.hyphens import Mender, plain
 from backend.ingest.parse.ink import Eye, Unseen
@@ -29,7 +29,7 @@ from backend.ingest.parse.layout import (
     text_of,
 )
 from backend.ingest.parse.margins import without_furniture
-from backend.ingest.parse.tables import CELL, Table, found, with_tables
+from backend.ingest.parse.tables import Table, found, with_tables
 from backend.ingest.parse.text import clean, tidy
 
 _DATE = re.compile(r"^(?:D:)?(\d{4})(\d{2})?(\d{2})?")

@@ -1,7 +1,7 @@
 """Tables of a PDF, by liteparse, taken where they hold the words that we read at the same place.
 
-liteparse finds cells better than any rule of ours, and takes text columns for tables; so a table is believed if
-it loses no words and its cells are short. It reads hidden text, so it is not asked about pages that hide some.
+liteparse finds cells better than rules of ours, and takes text columns for tables; so a table is believed if
+it loses no words and its cells are short. It reads hidden text: pages that hide some are left out.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 from liteparse import LiteParse, ParseError
 
+from backend.ingest.base import CELL
 from backend.ingest.parse.cells import stand_below
 from backend.ingest.parse.layout import Line
 from backend.ingest.parse.text import clean, squeeze
 
-CELL = " | "
 _BATCH = 32
 _FINDING_S = 15.0
 """Processor time for one document; pages after that keep their lines."""
@@ -100,8 +100,8 @@ def _is_ruled(rows: Iterable[Sequence[Any]]) -> bool:
 def with_tables(lines: Sequence[Line], tables: Iterable[Table], body: float) -> list[Line]:
     """The lines of a page, with those of a believed table replaced by its rows.
 
-    The lines of a table are drawn one after the other; those of text columns side by side are not. `body` is the
-    height of the document's type.
+    The lines of a table are drawn one after the other; those of text columns side by side are not. `body` is
+    the height of the type of the document.
     """
     kept = list(lines)
     number = 0
