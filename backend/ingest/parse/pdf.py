@@ -28,7 +28,7 @@ from backend.ingest.parse.layout import (
     paragraphs,
     text_of,
 )
-from backend.ingest.parse.margins import without_furniture
+from backend.ingest.parse.margins import Inner, without_furniture
 from backend.ingest.parse.tables import Table, found, with_tables
 from backend.ingest.parse.text import clean, tidy
 
@@ -68,10 +68,11 @@ def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
         about = _about(pdf)
     finally:
         pdf.close()
-    blocks = _blocks(_with_tables(data, pages))
+    inner = without_furniture(_with_tables(data, pages))
+    blocks = _blocks(inner)
     if not _is_of(title, blocks):
         title = ""
-    return Document(title or first_heading(blocks), blocks, tuple(_notes(pages, count)), about)
+    return Document(title or first_heading(blocks), blocks, (*_notes(pages, count), *_left_out(inner)), about)
 
 
 def _opened(data: bytes) -> pdfium.PdfDocument:
@@ -168,28 +169,33 @@ def _numbers(pages: Sequence[_Page]) -> str:
     return ", ".join(str(page.number) for page in pages[:_LISTED_PAGES]) + more
 
 
+def _left_out(inner: Inner) -> Iterable[Note]:
+    if inner.removed:
+        yield Note("running_heads_skipped", inner.removed)
+    if inner.contents:
+        yield Note("contents_skipped", inner.contents)
+
+
 def _with_tables(data: bytes, pages: Sequence[_Page]) -> list[list[Line]]:
-    """Lines of the pages, without what every page repeats, and with rows for the lines of tables."""
+    """Lines of the pages that are no placeholders, with rows for the lines of tables."""
     shown = [page for page in pages if not page.is_placeholder]
     by_page: dict[int, list[Table]] = {}
     open_ones = [page.number for page in shown if len(page.lines) > 1 and not page.unseen.spans]
     for number, table in found(data, open_ones):
         by_page.setdefault(number, []).append(table)
-    inner = without_furniture([page.lines for page in shown])
-    body = body_height(line for lines in inner for line in lines)
-    return [
-        with_tables(lines, by_page.get(page.number, ()), body)
-        for page, lines in zip(shown, inner, strict=True)
-    ]
+    body = body_height(line for page in shown for line in page.lines)
+    return [with_tables(page.lines, by_page.get(page.number, ()), body) for page in shown]
 
 
-def _blocks(pages: Sequence[Sequence[Line]]) -> tuple[Block, ...]:
-    lines = [line for page in pages for line in page]
+def _blocks(inner: Inner) -> tuple[Block, ...]:
+    """The blocks of the document; what stood at the head or foot of its pages comes first."""
+    lines = [line for page in inner.pages for line in page]
     body = body_height(lines)
     mender = Mender(line.text for line in lines)
-    found = _rejoined([p for page in pages for p in paragraphs(page, body)], mender)
+    found = _rejoined([p for page in inner.pages for p in paragraphs(page, body)], mender)
     levels = heading_levels(found, body)
-    return tuple(block for p in found if (block := _block(p, levels, mender)))
+    furniture = [Block("paragraph", plain(head.text), page=head.page) for head in inner.heads]
+    return (*furniture, *(block for p in found if (block := _block(p, levels, mender))))
 
 
 def _rejoined(found: list[Paragraph], mender: Mender) -> list[Paragraph]:
