@@ -212,7 +212,8 @@ def paragraphs(page: Sequence[Line], body: float) -> list[Paragraph]:
 
 def _paragraph(group: Sequence[tuple[Line, Column]], body: float) -> Paragraph:
     lines = [line for line, _ in group]
-    ragged = len(group) > 1 and all(column.is_short(line) for line, column in group)
+    short = len(group) > 1 and all(column.is_short(line) for line, column in group)
+    ragged = short and not any(line.text.endswith(("-", SOFT)) for line in lines)
     last, column = group[-1]
     return Paragraph(
         tuple(lines), _is_heading(lines, body), ragged, full=column.justified and column.is_full(last)

@@ -18,7 +18,7 @@ _DIGITS = re.compile(r"\d+")
 _NUMBER = re.compile(
     r"(?i)^(?:page|p\.)?\s*[-–—]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-–—]?(?:\s*(?:/|sur|of|de)\s*\d{1,4})?$"
 )
-_LEADER = re.compile(r"(?:\.\s?){4,}[\s|]*(?:\d{1,4})?\s*\.?$")
+LEADER = re.compile(r"(?:\.\s?){4,}[\s|]*(?:\d{1,4})?\s*\.?$")
 _ENTRY = re.compile(r"^(?P<title>.*[^\W\d_].*?)[\s|.]*\s(?P<page>\d{1,4})$")
 _LEAST_ENTRIES = 5
 _KNOWN_SHARE = 0.5
@@ -97,7 +97,7 @@ def _keys(line: Line) -> Iterable[tuple[str, ...]]:
 
 def _contents(page: Sequence[Line], titles: Counter[str], count: int) -> frozenset[int]:
     """Lines, by identity, that list parts of the document with their pages."""
-    dotted = [line for line in page if _LEADER.search(line.text)]
+    dotted = [line for line in page if LEADER.search(line.text)]
     if len(dotted) > _SHARE * len(page):
         return frozenset(map(id, page))
     listed = [line for line in page if _ENTRY.match(line.text)]

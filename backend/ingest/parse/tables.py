@@ -18,6 +18,7 @@ from liteparse import LiteParse, ParseError
 from backend.ingest.base import CELL
 from backend.ingest.parse.cells import stand_below
 from backend.ingest.parse.layout import Line
+from backend.ingest.parse.margins import LEADER
 from backend.ingest.parse.text import clean, squeeze
 
 _BATCH = 32
@@ -138,9 +139,14 @@ def _is_believed(table: Table, inside: Sequence[Line], body: float) -> bool:
     own, theirs = _words(line.text for line in inside), _words(cells)
     if len(cells) < _LEAST_CELLS or len(own - theirs) > _MISSING_SHARE * len(own):
         return False
-    if len(theirs - own) > _MISSING_SHARE * len(theirs):
+    if len(theirs - own) > _MISSING_SHARE * len(theirs) or _is_furniture(inside):
         return False
     return table.ruled or _looks_like_cells(table, cells, inside, body)
+
+
+def _is_furniture(inside: Sequence[Line]) -> bool:
+    """Whether the lines stand in the margin or list the parts of the document with their pages."""
+    return all(line.in_margin for line in inside) or any(LEADER.search(line.text) for line in inside)
 
 
 def _looks_like_cells(table: Table, cells: Sequence[str], inside: Sequence[Line], body: float) -> bool:
