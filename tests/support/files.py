@@ -173,3 +173,18 @@ def ruled_table(*rows: tuple[str, ...]) -> bytes:
     table.setStyle([("GRID", (0, 0), (-1, -1), 0.5, colors.grey)])
     SimpleDocTemplate(out, pagesize=A4).build([table])
     return out.getvalue()
+
+
+def form(**values: str) -> bytes:
+    """A form with a text field for each value, and a box that is checked and one that is not."""
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=A4)
+    canvas.drawString(60, 760, "Request for a card")
+    for n, (name, value) in enumerate(values.items()):
+        canvas.acroForm.textfield(
+            name=name, tooltip=name.replace("_", " "), value=value, x=60, y=700 - 40 * n
+        )
+    canvas.acroForm.checkbox(name="rules", tooltip="Rules accepted", checked=True, x=60, y=300)
+    canvas.acroForm.checkbox(name="post", tooltip="By post", checked=False, x=60, y=260)
+    canvas.save()
+    return out.getvalue()

@@ -17,6 +17,7 @@ from backend.core.errors import UnreadableDocument
 from backend.core.types import NoteCode
 from backend.ingest.base import CELL, About, Block, BlockKind, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
+from backend.ingest.parse.forms import filled_in
 from backend.ingest.parse.hyphens import Mender, plain
 from backend.ingest.parse.ink import Eye, Unseen
 from backend.ingest.parse.layout import (
@@ -45,6 +46,7 @@ class _Page:
     number: int
     lines: list[Line]
     unseen: Unseen
+    fields: list[str]
 
     @property
     def is_placeholder(self) -> bool:
@@ -60,6 +62,7 @@ def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
     """
     pdf = _opened(data)
     try:
+        pdf.init_forms()
         if len(pdf) > max_pages:
             raise UnreadableDocument(f"it has more than {max_pages} pages")
         pages = _pages(pdf, max_chars)
@@ -69,7 +72,7 @@ def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
     finally:
         pdf.close()
     inner = without_furniture(_with_tables(data, pages))
-    blocks = _blocks(inner)
+    blocks = _blocks(inner, [_form(page) for page in pages if page.fields])
     if not _is_of(title, blocks):
         title = ""
     return Document(title or first_heading(blocks), blocks, (*_notes(pages, count), *_left_out(inner)), about)
@@ -143,7 +146,8 @@ def _page(pdf: pdfium.PdfDocument, number: int, eye: Eye) -> _Page:
         try:
             text = text_of(textpage)
             unseen = eye.unseen(page, textpage, text)
-            return _Page(number, lines_of(textpage, unseen.blanked(text), number, page.get_height()), unseen)
+            lines = lines_of(textpage, unseen.blanked(text), number, page.get_height())
+            return _Page(number, lines, unseen, filled_in(pdf, page))
         finally:
             textpage.close()
     finally:
@@ -156,7 +160,9 @@ def _notes(pages: Sequence[_Page], count: int) -> Iterable[Note]:
         yield Note("hidden_text", sum(len(page.unseen.spans) for page in hiding), _numbers(hiding))
     yield from _counted("scanned_text", [page for page in pages if page.unseen.scanned], count)
     yield from _counted("placeholder_page", [page for page in pages if page.is_placeholder], count)
-    yield from _counted("pages_without_text", [page for page in pages if not page.lines], count)
+    yield from _counted(
+        "pages_without_text", [page for page in pages if not page.lines and not page.fields], count
+    )
 
 
 def _counted(code: NoteCode, pages: Sequence[_Page], count: int) -> Iterable[Note]:
@@ -187,7 +193,11 @@ def _with_tables(data: bytes, pages: Sequence[_Page]) -> list[list[Line]]:
     return [with_tables(page.lines, by_page.get(page.number, ()), body) for page in shown]
 
 
-def _blocks(inner: Inner) -> tuple[Block, ...]:
+def _form(page: _Page) -> Block:
+    return Block("list", "\n".join(page.fields), page=page.number)
+
+
+def _blocks(inner: Inner, forms: Iterable[Block]) -> tuple[Block, ...]:
     """The blocks of the document; what stood at the head or foot of its pages comes first."""
     lines = [line for page in inner.pages for line in page]
     body = body_height(lines)
@@ -195,7 +205,8 @@ def _blocks(inner: Inner) -> tuple[Block, ...]:
     found = _rejoined([p for page in inner.pages for p in paragraphs(page, body)], mender)
     levels = heading_levels(found, body)
     furniture = [Block("paragraph", plain(head.text), page=head.page) for head in inner.heads]
-    return (*furniture, *(block for p in found if (block := _block(p, levels, mender))))
+    blocks = [block for p in found if (block := _block(p, levels, mender))]
+    return (*furniture, *sorted([*blocks, *forms], key=lambda block: block.page or 0))
 
 
 def _rejoined(found: list[Paragraph], mender: Mender) -> list[Paragraph]:

@@ -156,3 +156,11 @@ def test_the_placeholder_of_a_form_is_no_text_of_the_document():
 )
 def test_dates_become_days(stamp, day):
     assert pdf.day_of(stamp) == day
+
+
+def test_what_is_filled_in_on_a_form_is_read_with_its_labels():
+    document = read(files.form(First_name="Ada", Street="12 rue du Quai", Remark=""))
+    assert [(b.kind, b.text) for b in document.blocks] == [
+        ("paragraph", "Request for a card"),
+        ("list", "First name: Ada\nStreet: 12 rue du Quai\nRules accepted: Yes"),
+    ]
