@@ -636,3 +636,21 @@ async def test_what_a_document_leaves_out_is_told_with_its_file_and_with_it(path
     notes = [[note.detail for note in item.notes] for item in told.items]
     assert notes == [[], ["2 of 3"]]
     assert [d.notes for d in await path.catalogue.documents(BOOKS)] == [i.notes for i in told.items]
+
+
+async def test_what_a_changed_document_keeps_is_not_embedded_again(path):
+    await path.put(BOOKS, a="one\n\ntwo\n\nthree")
+    await path.put(BOOKS, a="one\n\nnew\n\nthree\n\none")
+    assert path.embedder.calls == [3, 1]
+    live = (await path.catalogue.documents(BOOKS))[0].revision
+    kept = await path.catalogue.passages(BOOKS, live)
+    wanted = await path.embedder.embed_passages([one.indexed_text for one in kept])
+    found = await path.dense.vectors(BOOKS, [one.id for one in kept])
+    assert [found[one.id].tolist() for one in kept] == wanted.tolist()
+
+
+async def test_a_document_that_is_made_from_nothing_is_embedded_again(path):
+    await path.put(BOOKS, a="one\n\ntwo")
+    again = await path.ingestion.reingest(BOOKS, everything=True)
+    await path.ingestion.run_to_end("acme", again)
+    assert path.embedder.calls == [2, 2]

@@ -66,6 +66,7 @@ async def test_more_than_half_goes_only_if_that_is_sure(library, folder, capsys)
 async def test_a_renamed_file_keeps_its_document_with_its_old_texts(library, folder, path, capsys):
     await read_into(library, [folder], prune=True, sure=False)
     before = await path.catalogue.by_name(BOOKS, "a.md")
+    embedded = len(path.embedder.calls)
     (folder / "a.md").rename(folder / "z.md")
     assert await read_into(library, [folder], prune=True, sure=False) == 0
     assert "a.md is now z.md" in capsys.readouterr().err
@@ -75,6 +76,7 @@ async def test_a_renamed_file_keeps_its_document_with_its_old_texts(library, fol
     assert (await path.catalogue.text(BOOKS, after[0].id, before[0].revision))[0] == "Document a."
     live = [p for p in path.dense.of(BOOKS).values() if p.revision == after[0].revision]
     assert [(p.name, p.document) for p in live] == [("z.md", after[0].id)]
+    assert len(path.embedder.calls) == embedded + 1, "the fake reader makes the title of the name"
     write(folder, "a.md", text="Another.")
     await read_into(library, [folder], prune=True, sure=False)
     assert len(await names(library)) == 5
