@@ -654,3 +654,34 @@ async def test_a_document_that_is_made_from_nothing_is_embedded_again(path):
     again = await path.ingestion.reingest(BOOKS, everything=True)
     await path.ingestion.run_to_end("acme", again)
     assert path.embedder.calls == [2, 2]
+
+
+async def test_what_waits_under_the_old_name_of_a_document_does_not_bring_it_back(path):
+    await path.put(BOOKS, a="text")
+    (document,) = await path.catalogue.documents(BOOKS)
+    waiting = await path.ingestion.reingest(BOOKS, everything=True)
+    again = await path.ingestion.rename(BOOKS, document, "b.md", "file:///b.md")
+    for ingestion in (waiting, again):
+        await path.ingestion.run_to_end("acme", ingestion)
+    (renamed,) = await path.catalogue.documents(BOOKS)
+    assert (renamed.id, renamed.name, renamed.title) == (document.id, "b.md", "b.md")
+    assert await path.ingestion.rename(BOOKS, renamed, "b.md", "file:///c.md") is None
+    assert (await path.catalogue.get(BOOKS, document.id)).origin == "file:///c.md"
+
+
+async def test_a_document_renamed_while_it_is_read_is_one_document_in_the_end(path):
+    await path.put(BOOKS, a="text")
+    (document,) = await path.catalogue.documents(BOOKS)
+    status = await path.ingestion.submit(BOOKS, [("a.md", b"new text")])
+    flip = path.catalogue.flip
+
+    async def late(*given, **options):
+        path.catalogue.flip = flip
+        await path.ingestion.rename(BOOKS, document, "b.md", "")
+        return await flip(*given, **options)
+
+    path.catalogue.flip = late
+    await path.ingestion.run_to_end("acme", status.id)
+    await path.ingestion.worker.tick()
+    (only,) = await path.catalogue.documents(BOOKS)
+    assert (only.id, only.name, only.title) == (document.id, "b.md", "b.md")

@@ -86,3 +86,15 @@ async def test_folders_go_through_the_server_as_into_the_data_folder(
     assert (renamed.id, renamed.created) == (first[0].id, first[0].created)
     assert (renamed.name, renamed.origin) == ("read me first.md", (one / "read me first.md").as_uri())
     assert "1 removed, their files are gone: two/README.md" in capsys.readouterr().err
+
+
+async def test_origins_that_are_no_places_or_too_few_are_refused(app: LiveApp) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    files = [("file", (f"{n}.md", b"text")) for n in range(2)]
+    for origins in (["file:///a.md"], ["file:///a.md", "/b.md"], ["file:///a.md", "file:///b\nc.md"]):
+        sent = await app.client.post(
+            "/api/v1/documents", files=files, data={"origin": origins}, headers=headers
+        )
+        assert sent.status_code in (400, 422), origins
+    listed = await app.client.get("/api/v1/documents", headers=headers)
+    assert listed.json()["documents"] == []
