@@ -21,6 +21,9 @@ from backend.wiring.lazily import open_catalogue, open_worker
 if TYPE_CHECKING:
     from backend.ingest.service import Ingestion
 
+if TYPE_CHECKING:
+    from backend.ingest.service import Ingestion
+
 Show = Callable[[dict[str, Any]], None]
 """Is told how many files there are in `total`, and how many are `finished`."""
 _PAGE = 500

@@ -12,7 +12,9 @@ from backend.core.types import Note as Note
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
 MediaType = Literal["text/markdown", "text/html", "application/pdf", "text/plain"]
 SEPARATOR = "\n\n"
-PARSER_VERSION = "1"
+CELL = " | "
+"""Between the cells of a row; an empty cell keeps its place."""
+PARSER_VERSION = "2"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 
 
@@ -23,12 +25,15 @@ class Block:
     Attributes:
         level: 1 to 6 for a heading, else 0.
         page: From 1; None where the format has no pages.
+        head_lines: Of a table, whose text has one row a line, cells joined by `CELL`: how many of its first
+            lines say what the others mean (caption, units, names of columns). Means nothing for another kind.
     """
 
     kind: BlockKind
     text: str
     level: int = 0
     page: int | None = None
+    head_lines: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Chunk:
     Attributes:
         headings: Headings above the piece, outermost first.
         page: Page on which it begins.
+        lead: What stands above the piece and gives its lines their meaning, though not in `text`: caption and
+            names of columns of a table that is cut. "" for most.
     """
 
     text: str
@@ -67,6 +74,7 @@ class Chunk:
     page: int | None
     start: int
     end: int
+    lead: str = ""
 
 
 class Reader(Protocol):

@@ -10,15 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from backend.core.errors import InvalidRequest, NotFound
-from backend.ingest.parse.detect import SUFFIXES
-
-_ASIDE: Final = """
-.png .jpg .jpeg .jpe .gif .webp .svg .svgz .ico .cur .bmp .tif .tiff .avif .heic .heif .jxl .psd .ai .eps
-.mp3 .wav .ogg .oga .flac .aac .m4a .opus .mid .mp4 .m4v .mov .avi .mkv .webm .wmv .mpg .mpeg .vtt .srt
-.woff .woff2 .ttf .otf .eot .css .scss .sass .less .js .mjs .cjs .ts .map .wasm
-"""
-SKIPPED_SUFFIXES: Final = frozenset(_ASIDE.split())
-"""Kinds of file that lie beside documents and hold no text for a reader."""
+from backend.ingest.parse.detect import KINDS_READ, SKIPPED_SUFFIXES, SUFFIXES
 
 _TRIES: Final = 3
 
@@ -145,7 +137,7 @@ def _checked(path: Path, root: Path | None, max_bytes: int) -> str:
 
 def _refusal(path: Path, root: Path | None, max_bytes: int) -> str:
     if path.suffix.lower() not in SUFFIXES:
-        return "only .md, .html, .pdf and .txt files are read"
+        return KINDS_READ
     if root is not None and os.path.islink(path) and not path.resolve().is_relative_to(root):
         return "a link that leaves the folder"
     if os.path.islink(path) and not path.exists():

@@ -8,6 +8,10 @@ from backend.core.types import Note
 
 _WORDS: Final[dict[str, tuple[str, str]]] = {
     "hidden_text": ("1 hidden text was left out", "{n} hidden texts were left out"),
+    "scanned_text": (
+        "1 page is a scan, and its text may hold errors",
+        "{n} pages are scans, and their text may hold errors",
+    ),
     "images_skipped": ("1 image was left out", "{n} images were left out"),
     "pages_without_text": ("1 page holds no text", "{n} pages hold no text"),
     "placeholder_page": ("1 page is a placeholder for a form", "{n} pages are placeholders for a form"),

@@ -127,6 +127,7 @@ def _passages(
             start=chunk.start,
             end=chunk.end,
             language=parsed.language,
+            lead=chunk.lead,
         )
         for ordinal, chunk in enumerate(chunks)
     )

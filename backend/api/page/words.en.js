@@ -128,6 +128,7 @@ export const en = {
   "docs.item.failed": "could not be read",
   "docs.dated": "dated {date}",
   "note.hidden_text": { one: "{n} hidden text was left out", other: "{n} hidden texts were left out" },
+  "note.scanned_text": { one: "{n} page is a scan, and its text may hold errors", other: "{n} pages are scans, and their text may hold errors" },
   "note.images_skipped": { one: "{n} image was left out", other: "{n} images were left out" },
   "note.pages_without_text": { one: "{n} page holds no text", other: "{n} pages hold no text" },
   "note.placeholder_page": { one: "{n} page is a placeholder for a form", other: "{n} pages are placeholders for a form" },

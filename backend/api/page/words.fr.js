@@ -128,6 +128,7 @@ export const fr = {
   "docs.item.failed": "illisible",
   "docs.dated": "daté : {date}",
   "note.hidden_text": { one: "{n} texte caché a été laissé de côté", other: "{n} textes cachés ont été laissés de côté" },
+  "note.scanned_text": { one: "{n} page est numérisée : son texte peut contenir des erreurs", other: "{n} pages sont numérisées : leur texte peut contenir des erreurs" },
   "note.images_skipped": { one: "{n} image a été laissée de côté", other: "{n} images ont été laissées de côté" },
   "note.pages_without_text": { one: "{n} page ne contient pas de texte", other: "{n} pages ne contiennent pas de texte" },
   "note.placeholder_page": { one: "{n} page tient lieu de formulaire", other: "{n} pages tiennent lieu de formulaire" },
