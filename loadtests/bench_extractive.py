@@ -25,17 +25,17 @@ import numpy as np
 from backend.calibration.files import calibration_for
 from backend.calibration.quoting import holds
 from backend.config import Embedding, Retrieval
-from backend.core.types import Language, Passage, Scored
+from backend.core.types import Language, Scored
 from backend.embedding.base import Vectors
 from backend.embedding.models import find
 from backend.engines.extractive import (
     COMPARED,
-    MAX_CHARS,
-    MAX_SENTENCES,
+    MAX_BLOCK_CHARS,
+    MAX_QUOTES,
     SURE,
     ExtractiveEngine,
 )
-from backend.engines.ranking import Sentence, Signs, Weights, found
+from backend.engines.ranking import Quote, Signs, Weights, found
 from backend.retrieval.base import Hit
 from backend.retrieval.lexical_tantivy import TantivyIndex
 from backend.retrieval.memory import MemoryDenseIndex
@@ -47,6 +47,7 @@ from loadtests.replay import NO_FOLDER, Replayed, retriever
 SOURCES = ("piaf", "xquad")
 FALSE_ABSTENTION = 0.05
 Known = tuple[np.ndarray, np.ndarray]
+Given = tuple[Scored, ...]
 
 _SHIPPED = calibration_for(find(Embedding().model, Embedding().precision).id, NO_FOLDER)
 BY_WORDS, BY_MEANING = _SHIPPED.by_words, _SHIPPED.by_meaning or _SHIPPED.by_words
@@ -62,19 +63,18 @@ class Case:
 
     question: Question
     answer: str
-    gold: tuple[Passage, ...]
-    retrieved: tuple[Passage, ...]
-    without: tuple[Passage, ...]
-    gated: tuple[Passage, ...]
-    gated_without: tuple[Passage, ...]
-    sure: frozenset[tuple[Passage, ...]] = frozenset()
+    gold: Given
+    retrieved: Given
+    without: Given
+    gated: Given
+    gated_without: Given
 
     @property
     def half(self) -> int:
         return zlib.crc32(self.question.id.encode()) % 2
 
 
-Given = Callable[[Case], tuple[Passage, ...]]
+Of = Callable[[Case], Given]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,10 @@ class Outcome:
     """What the engine said; no sentences: that it does not know."""
 
     language: str
-    sentences: int
+    quotes: int
     chars: int
     holds: bool
+    supported: bool
     ms: float
 
 
@@ -118,11 +119,9 @@ async def retrieve(
             for some in (settings, gated)
             for hidden in (frozenset(), question.relevant)
         ]
-        gold = tuple(by_id[id] for id in sorted(question.relevant))
-        retrieved, without, through, left = [tuple(one.passage for one in some) for some in given]
-        passages = (retrieved, without, through, left)
-        sure = {p for p, some in zip(passages, given, strict=True) if any(one.score >= SURE for one in some)}
-        cases.append(Case(question, "", gold, *passages, sure=frozenset(sure)))
+        gold = tuple(Scored(by_id[id], 0.0) for id in sorted(question.relevant))
+        retrieved, without = (tuple(replace(one, score=0.0) for one in some) for some in given[:2])
+        cases.append(Case(question, "", gold, retrieved, without, *given[2:]))
     return cases
 
 
@@ -143,24 +142,21 @@ async def ask(
 
 async def measured(
     cases: Sequence[Case],
-    given: Callable[[Case], tuple[Passage, ...]],
+    given: Of,
     engine: Callable[[Case], ExtractiveEngine],
-    *,
-    product: bool = False,
 ) -> list[Outcome]:
-    """One answer for each question; as `product`, retrieval's judgement stands where it was sure."""
+    """One answer for each question."""
     outcomes = []
     for case in cases:
         began = time.perf_counter()
         passages = given(case)
-        sure = product and passages in case.sure
-        quotes = await engine(case).quotes(case.question.text, passages, case.question.language, sure=sure)
+        quotes = await engine(case).quotes(case.question.text, passages, case.question.language)
         ms = (time.perf_counter() - began) * 1000
         text = " ".join(quote.text for quote in quotes)
-        chars = sum(len(f" {quote.text} [{quote.n}]") for quote in quotes) - 1
-        outcomes.append(
-            Outcome(case.question.language, len(quotes), max(0, chars), holds(text, case.answer), ms)
-        )
+        chars = sum(len(f" {quote.unit.shown} [{quote.n}]") for quote in quotes) - 1
+        supported = all(passages[quote.n - 1].score >= SURE for quote in quotes)
+        right = holds(text, case.answer)
+        outcomes.append(Outcome(case.question.language, len(quotes), max(0, chars), right, supported, ms))
     return outcomes
 
 
@@ -168,7 +164,7 @@ async def examples(cases: Sequence[Case], nearness: Nearness | None) -> list[Kno
     """Signs and truth of every sentence considered, for each question."""
     made = []
     for case in cases:
-        some: list[Sentence] = found(case.question.text, case.retrieved)
+        some: list[Quote] = found(case.question.text, [one.passage for one in case.retrieved])
         if nearness is not None and some:
             some = sorted(some, key=lambda one: -BY_WORDS.likelihood(one.signs))[:COMPARED]
             near = await nearness(case.question.text, [one.text for one in some])
@@ -225,7 +221,7 @@ async def measure(report: Report, cases: Sequence[Case], nearness: Nearness | No
     report.record(f"weights {name}", str(whole))
     shipped = BY_WORDS if nearness is None else BY_MEANING
     rows, abstained = [], []
-    ways: tuple[tuple[str, Sequence[Weights], Given, Given], ...] = (
+    ways: tuple[tuple[str, Sequence[Weights], Of, Of], ...] = (
         ("fitted", halves, lambda c: c.retrieved, lambda c: c.without),
         ("shipped", (shipped, shipped), lambda c: c.retrieved, lambda c: c.without),
         ("shipped, gated", (shipped, shipped), lambda c: c.gated, lambda c: c.gated_without),
@@ -233,8 +229,7 @@ async def measure(report: Report, cases: Sequence[Case], nearness: Nearness | No
     for label, weights, full, bare in ways:
         engine = engines(weights, nearness)
         retrieved, gold, without = [
-            await measured(cases, given, engine, product=label == "shipped, gated")
-            for given in (full, lambda c: c.gold, bare)
+            await measured(cases, given, engine) for given in (full, lambda c: c.gold, bare)
         ]
         for language in ("fr", "en", "all"):
             some = [
@@ -242,7 +237,7 @@ async def measure(report: Report, cases: Sequence[Case], nearness: Nearness | No
             ]
             rows.append((label, language, share(some[0]), share(some[1]), *shape(some[0])))
             abstained.append((label, language, silent(some[2]), silent(some[0]), silent(some[1])))
-        over = sum(o.sentences > MAX_SENTENCES or o.chars > MAX_CHARS for o in (*retrieved, *gold, *without))
+        over = sum(o.quotes > MAX_QUOTES or o.chars > MAX_BLOCK_CHARS for o in (*retrieved, *gold, *without))
         report.bar(f"answers that are too long ({name}, {label})", over, at_most=0)
         report.bar(f"gold span quoted ({name}, {label})", share(retrieved), at_least=0.6)
         ms = [o.ms for o in retrieved]
@@ -268,13 +263,13 @@ def share(outcomes: Sequence[Outcome]) -> float:
 
 
 def silent(outcomes: Sequence[Outcome]) -> float:
-    return sum(o.sentences == 0 for o in outcomes) / max(1, len(outcomes))
+    return sum(o.quotes == 0 for o in outcomes) / max(1, len(outcomes))
 
 
 def shape(outcomes: Sequence[Outcome]) -> tuple[float, float]:
-    """Mean sentences and characters of the answers given."""
-    given = [o for o in outcomes if o.sentences] or list(outcomes)
-    return sum(o.sentences for o in given) / len(given), sum(o.chars for o in given) / len(given)
+    """Mean quotes and characters of the answers given."""
+    given = [o for o in outcomes if o.quotes] or list(outcomes)
+    return sum(o.quotes for o in given) / len(given), sum(o.chars for o in given) / len(given)
 
 
 def sampled(data: QA) -> QA:
@@ -307,12 +302,12 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
         replace(case, answer=answers[case.question.id])
         for case in await retrieve(data, vectors, questions, chosen)
     ]
-    in_hand = sum(any(p.id in c.question.relevant for p in c.retrieved) for c in cases) / len(cases)
+    in_hand = sum(any(p.passage.id in c.question.relevant for p in c.retrieved) for c in cases) / len(cases)
     report.say(
         f"{len(data.passages)} passages, {len(cases)} questions, gold passage retrieved for {in_hand:.3f}"
     )
     report.record("gold_passage_retrieved", in_hand)
-    elsewhere = sum(any(holds(p.text, c.answer) for p in c.without) for c in cases) / len(cases)
+    elsewhere = sum(any(holds(p.passage.text, c.answer) for p in c.without) for c in cases) / len(cases)
     report.say(f"with the gold passage taken out, another one holds the answer's words for {elsewhere:.3f}")
     report.record("answer_words_in_other_passages", elsewhere)
     await measure(report, cases, None, "by words")
@@ -329,9 +324,10 @@ def considered(case: Case) -> list[str]:
     return [
         one.text
         for given in (case.retrieved, case.gold, case.without)
-        for one in sorted(found(case.question.text, given), key=lambda one: -BY_WORDS.likelihood(one.signs))[
-            :COMPARED
-        ]
+        for one in sorted(
+            found(case.question.text, [g.passage for g in given]),
+            key=lambda one: -BY_WORDS.likelihood(one.signs),
+        )[:COMPARED]
     ]
 
 
