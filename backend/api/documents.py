@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 
 from backend.api.deps import PrincipalDep, ReaderDep, ServicesDep, WriterDep
 from backend.core.errors import Forbidden, InvalidRequest, TooLarge
-from backend.core.types import DEFAULT_CORPUS
+from backend.core.types import DEFAULT_CORPUS, Role
 from backend.corpus.base import CorpusRef, Document
 from backend.ingest.jobs import IngestionStatus
 
@@ -31,7 +31,7 @@ async def documents(
 ) -> Response:
     """Documents by name; the next page is those after the last name of this."""
     found = await services.catalogue.documents(_ref(who, corpus), after=after, limit=limit)
-    return _json({"documents": [_shown(document) for document in found]})
+    return _json({"documents": [_shown(document, who) for document in found]})
 
 
 @router.post("/documents", status_code=202)
@@ -53,7 +53,7 @@ async def document(
     services: ServicesDep, who: ReaderDep, document_id: str, corpus: CorpusName = DEFAULT_CORPUS
 ) -> Response:
     """One document."""
-    return _json(_shown(await services.catalogue.get(_ref(who, corpus), document_id)))
+    return _json(_shown(await services.catalogue.get(_ref(who, corpus), document_id), who))
 
 
 @router.get("/documents/{document_id}/text")
@@ -68,9 +68,8 @@ async def text(
     ref = _ref(who, corpus)
     found = await services.catalogue.get(ref, document_id)
     content, shown = await services.catalogue.text(ref, document_id, revision)
-    return _json(
-        {"document": found.id, "revision": shown, "title": found.title, "name": found.name, "text": content}
-    )
+    of = {"document": found.id, "revision": shown, "title": found.title, "name": found.name}
+    return _json(of | {"date": found.about.date, "text": content})
 
 
 @router.delete("/documents/{document_id}", status_code=204)
@@ -99,8 +98,10 @@ def _json(body: dict[str, Any], status: int = 200) -> Response:
     return Response(orjson.dumps(body), status_code=status, media_type="application/json")
 
 
-def _shown(found: Document) -> dict[str, Any]:
-    return {
+def _shown(found: Document, who: PrincipalDep) -> dict[str, Any]:
+    """A document; where its file lies is for those alone who may replace it."""
+    placed = {"origin": found.origin} if Role.WRITER in who.roles else {}
+    return placed | {
         "id": found.id,
         "corpus": found.corpus.name,
         "name": found.name,
@@ -108,10 +109,14 @@ def _shown(found: Document) -> dict[str, Any]:
         "media_type": found.media_type,
         "language": found.language,
         "revision": found.revision,
+        "date": found.about.date,
+        "description": found.about.description,
+        "content_sha256": found.content_sha256,
         "size_bytes": found.size_bytes,
         "passages": found.passages,
         "created": found.created,
         "updated": found.updated,
+        "notes": list(found.notes),
     }
 
 

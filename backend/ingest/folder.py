@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.core.errors import NotFound
-from backend.ingest.parse.detect import SUFFIXES
+from backend.ingest.parse.detect import KINDS_READ, SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _checked(path: Path, root: Path, max_bytes: int) -> str:
 
 def _refusal(path: Path, root: Path, max_bytes: int) -> str:
     if path.suffix.lower() not in SUFFIXES:
-        return "only .md, .html, .pdf and .txt files are read"
+        return KINDS_READ
     if root.is_dir() and not path.resolve().is_relative_to(root.resolve()):
         return "a link that leaves the folder"
     if not path.is_file():
