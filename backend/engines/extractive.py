@@ -31,7 +31,8 @@ COMPARED = 12
 SURE = 0.5
 """A passage of this score bears on the question: retrieval's gate has judged, and is not judged again."""
 _WORTH_ADDING = 0.2
-_MARK_CHARS = len("\n\n[99]\n\n")
+_MARK_CHARS = len(" [99]")
+_BLOCK_MARK_CHARS = len("\n\n[99]\n\n")
 
 
 class SentenceRanker(Protocol):
@@ -147,31 +148,29 @@ def _chosen(ranked: Sequence[Ranked]) -> list[Quote]:
     for one in ranked:
         if len(chosen) == MAX_QUOTES or one.score < _WORTH_ADDING * ranked[0].score:
             break
-        quote = one.quote
-        cost = len(quote.unit.shown) + _MARK_CHARS
-        if cost <= (left_in_all if quote.unit.is_block else min(left, left_in_all)):
-            chosen.append(quote)
+        unit = one.quote.unit
+        cost = len(unit.shown) + (_BLOCK_MARK_CHARS if unit.is_block else _MARK_CHARS)
+        if cost <= (left_in_all if unit.is_block else min(left, left_in_all)):
+            chosen.append(one.quote)
             left_in_all -= cost
-            left -= 0 if quote.unit.is_block else cost
+            left -= 0 if unit.is_block else cost
     return chosen or [_clipped(ranked[0].quote)]
 
 
 def _clipped(quote: Quote) -> Quote:
-    """The beginning of a long quote, cut between two words, items or rows."""
+    """The beginning of a long quote, cut between two items, rows or words."""
     unit = quote.unit
-    if not unit.is_block:
-        return replace(quote, unit=Unit("sentence", (_beginning(unit.text, MAX_CHARS),)))
-    parts = unit.parts
-    while len(parts) > 1 and len(replace(unit, parts=parts).shown) > MAX_BLOCK_CHARS - _MARK_CHARS:
-        parts = parts[:-1]
-    if len(replace(unit, parts=parts).shown) > MAX_BLOCK_CHARS - _MARK_CHARS:
-        return replace(quote, unit=Unit("sentence", (_beginning(unit.text, MAX_CHARS),)))
-    return replace(quote, unit=replace(unit, parts=parts))
+    if unit.is_block:
+        while len(unit.parts) > 1 and not _fits(unit):
+            unit = replace(unit, parts=unit.parts[:-1])
+        if _fits(unit):
+            return replace(quote, unit=unit)
+    head = unit.text[: MAX_CHARS - _MARK_CHARS - 2].rpartition(" ")[0] or unit.text[: MAX_CHARS // 2]
+    return replace(quote, unit=Unit("sentence", (head.rstrip(" ,;:–—-(«") + " …",)))
 
 
-def _beginning(text: str, most: int) -> str:
-    head = text[: most - _MARK_CHARS - 2].rpartition(" ")[0] or text[: most // 2]
-    return head.rstrip(" ,;:–—-(«") + " …"
+def _fits(block: Unit) -> bool:
+    return len(block.shown) + _BLOCK_MARK_CHARS <= MAX_BLOCK_CHARS
 
 
 def _shown(chosen: Sequence[Quote]) -> tuple[Quote, ...]:

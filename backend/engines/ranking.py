@@ -110,7 +110,7 @@ class _Stemmed:
 
 def found(question: str, passages: Sequence[Passage]) -> list[Quote]:
     """Everything that may be quoted of the passages, with its signs."""
-    groups = [[_stemmed(unit, p.language) for unit in units(p.text)] for p in passages]
+    groups = [[_stemmed(unit, p.language) for unit in units(p.body)] for p in passages]
     weight = rarity([one.all for group in groups for one in group])
     asked = {language: stems(question, language) for language in {p.language for p in passages}}
     result = []

@@ -36,12 +36,13 @@ _MONTHS: Final = frozenset(_GERMAN_MONTHS.split())
 _STARTERS: Final = frozenset(_FIRST_WORDS.split())
 _UNITS: Final = ("m", "s")
 _STOPS: Final = tuple(".!?…؟।։")
-_END: Final = re.compile(r"(?:[.!?]+|[…؟।։])(?:[\"”’)\]]|[\s\u00a0\u202f]?»)*(?=\s|$)")
+_END: Final = re.compile(r"(?:[.!?]+|[…؟।։])(?:[\"”’)\]]|[\s\u00a0\u202f]?»)*\.?(?=\s|$)")
 _WORD_BEFORE: Final = re.compile(r"[^\s(\[«\"“'’]+$")
 _LAST_TWO: Final = re.compile(r"([^\s(\[«\"“'’]+)?[\s(\[«\"“'’]*$")
 _INITIALS: Final = re.compile(r"(?:[^\W\d_]\.-?)+[^\W\d_]{1,2}|([^\W\d_a-zà-ÿ])\1")
 _OPENING: Final = "«\"“(['‘-–—¿¡ \u00a0\u202f"
 _LETTER: Final = re.compile(r"[A-Z]\.")
+_CLOSING: Final = "»”)].,;:"
 _NO_VOWEL: Final = re.compile(r"[B-DF-HJ-NP-TV-XZb-df-hj-np-tv-xz][b-df-hj-np-tv-xz]{1,3}")
 _MAX_QUOTED: Final = 300
 _PAIRS: Final = (("«", "»"), ("(", ")"), ("“", "”"))
@@ -77,7 +78,7 @@ def _is_boundary(text: str, start: int, end: re.Match[str]) -> bool:
     following = text[end.end() : end.end() + 40].lstrip()
     if not following:
         return True
-    if not is_begun(following) or _is_open(text[start : end.end()]):
+    if following[0] in _CLOSING or not is_begun(following) or _is_open(text[start : end.end()]):
         return False
     return end.group() != "." or not _is_abbreviation(text[start : end.start()], following.lstrip(_OPENING))
 
