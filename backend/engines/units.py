@@ -23,7 +23,7 @@ _SHELL: Final = re.compile(r"\s*(?:[$>] \w|\w+ (?:[^|]*\s)?--?\w)")
 _CODE: Final = re.compile(
     r"""[{};]$ | ^\s*(?:[$>]\ \w | \#! | // | ``` | "[^"]+": | </?\w)
     | ^\s*(?:import\ \w | from\ \w+\ import | def\ \w+\( | class\ \w+.*:$ | return\b | SELECT\ )
-    | \w\([^()]*\);?$ | [=!]= | => | -> | :: | \s--\w | &&
+    | ^\s*\#\s | \w\([^()]*\);?$ | [=!]= | => | -> | :: | \s--?[a-zA-Z] | \w=\d | &&
     | ^\s*[\w.-]+=\S | ^\s*\w+\ =\ \S | ^\s*[\w-]+:$ | ^\ {2,}[\w.-]+:\ \S""",
     re.VERBOSE,
 )
@@ -138,7 +138,9 @@ class _Reader:
 
     def _list(self, lines: list[str]) -> None:
         """A lone item is one only below the line that introduces it."""
-        if len(lines) > 1 or self._lead:
+        if len(lines) == 1 and lines[0].endswith(":"):
+            self._lead = _BULLET.sub("", lines[0])
+        elif len(lines) > 1 or self._lead:
             self._add("list", lines, lead=self._lead, whole=all(map(_NUMBER.match, lines)))
         elif is_ended(lines[0]):
             self._line(_BULLET.sub("", lines[0]))
@@ -203,10 +205,11 @@ def _is_table(lines: Sequence[str]) -> bool:
 
 
 def _is_code(lines: Sequence[str]) -> bool:
-    """Whether most lines are of a kind that only code has, and none is a sentence."""
-    if any(is_ended(line) and line.count(" ") >= _PROSE_WORDS for line in lines):
+    """Whether most lines are of a kind that only code has, and none is a sentence or an item."""
+    if any(_BULLET.match(line) or (is_ended(line) and line.count(" ") >= _PROSE_WORDS) for line in lines):
         return False
-    return 2 * sum(_CODE.search(line) is not None for line in lines) > len(lines)
+    marked = sum(_CODE.search(line) is not None for line in lines)
+    return 2 * marked > len(lines) or (marked > 0 and _is_typed(lines))
 
 
 def _is_typed(lines: Sequence[str]) -> bool:

@@ -23,6 +23,13 @@ def test_steps_stay_together_below_their_introduction():
     assert (after.text, after.above) == ("It lasts for ten years.", "Renewing a passport")
 
 
+def test_a_list_whose_items_end_with_semicolons_is_no_code():
+    (one,) = units(
+        "Un éditeur peut :\n\n- publier des données ;\n- répondre aux commentaires ;\n- modifier ;"
+    )
+    assert (one.kind, len(one.parts)) == ("list", 3)
+
+
 def test_a_list_without_bullets_is_given_some():
     text = "Le dossier comprend :\nUne copie du bail\nUn plan ( au format A4 )\nLe locataire signe le tout ."
     listed, after = units(text)
@@ -47,6 +54,8 @@ CODE = [
     ("Start it as follows.", "def main():\n    print(1)\n\nmain()"),
     ("La configuration est la suivante :", "server:\n  port: 8000\n  host: localhost"),
     ("Find it like this.", "$ ls -l | grep libri\n$ wc -l | sort"),
+    ("Build it like this.", "mkdir build\ncd build\ncmake .. -DUSE_X=ON\nmake"),
+    ("Raise the limit.", "# it is small by default\nsudo sysctl -w vm.pages=49152"),
     ("The answer is JSON.", '{\n  "name": "libri",\n  "port": 8000\n}'),
 ]
 
