@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Response, UploadFile
 from pydantic import StringConstraints
 
 from backend.api.deps import PrincipalDep, ReaderDep, ServicesDep, WriterDep
+from backend.api.strict import Body
 from backend.core.errors import Forbidden, InvalidRequest, TooLarge
 from backend.core.types import DEFAULT_CORPUS, Role
 from backend.corpus.base import CorpusRef, Document
@@ -18,7 +19,15 @@ router = APIRouter(prefix="/api/v1", tags=["documents"])
 CorpusName = Annotated[
     str, Query(alias="corpus"), StringConstraints(min_length=1, max_length=64, pattern=r"^[\w.-]+$")
 ]
+Origin = Annotated[str, StringConstraints(max_length=16_384, pattern=r"^file:///[!-~]*$")]
 MAX_FILES = 100
+
+
+class Renaming(Body):
+    """Another name for a document, and where its file lies now."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    origin: Origin | Literal[""] = ""
 
 
 @router.get("/documents")
@@ -36,16 +45,23 @@ async def documents(
 
 @router.post("/documents", status_code=202)
 async def upload(
-    services: ServicesDep, who: WriterDep, file: list[UploadFile], corpus: CorpusName = DEFAULT_CORPUS
+    services: ServicesDep,
+    who: WriterDep,
+    file: list[UploadFile],
+    origin: Annotated[list[Origin], Form()] = [],  # noqa: B006  FastAPI copies it
+    corpus: CorpusName = DEFAULT_CORPUS,
 ) -> Response:
-    """Hand in files; they are read in the background. A file of the same name is replaced."""
+    """Hand in files; they are read in the background. A file of the same name is replaced.
+
+    `origin`, one for each file or none at all: where it lies.
+    """
     ref = _ref(who, corpus)
     if len(file) > MAX_FILES:
         raise TooLarge(f"at most {MAX_FILES} files at once")
     files = [(part.filename or "", await part.read()) for part in file]
     if not files:
         raise InvalidRequest("no file was sent")
-    return _json(_progress(await services.ingestion.submit(ref, files)), status=202)
+    return _json(_progress(await services.ingestion.submit(ref, files, origin)), status=202)
 
 
 @router.get("/documents/{document_id}")
@@ -72,12 +88,33 @@ async def text(
     return _json(of | {"date": found.about.date, "text": content})
 
 
+@router.patch("/documents/{document_id}")
+async def rename(
+    services: ServicesDep,
+    who: WriterDep,
+    document_id: str,
+    renaming: Renaming,
+    corpus: CorpusName = DEFAULT_CORPUS,
+) -> Response:
+    """Give a document another name; it stays the same document, and is read again in the background."""
+    ref = _ref(who, corpus)
+    known = await services.catalogue.get(ref, document_id)
+    await services.ingestion.rename(ref, known, renaming.name, renaming.origin)
+    return _json(_shown(await services.catalogue.get(ref, document_id), who))
+
+
 @router.delete("/documents/{document_id}", status_code=204)
 async def delete(
     services: ServicesDep, who: WriterDep, document_id: str, corpus: CorpusName = DEFAULT_CORPUS
 ) -> None:
     """Remove a document; no answer is built on it from now on."""
     await services.ingestion.delete(_ref(who, corpus), document_id)
+
+
+@router.get("/ingestions/failed", tags=["documents"])
+async def failed(services: ServicesDep, who: WriterDep, corpus: CorpusName = DEFAULT_CORPUS) -> Response:
+    """Files that could not be read when they were last handed in, within the last days."""
+    return _json({"items": list(await services.ingestion.jobs.failed(_ref(who, corpus)))})
 
 
 @router.get("/ingestions/{ingestion_id}", tags=["documents"])

@@ -166,6 +166,9 @@ class Catalogue(Protocol):
     async def documents(self, corpus: CorpusRef, *, after: str = "", limit: int = 100) -> Sequence[Document]:
         """Documents by name, those after the name `after`, at most `limit`."""
 
+    async def all_documents(self, corpus: CorpusRef) -> Sequence[Document]:
+        """Every document, by name."""
+
     async def corpora(self, tenant: str) -> Sequence[CorpusRef]:
         """Corpora of the tenant that hold at least one document."""
 

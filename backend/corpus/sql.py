@@ -163,6 +163,12 @@ class SqlCatalogue:
         async with transaction(self._engine) as sql:
             return [_document(row) for row in await sql.execute(query)]
 
+    async def all_documents(self, corpus: CorpusRef) -> Sequence[Document]:
+        """Every document, by name."""
+        query = select(documents).where(_within(corpus)).order_by(documents.c.name)
+        async with transaction(self._engine) as sql:
+            return [_document(row) for row in await sql.execute(query)]
+
     async def corpora(self, tenant: str) -> Sequence[CorpusRef]:
         """Corpora of the tenant that hold a document."""
         names = select(documents.c.corpus).where(documents.c.tenant == tenant).distinct()

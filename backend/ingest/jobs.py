@@ -144,6 +144,9 @@ class JobStore(Protocol):
             NotFound: No such ingestion of this tenant.
         """
 
+    async def failed(self, corpus: CorpusRef) -> Sequence[ItemStatus]:
+        """Files that could not be read when they were last sent, by name; while their ingestions are kept."""
+
     async def backlog(self, tenant: str) -> Backlog:
         """What waits."""
 

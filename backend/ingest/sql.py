@@ -111,6 +111,16 @@ class SqlJobs:
             items=items,
         )
 
+    async def failed(self, corpus: CorpusRef) -> Sequence[ItemStatus]:
+        """Files whose last reading failed; see `JobStore.failed`."""
+        latest = (ingestions.c.number.desc(), ingestion_items.c.number.desc())
+        nth = func.row_number().over(partition_by=ingestion_items.c.name, order_by=latest).label("nth")
+        items = select(ingestion_items, nth).join(ingestions, _OF_IT).where(_items_of(corpus)).subquery()
+        query = select(items).where(items.c.nth == 1, items.c.state == "failed").order_by(items.c.name)
+        async with transaction(self._engine) as sql:
+            rows = (await sql.execute(query)).all()
+        return [ItemStatus(r.name, r.state, r.reason, r.document, r.passages) for r in rows]
+
     async def backlog(self, tenant: str) -> Backlog:
         """What waits."""
         jobs = select(func.count(), func.max(ingestions.c.reason)).where(
