@@ -21,7 +21,7 @@ _NUMBER: Final = re.compile(r"\s*\d{1,2}[.)]\s")
 _CELL: Final = re.compile(r"(?:^|\s)\|(?=\s|$)")
 _SHELL: Final = re.compile(r"\s*(?:[$>] \w|\w+ (?:[^|]*\s)?--?\w)")
 _CODE: Final = re.compile(
-    r"""[{};]$ | ^\s*(?:[$>]\ \w | \#! | // | ``` | "[^"]+": | </?\w)
+    r"""[{}\\]$ | [)\]"'];$ | ^\s*(?:[$>]\ \w | \#! | // | ``` | "[^"]+": | </?\w)
     | ^\s*(?:import\ \w | from\ \w+\ import | def\ \w+\( | class\ \w+.*:$ | return\b | SELECT\ )
     | ^\s*\#\s | \w\([^()]*\);?$ | [=!]= | => | -> | :: | \s--?[a-zA-Z] | \w=\d | &&
     | ^\s*[\w.-]+=\S | ^\s*\w+\ =\ \S | ^\s*[\w-]+:$ | ^\ {2,}[\w.-]+:\ \S""",
