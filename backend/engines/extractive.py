@@ -103,7 +103,7 @@ class ExtractiveEngine:
         """What to quote, as it is shown; nothing when nothing bears on the question.
 
         Each quote is of a passage that bears on the question by itself: of those that retrieval is sure of,
-        if there are any. Of others only what is likely enough on its own.
+        if there are any; else of those that hold a quote which is likely enough on its own.
 
         Args:
             question: Understandable alone.
@@ -115,7 +115,8 @@ class ExtractiveEngine:
         weights, ranked = await self._ranked(question, [q for q in everything if not sure or q.n in sure])
         own = [one for one in ranked if one.quote.language == language]
         for some in (own, ranked):
-            kept = some if sure else [o for o in some if o.score >= weights.thresholds[o.quote.language]]
+            likely = sure or {o.quote.n for o in some if o.score >= weights.thresholds[o.quote.language]}
+            kept = [one for one in some if one.quote.n in likely]
             if kept:
                 return _shown(_chosen(distinct(kept)))
         return ()
