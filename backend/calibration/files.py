@@ -1,7 +1,7 @@
 """Calibrations as files: those of the package, and before them those that an operator made.
 
 A file is one JSON object: `embedder` (its id), `also` (ids of the same weights in other forms), `fitted` (by
-what, for people), `fusion` (`rrf_k`, `lexical_weight`, `per_document`), `gate` (by language and by which index
+what), `fusion` (`rrf_k`, `lexical_weight`, `per_document`), `gate` (by language and by which index
 answered: `words`, `dense`, `both`; each `bias`, `cosine`, `covers`, `matched`) and `extractive` (`bias`, a
 weight for each sign, `thresholds` by language). What a file leaves out is as in our `words.json`.
 """
