@@ -1,7 +1,8 @@
 """Calibrations as files: those of the package, and before them those that an operator made.
 
 A file is one JSON object: `embedder` (its id), `fitted` (how, for people), `gate` (by language and by which
-index answered: `words`, `dense`, `both`; each `bias`, `cosine`, `covers`, `matched`) and `extractive`
+index answered: `words`, `dense`, `both`; each `bias`, `cosine`, `covers`, `matched`, `lead`,
+`usual_lead`; the language `*` is for all that are not named) and `extractive`
 (`bias`, a weight for each sign, `thresholds` by language). What a file leaves out is as in our `words.json`.
 """
 
@@ -12,20 +13,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from backend.calibration.base import Calibration
 from backend.core.errors import Misconfigured
+from backend.core.languages import PATTERN
 from backend.core.types import Language
 from backend.engines.ranking import Weights
-from backend.retrieval.gate import Fit, Gate
+from backend.retrieval.gate import ANY, Fit, Gate
 
 CALIBRATIONS: Final = "calibrations"
 """The operator's, in the data folder."""
 _SHIPPED: Final = Path(str(files("backend"))) / "calibration" / "data"
 _WORDS: Final = _SHIPPED / "words.json"
+
+
+_LanguageOrAny = Annotated[Language, StringConstraints(pattern=PATTERN.replace("(", r"(\*|", 1))]
 
 
 class _Strict(BaseModel):
@@ -37,6 +42,8 @@ class _Fit(_Strict):
     cosine: float = Field(0.0, ge=0)
     covers: float = Field(0.0, ge=0)
     matched: float = Field(0.0, ge=0)
+    lead: float = Field(0.0, ge=0)
+    usual_lead: float = Field(0.0, ge=0)
 
 
 class _Fits(_Strict):
@@ -46,7 +53,7 @@ class _Fits(_Strict):
 
 
 class _Weights(_Strict):
-    thresholds: dict[Language, float]
+    thresholds: dict[_LanguageOrAny, float]
     bias: float
     covers: float = Field(0.0, ge=0)
     before: float = Field(0.0, ge=0)
@@ -58,7 +65,7 @@ class _Weights(_Strict):
 class _File(_Strict):
     embedder: str
     fitted: str = ""
-    gate: dict[Language, _Fits] = {}
+    gate: dict[_LanguageOrAny, _Fits] = {}
     extractive: _Weights | None = None
 
 
@@ -120,7 +127,7 @@ def _read(path: Path) -> _File:
 
 def _calibration(found: _File, words: _File) -> Calibration:
     gate = Gate(
-        words={language: _fit(found, words, language) for language in words.gate},
+        words={language: _fit(found, words, language) for language in words.gate | found.gate},
         dense={name: Fit(**fits.dense.model_dump()) for name, fits in found.gate.items() if fits.dense},
         both={name: Fit(**fits.both.model_dump()) for name, fits in found.gate.items() if fits.both},
     )
@@ -132,7 +139,7 @@ def _calibration(found: _File, words: _File) -> Calibration:
 def _fit(found: _File, words: _File, language: Language) -> Fit:
     fits = found.gate.get(language)
     own = fits.words if fits is not None else None
-    made = own or words.gate[language].words
+    made = own or words.gate.get(language, words.gate[ANY]).words
     assert made is not None
     return Fit(**made.model_dump())
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.errors import Unavailable
+from backend.core.languages import spoken
 from backend.core.types import Language, Passage
 from backend.engines.base import End, Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece, Text
 from backend.engines.ranking import Ranked, Sentence, Weights, distinct, found
@@ -78,7 +79,7 @@ class ExtractiveEngine:
         for i, quote in enumerate(quotes):
             yield Text(f"{' ' if i else ''}{quote.text} [{quote.n}]")
         if not quotes:
-            yield Text(DOES_NOT_KNOW[request.language])
+            yield Text(DOES_NOT_KNOW[spoken(request.language)])
         yield End("stop" if quotes else "no_answer")
 
     async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
@@ -107,7 +108,7 @@ class ExtractiveEngine:
         weights, ranked = await self._ranked(question, all_found)
         own = [one for one in ranked if one.sentence.language == language]
         for some in (own, ranked):
-            if some and (sure or some[0].score >= weights.thresholds[some[0].sentence.language]):
+            if some and (sure or some[0].score >= weights.threshold(some[0].sentence.language)):
                 return _shown(_chosen(distinct(some)))
         return ()
 

@@ -18,7 +18,7 @@ from tests.support.slow_server import slow_server
 
 HEAVY = {
     "torch", "transformers", "chromadb", "sentence_transformers", "onnx", "onnxruntime", "huggingface_hub",
-    "fastapi", "lingua", "tantivy", "prometheus_client", "tokenizers", "numpy", "uvicorn",
+    "fastapi", "eld", "tantivy", "prometheus_client", "tokenizers", "numpy", "uvicorn",
 }  # fmt: skip
 OTHERS = {
     "--version": HEAVY | {"pydantic", "asyncio", "sqlalchemy", "aiohttp", "httpx", "ollama", "rich", "redis"},
