@@ -114,8 +114,9 @@ def _fit_of(some: Sequence[Signs], answers: Floats, name: str) -> Fit:
     spread[spread == 0] = 1.0
     w = monotone((x - middle) / spread, answers)
     scaled = w[1:] / spread
-    bias, *weights = (round(float(value), 2) for value in (w[0] - scaled @ middle, *scaled))
-    return Fit(bias, *weights, usual)
+    cosine, covers, matched, lead = (round(float(value), 2) for value in scaled)
+    bias = round(float(w[0] - scaled @ middle), 2)
+    return Fit(bias, cosine, covers, matched, lead, usual)
 
 
 def by_language(some: Sequence[tuple[Language, Example]]) -> dict[Language, list[Example]]:

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import orjson
 
-from backend.cli import http
 from backend.config import Settings
 from backend.core.errors import Unavailable, revived
+from backend.infra import plain_http as http
 from backend.infra.address_file import ADDRESS_FILE as ADDRESS_FILE
 from backend.infra.address_file import address
 
@@ -65,8 +65,8 @@ class ServerClient:
             raise revived(answer.get("code", ""), answer.get("detail") or "the server cannot check itself")
         return dict(answer["checks"])
 
-    async def upload(self, corpus: str, files: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-        """Hand in files; the state of their ingestion."""
+    async def upload(self, corpus: str, files: Iterable[tuple[str, bytes, str]]) -> dict[str, Any]:
+        """Hand in files (name, bytes, origin); the state of their ingestion."""
         kind, body = http.form(files)
         headers = self._headers | {"Content-Type": kind}
         url = f"{self._url}/api/v1/documents?{urlencode({'corpus': corpus})}"

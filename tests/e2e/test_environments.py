@@ -79,7 +79,7 @@ STARTING = [
     ),
     Case({"OPENAI_API_KEY": "hunter2", "LIBRI_ENGINE__OPENAI_URLS": f"http://u:hunter2@{DEAD[7:]}/v1"}),
     Case({"OPENAI_API_KEY": "sk-é", "LIBRI_ENGINE__OPENAI_URLS": f"{DEAD}/v1/"}),
-    Case({"EMBEDDING_MODEL": "multilingual-e5-small", "HTTPS_PROXY": "http://[::1", "HF_HOME": "/nowhere"}),
+    Case({"EMBEDDING_MODEL": "multilingual-e5-base", "HTTPS_PROXY": "http://[::1", "HF_HOME": "/nowhere"}),
     Case({"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
     Case({"PYTHONIOENCODING": "latin-1", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "x"}),
     Case(

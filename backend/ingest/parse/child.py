@@ -4,7 +4,7 @@ Each file meets a process of its own, with its own limits, that can read no othe
 its answer. Started as `python -c` by `sandbox`, never imported by the server.
 
 A request is a line of JSON {media_type, size} and `size` bytes; an answer is eight bytes of length and JSON:
-{title, blocks: [[kind, text, level, page], …], notes: [[code, count, detail], …],
+{title, blocks: [[kind, text, level, page, head_lines], …], notes: [[code, count, detail], …],
 about: [date, description]} or {error: reason}.
 """
 
@@ -147,7 +147,7 @@ def _answer(media_type: str, data: bytes, limits: Limits) -> bytes:
         return _error(f"it has more than {limits.max_chars} characters of text")
     if len(document.blocks) > _MAX_BLOCKS:
         return _error(f"it has more than {_MAX_BLOCKS} paragraphs")
-    blocks = [[block.kind, block.text, block.level, block.page] for block in document.blocks]
+    blocks = [[b.kind, b.text, b.level, b.page, b.head_lines] for b in document.blocks]
     return _encoded(
         {
             "title": document.title,

@@ -18,6 +18,17 @@ SUFFIXES: dict[str, MediaType] = {
     ".txt": "text/plain",
     ".text": "text/plain",
 }
+SKIPPED_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in str.split(
+        "apng avif bmp cur eps gif heic heif ico jfif jpe jpeg jpg jxl png psd svg svgz tif tiff webp "
+        "aac aif aiff avi flac flv m4a m4v mid midi mkv mov mp3 mp4 mpeg mpg oga ogg ogv opus wav webm wma "
+        "wmv eot otf ttf woff woff2 css less sass scss js cjs mjs map "
+        "ds_store lnk url webloc"
+    )
+)
+"""What lies in a folder of documents beside the documents, and holds no text for a reader."""
+KINDS_READ = f"only {', '.join(list(SUFFIXES)[:-1])} and {list(SUFFIXES)[-1]} files are read"
 _MAGIC = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -54,7 +65,7 @@ def media_type(name: str, data: bytes) -> MediaType:
         raise UnreadableDocument("it is empty")
     suffix = PurePosixPath(name).suffix.lower()
     if suffix and suffix not in SUFFIXES:
-        raise UnsupportedDocument("only .md, .html, .pdf and .txt files are read")
+        raise UnsupportedDocument(KINDS_READ)
     kind = SUFFIXES[suffix] if suffix else _sniff(data)
     found = _content(data)
     if kind == "application/pdf" and found != "a PDF":
