@@ -124,7 +124,7 @@ class Retrieved:
     Attributes:
         passages: Best first, within the token budget; empty when nothing does (the no-answer gate closed).
         versions: Corpus name to the version that was searched.
-        degraded: What did not answer: "dense", "lexical".
+        degraded: What did not answer: "dense", "lexical"; and "dense_being_made", where that is why.
     """
 
     passages: tuple[Scored, ...]

@@ -85,6 +85,7 @@ export const en = {
   "degraded.model": "Quoted straight from the documents: no language model gave an answer.",
   "degraded.model.none": "No language model gave an answer, so only passages that could be quoted were looked for.",
   "degraded.dense": "Searched by words only: search by meaning was unavailable, so something may be missing.",
+  "degraded.dense.made": "Searched by words only: search by meaning is being prepared anew, and comes back by itself. Something may be missing.",
   "degraded.lexical": "Searched by meaning only: search by words was unavailable, so something may be missing.",
   "degraded.history": "The store of conversations was unavailable: this answer may be missing there, or may not know what was said before.",
 

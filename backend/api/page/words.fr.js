@@ -85,6 +85,7 @@ export const fr = {
   "degraded.model": "Extraits cités tels quels\u00a0: aucun modèle de langue n’a donné de réponse.",
   "degraded.model.none": "Aucun modèle de langue n’a donné de réponse\u00a0: seuls des passages à citer tels quels ont été cherchés.",
   "degraded.dense": "Recherche par mots seulement\u00a0: la recherche par le sens était indisponible, il peut manquer quelque chose.",
+  "degraded.dense.made": "Recherche par mots seulement\u00a0: la recherche par le sens est en préparation et reviendra d’elle-même. Il peut manquer quelque chose.",
   "degraded.lexical": "Recherche par le sens seulement\u00a0: la recherche par mots était indisponible, il peut manquer quelque chose.",
   "degraded.history": "La mémoire des conversations était indisponible\u00a0: cette réponse peut y manquer, ou ignorer ce qui précède.",
 
