@@ -16,7 +16,7 @@ from backend import __version__, environment
 from backend.core.errors import LibriError
 from backend.core.instances import KINDS, OLLAMA
 from backend.core.languages import SNOWBALL
-from backend.core.terminal import close_output, plain_output, sever_output
+from backend.core.terminal import close_output, end_now, interrupt_kills, plain_output, sever_output
 from backend.core.types import DEFAULT_CORPUS, Role
 
 STOPPED = 130
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sever_output()
     except KeyboardInterrupt:
         _complain("stopped")
-        return STOPPED
+        end_now(STOPPED)
     else:
         return status
     return 1
@@ -50,9 +50,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     if dropped := environment.drop_unusable():
         _complain(f"{dropped} names a file that cannot be written: it is not used")
     needs = frozenset[str]() if "markdown" in options and options.markdown else options.needs
-    settings = import_module("backend.config").load(needs)
-    work = import_module(f"backend.cli.{options.module}").run(settings, options)
-    return int(import_module("asyncio").run(work) if isinstance(work, Coroutine) else work)
+    with interrupt_kills():
+        settings = import_module("backend.config").load(needs)
+        command, asyncio = import_module(f"backend.cli.{options.module}"), import_module("asyncio")
+    work = command.run(settings, options)
+    return int(asyncio.run(work) if isinstance(work, Coroutine) else work)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,9 +1,14 @@
-"""What a command prints, on any terminal or none: never an error for a character or a reader who left."""
+"""A command and its terminal, or none: never an error for a character, a reader who left, or Ctrl+C."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 
 def plain_output() -> None:
@@ -33,3 +38,29 @@ def sever_output() -> None:
         os.close(devnull)
     except (OSError, ValueError):  # it is no file, in a test
         return
+
+
+@contextmanager
+def interrupt_kills() -> Iterator[None]:
+    """While inside, Ctrl+C ends the process by the signal, as it does any program. For imports.
+
+    An exception could come out of any of their lines, and some report it as one that they ignore. Where the
+    signal is ignored or handled otherwise, it stays so.
+    """
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not ours or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def end_now(status: int) -> NoReturn:
+    """End the process: the interpreter would wait for every thread that computes, a model's for minutes."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,33 @@ async def app(tmp_path: Path, models_dir: Path) -> AsyncIterator[LiveApp]:
         yield live
 
 
-@contextmanager
-def locked(app: LiveApp) -> Iterator[sqlite3.Connection]:
-    """The database as another program locks it; rolled back at the end."""
+@asynccontextmanager
+async def locked(app: LiveApp) -> AsyncIterator[sqlite3.Connection]:
+    """The database as another program locks it; rolled back at the end.
+
+    Never waits inside SQLite: a transaction of the application, which shares the loop, could not end then.
+    """
     path = app.services.settings.data.dir / "libriassist.db"
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(60):
+            while not _begun(connection):
+                await asyncio.sleep(0.01)
         yield connection
     finally:
         connection.close()
 
 
+def _begun(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
 async def test_a_locked_database_delays_neither_headers_nor_answer_and_it_is_said(app: LiveApp) -> None:
-    with locked(app):
+    async with locked(app):
         began = time.monotonic()
         async with app.stream("POST", "/api/v1/chat/stream", json={"question": QUESTION}) as (
             response,
@@ -59,14 +72,14 @@ async def test_a_locked_database_delays_neither_headers_nor_answer_and_it_is_sai
 
 
 async def test_the_whole_answer_says_it_too(app: LiveApp) -> None:
-    with locked(app):
+    async with locked(app):
         body = (await app.client.post("/api/v1/chat", json={"question": QUESTION})).json()
     assert (body["answer"], body["degraded"]) == (ANSWER, ["history"])
 
 
 async def test_the_same_idempotency_key_joins_what_is_still_starting(app: LiveApp) -> None:
     asked = {"json": {"question": QUESTION}, "headers": {"Idempotency-Key": "k"}}
-    with locked(app):
+    async with locked(app):
         streams = [app.collect("POST", "/api/v1/chat/stream", **asked) for _ in range(5)]
         found = await asyncio.gather(*streams)
     assert len({happened[0].data["run_id"] for happened in found}) == 1
@@ -75,7 +88,7 @@ async def test_the_same_idempotency_key_joins_what_is_still_starting(app: LiveAp
 
 async def test_a_key_with_another_question_is_refused_meanwhile(app: LiveApp) -> None:
     headers = {"Idempotency-Key": "k"}
-    with locked(app):
+    async with locked(app):
         first = asyncio.ensure_future(
             app.collect("POST", "/api/v1/chat/stream", json={"question": QUESTION}, headers=headers)
         )
@@ -86,7 +99,7 @@ async def test_a_key_with_another_question_is_refused_meanwhile(app: LiveApp) ->
 
 
 async def test_a_conversation_goes_on_although_its_first_turn_was_not_kept(app: LiveApp) -> None:
-    with locked(app):
+    async with locked(app):
         first = await app.ask(QUESTION)
         here = first[0].data["conversation_id"]
         second = await app.ask(QUESTION, conversation_id=here)
@@ -102,7 +115,7 @@ async def test_a_conversation_goes_on_although_its_first_turn_was_not_kept(app: 
 async def test_an_id_that_was_told_meanwhile_is_there_afterwards_without_another_question(
     app: LiveApp,
 ) -> None:
-    with locked(app):
+    async with locked(app):
         here = (await app.ask(QUESTION))[0].data["conversation_id"]
         await asyncio.sleep(6)  # SQLite has given up waiting for the lock
     turns = await kept(app, here, 1)
@@ -112,7 +125,7 @@ async def test_an_id_that_was_told_meanwhile_is_there_afterwards_without_another
 async def test_questions_at_once_in_a_conversation_that_is_not_kept_yet_are_all_answered_and_kept(
     app: LiveApp,
 ) -> None:
-    with locked(app):
+    async with locked(app):
         here = (await app.ask(QUESTION))[0].data["conversation_id"]
         asking = [asyncio.ensure_future(app.ask(f"{QUESTION} {n}", conversation_id=here)) for n in range(3)]
         await asyncio.gather(*asking)
@@ -133,7 +146,7 @@ async def kept(app: LiveApp, conversation: str, many: int) -> list[dict[str, Any
 
 
 async def test_a_lock_that_is_soon_let_go_costs_nothing(app: LiveApp) -> None:
-    with locked(app) as other:
+    async with locked(app) as other:
         asking = asyncio.ensure_future(app.ask(QUESTION))
         await asyncio.sleep(1.2)
         other.rollback()
@@ -145,7 +158,7 @@ async def test_a_lock_that_is_soon_let_go_costs_nothing(app: LiveApp) -> None:
 
 
 async def test_a_conversation_of_nobody_is_not_there(app: LiveApp) -> None:
-    with locked(app):
+    async with locked(app):
         answer = await app.client.post(
             "/api/v1/chat", json={"question": QUESTION, "conversation_id": "never"}
         )
@@ -153,7 +166,7 @@ async def test_a_conversation_of_nobody_is_not_there(app: LiveApp) -> None:
 
 
 async def test_what_was_not_kept_is_its_readers_alone(app: LiveApp) -> None:
-    with locked(app):
+    async with locked(app):
         here = (await app.ask(QUESTION))[0].data["conversation_id"]
         stranger = app.services.identity.visitor()
         answer = await app.client.post(
@@ -165,7 +178,7 @@ async def test_what_was_not_kept_is_its_readers_alone(app: LiveApp) -> None:
 
 
 async def test_it_can_be_stopped_meanwhile(app: LiveApp) -> None:
-    with locked(app):
+    async with locked(app):
         happened = await app.ask(QUESTION)
         began = time.monotonic()
         assert (await app.client.delete(f"/api/v1/runs/{happened[0].data['run_id']}")).status_code == 204

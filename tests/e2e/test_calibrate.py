@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,13 +20,23 @@ from tests.support.places import documents, questions
 ID = "all-MiniLM-L6-v2/int8"
 
 
+@pytest.fixture(scope="module")
+def read_folder(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path:
+    """A data folder that holds the documents, read once; each test has a copy."""
+    folder = tmp_path_factory.mktemp("read") / "data"
+
+    async def read() -> None:
+        async with open_services(settings_in(folder, models_dir), instances=()) as services:
+            started = await services.ingestion.submit(DEFAULT, documents())
+            await services.ingestion.run_to_end(DEFAULT.tenant, started.id)
+
+    asyncio.run(read())
+    return folder
+
+
 @pytest.fixture
-async def settings(tmp_path: Path, models_dir: Path) -> Settings:
-    settings = settings_in(tmp_path / "data", models_dir)
-    async with open_services(settings, instances=()) as services:
-        started = await services.ingestion.submit(DEFAULT, documents())
-        await services.ingestion.run_to_end(DEFAULT.tenant, started.id)
-    return settings
+def settings(tmp_path: Path, models_dir: Path, read_folder: Path) -> Settings:
+    return settings_in(shutil.copytree(read_folder, tmp_path / "data"), models_dir)
 
 
 def asked(tmp_path: Path, *rows: dict[str, str]) -> Path:

@@ -75,22 +75,39 @@ STARTING = [
     # Together: what one of them broke would be seen all the same.
     *(Case(together(*kinds)) for kinds in zip_longest(PROXIES, CERTIFICATES, OLLAMAS, fillvalue={})),
     Case(
-        {"API_KEY": "hunter2-hunter2\r\n", "LIBRI_ENGINE__OLLAMA_KEEP_ALIVE": "0", "HF_ENDPOINT": "nonsense"}
+        {
+            "API_KEY": "hunter2-hunter2\r\n",
+            "LIBRI_ENGINE__OLLAMA_KEEP_ALIVE": "0",
+            "HF_ENDPOINT": "nonsense",
+            "LANG": "C",
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "OPENAI_API_KEY": "hunter2",
+            "LIBRI_ENGINE__OPENAI_URLS": f"http://u:hunter2@{DEAD[7:]}/v1",
+        }
     ),
-    Case({"OPENAI_API_KEY": "hunter2", "LIBRI_ENGINE__OPENAI_URLS": f"http://u:hunter2@{DEAD[7:]}/v1"}),
-    Case({"OPENAI_API_KEY": "sk-é", "LIBRI_ENGINE__OPENAI_URLS": f"{DEAD}/v1/"}),
+    Case(
+        {
+            "OPENAI_API_KEY": "sk-é",
+            "LIBRI_ENGINE__OPENAI_URLS": f"{DEAD}/v1/",
+            "LIBRI_SERVER__HOST": "",
+            "LIBRI_ENGINE__MODEL": "",
+        }
+    ),
     Case({"EMBEDDING_MODEL": "multilingual-e5-base", "HTTPS_PROXY": "http://[::1", "HF_HOME": "/nowhere"}),
-    Case({"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
-    Case({"PYTHONIOENCODING": "latin-1", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "x"}),
     Case(
         {
             "CHROMA_API_IMPL": "chromadb.api.fastapi.FastAPI",
             "CHROMA_SERVER_HOST": "nowhere",
             "IS_PERSISTENT": "x",
             "REDIS_URL": "redis://:hunter2@127.0.0.1:9/0",
+            "PYTHONIOENCODING": "latin-1",
+            "TERM": "dumb",
+            "NO_COLOR": "1",
+            "COLUMNS": "x",
         }
     ),
-    Case({"LIBRI_SERVER__HOST": "", "LIBRI_ENGINE__MODEL": ""}),
 ]
 REFUSED = [
     Case(

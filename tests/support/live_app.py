@@ -24,6 +24,7 @@ from backend.services import Services
 from backend.wiring.services import LOCAL_TENANT, open_services
 
 DEFAULT = CorpusRef(LOCAL_TENANT, "default")
+_INDEX_S = 20.0
 HOURS = (
     "hours.md",
     b"# Opening hours\n\nThe library opens at nine in the morning from Tuesday to Saturday.\n\n"
@@ -99,6 +100,8 @@ def text_of(happened: Sequence[Event]) -> str:
 def settings_in(folder: Path, models: Path, **sections: Any) -> Settings:
     """Settings of an application that keeps everything in `folder`, and shares exported models."""
     server = {"port": 0, "shutdown_grace_s": 1, **sections.pop("server", {})}
+    # A busy machine is no lost index: that is tested by itself.
+    sections["retrieval"] = {"index_timeout_s": _INDEX_S, **sections.get("retrieval", {})}
     return Settings(data={"dir": folder, "models_dir": models}, server=server, **sections)  # type: ignore[arg-type]
 
 
