@@ -277,7 +277,7 @@ class Embedding(Section):
     """The embedder."""
 
     model: str = Field(
-        "all-MiniLM-L6-v2",
+        "multilingual-e5-small",
         description="Model name or folder; the default needs no network. `all-MiniLM-L6-v2` reads English "
         "only, in half the time; `intfloat/multilingual-e5-small` has the hub's weights, of twice the size.",
     )

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.core.errors import LibriError, LogUnavailable, RetrievalUnavailable, StorageUnavailable
 from backend.core.loops import Loops
-from backend.corpus.base import Catalogue, CorpusRef
+from backend.corpus.base import Catalogue, CorpusRef, WritableCatalogue
 from backend.embedding.base import Embedder
 from backend.infra.sql import transaction
 from backend.pool.base import Pool
@@ -30,7 +30,7 @@ def health_checks(
     embedder: Embedder,
     dense: DenseIndex,
     lexical: LexicalIndex,
-    catalogue: Catalogue,
+    catalogue: WritableCatalogue,
     pool: Pool,
     corpus: CorpusRef,
     loops: Loops,
@@ -54,9 +54,15 @@ def health_checks(
             raise RetrievalUnavailable(f"no index can be searched ({said})")
         return said
 
+    async def meanings() -> str:
+        if not await _is_whole(dense, catalogue, corpus):
+            raise RetrievalUnavailable(await _progress(dense, catalogue, corpus))
+        return embedder.id
+
     return {
         "sql": partial(_timed, sql, needed=False),
         "retrieval": partial(_timed, retrieval, needed=True),
+        "dense": partial(_timed, meanings, needed=False),
         "embedder": partial(_timed, embeds, needed=False),
         "models": partial(_timed, partial(_models, pool), needed=False),
         "background": partial(_timed, partial(_background, loops), needed=False),
@@ -96,6 +102,13 @@ async def _is_whole(index: DenseIndex | LexicalIndex, catalogue: Catalogue, corp
     except (StorageUnavailable, TimeoutError):  # nobody can tell; the check of the database says so
         return True
     return not view.revisions or await index.covers(corpus, view)
+
+
+async def _progress(dense: DenseIndex, catalogue: WritableCatalogue, corpus: CorpusRef) -> str:
+    """How far an index has come that is being made, as after a change of the embedder."""
+    held, contents = await dense.count(corpus), await catalogue.contents(corpus)
+    total = sum(contents.passages.values())
+    return f"{min(held, total)} of {total} passages are embedded; until all are, the search is by words alone"
 
 
 async def _models(pool: Pool) -> str:

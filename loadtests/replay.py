@@ -14,6 +14,7 @@ from backend.corpus.base import CorpusRef, LiveView
 from backend.embedding.base import Embedder, Vectors
 from backend.embedding.models import find
 from backend.retrieval.base import DenseIndex, Hit, LexicalIndex
+from backend.retrieval.gate import Gate
 from backend.retrieval.search import HybridRetriever
 from loadtests import qa
 from loadtests.qa import CORPUS, Question
@@ -55,6 +56,9 @@ class Replayed:
     def count_tokens(self, text: str) -> int:
         return 0
 
+    async def covers(self, corpus: CorpusRef, view: LiveView) -> bool:
+        return True
+
     async def search(self, corpus: CorpusRef, asked: str | Vectors, *rest: object) -> Sequence[Hit]:
         text = asked if isinstance(asked, str) else self._texts[int(asked[0])]
         return self._hits.get(text, [])
@@ -65,14 +69,15 @@ def retriever(
     dense: DenseIndex | Replayed,
     lexical: LexicalIndex | Replayed,
     settings: Retrieval,
+    gate: Gate | None = None,
 ) -> HybridRetriever:
-    """The product's retriever."""
+    """The product's retriever; with the gate of the default embedder, or that of another."""
     return HybridRetriever(
         embedder=embedder,  # type: ignore[arg-type]
         dense=dense,  # type: ignore[arg-type]
         lexical=lexical,  # type: ignore[arg-type]
         catalogue=Everything(),  # type: ignore[arg-type]
-        gate=calibration_for(find(Embedding().model, Embedding().precision).id, NO_FOLDER).gate,
+        gate=gate or calibration_for(find(Embedding().model, Embedding().precision).id, NO_FOLDER).gate,
         settings=settings,
     )
 

@@ -1,9 +1,9 @@
 """Calibrations as files: those of the package, and before them those that an operator made.
 
-A file is one JSON object: `embedder` (its id), `fitted` (how, for people), `fusion` (`rrf_k`,
-`lexical_weight`, `per_document`), `gate` (by language and by which index answered: `words`, `dense`, `both`;
-each `bias`, `cosine`, `covers`, `matched`) and `extractive` (`bias`, a weight for each sign, `thresholds` by
-language). What a file leaves out is as in our `words.json`.
+A file is one JSON object: `embedder` (its id), `also` (ids of the same weights in other forms), `fitted` (by
+what), `fusion` (`rrf_k`, `lexical_weight`, `per_document`), `gate` (by language and by which index
+answered: `words`, `dense`, `both`; each `bias`, `cosine`, `covers`, `matched`) and `extractive` (`bias`, a
+weight for each sign, `thresholds` by language). What a file leaves out is as in our `words.json`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class _Fusion(_Strict):
 
 class _File(_Strict):
     embedder: str
+    also: tuple[str, ...] = ()
     fitted: str = ""
     fusion: _Fusion | None = None
     gate: dict[Language, _Fits] = {}
@@ -79,7 +80,7 @@ def calibration_for(embedder: str, folder: Path) -> Calibration:
     words = _read(_WORDS)
     for path in (*_jsons(folder), *_jsons(_SHIPPED)):
         found = _read(path)
-        if found.embedder == embedder and path != _WORDS:
+        if embedder in (found.embedder, *found.also) and path != _WORDS:
             return _calibration(found, words)
     return _calibration(words, words)
 

@@ -26,6 +26,7 @@ ADVICE = {
     "sql": "check LIBRI_DATA__DATABASE_URL, and that the database runs and the data folder can be written",
     "retrieval": "check CHROMA_URL, if it is set, and that its server runs; what is in the data folder is "
     "made again by itself: stop the server, remove <data>/chroma and <data>/lexical, start it",
+    "dense": "wait, with the server running: it is made in the background, as when EMBEDDING_MODEL changed",
     "embedder": "check EMBEDDING_MODEL: a known name, or a folder with a sentence-transformers model; with "
     "LIBRI_EMBEDDING__URL, that the service runs and has that model",
     "models": "start a model server and set OLLAMA_URLS or LIBRI_ENGINE__OPENAI_URLS; `libriassist models "

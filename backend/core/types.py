@@ -21,6 +21,7 @@ NoteCode = Literal[
     "attachments_skipped",
     "data_skipped",
     "characters_replaced",
+    "values_missing",
 ]
 
 ANY_CORPUS = "*"

@@ -12,7 +12,8 @@ import Stemmer
 
 from backend.core.types import Language
 
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_WORD = re.compile(r"[^\W_]+")
+_JOINED = re.compile(r"(?<=[^\W\d_])-(?=[^\W\d_])")
 _STEMMERS = {"fr": "french", "en": "english"}
 _EMPTY_FR = """
     a à ai au aux avec avoir c ce ces cet cette ceux celle comme comment combien d dans de des depuis
@@ -41,7 +42,10 @@ def stems(text: str, language: Language) -> frozenset[str]:
 
     Accents go first: people leave them out when they type, and a stem must not depend on it.
     """
-    words = [word for word in _WORD.findall(fold(text)) if word not in _EMPTY[language]]
+    plain = fold(text)
+    if "-" in plain:
+        plain += " " + " ".join(_JOINED.sub("", one) for one in plain.split() if _JOINED.search(one))
+    words = [word for word in _WORD.findall(plain) if word not in _EMPTY[language]]
     # A stemmer may not be shared between threads; making one takes a microsecond.
     return frozenset(Stemmer.Stemmer(_STEMMERS[language], 0).stemWords(words))
 

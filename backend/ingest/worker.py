@@ -129,7 +129,9 @@ class Worker:
         try:
             await self.derivation.begin(corpus)
             await self.pipeline.run(corpus, owner)
-            await self._catch_up(corpus, owner)
+            # What waits will replace what an index may lack: after a change of the embedder, everything.
+            if not await self.jobs.waiting_names(corpus):
+                await self._catch_up(corpus, owner)
         except Unavailable as exc:
             await self._postpone(corpus, exc)
             raise

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from backend.config import Retrieval
 from backend.core.clock import Clock, SystemClock
@@ -29,6 +30,10 @@ _LEFT_ALONE_S = 5.0
 _NEARLY = 0.75
 _LOOK_S = 0.02
 _FORGOTTEN_S = 10.0
+
+
+BEING_MADE: Final = "dense_being_made"
+"""In `degraded`, beside "dense": its index is not whole yet, as after a change of the embedder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,12 @@ class HybridRetriever:
             raise RetrievalUnavailable("no index answers", retry_after_s=5.0)
         versions = tuple((corpus.name, view.version) for corpus, view in views.items())
         passages = self._chosen(found, language, budget_tokens)
-        return Retrieved(passages, versions, found.degraded)
+        return Retrieved(passages, versions, found.degraded + self._reasons(views, found))
+
+    def _reasons(self, views: Views, found: Found) -> tuple[str, ...]:
+        """Why a side did not answer, where a reader may be told to come again."""
+        is_made = found.dense is None and any(("dense", corpus) in self._behind for corpus in views)
+        return (BEING_MADE,) if is_made else ()
 
     async def _views(self, corpora: Sequence[CorpusRef]) -> Views:
         return {corpus: await self._catalogue.live(corpus) for corpus in dict.fromkeys(corpora)}

@@ -45,8 +45,12 @@ def find_model(settings: Settings) -> Model:
     Raises:
         EmbedderUnavailable: There is no such model.
     """
+    section = settings.embedding
     try:
-        return find(settings.embedding.model, settings.embedding.precision)
+        model = find(section.model, section.precision)
+        if section.runtime == "torch" and model.sha256:  # it reads checkpoints only
+            return find(model.repository, section.precision)
+        return model
     except EmbedderUnavailable as exc:
         raise EmbedderUnavailable(f"{variable('embedding', 'model')}: {exc.message}") from exc
 

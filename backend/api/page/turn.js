@@ -227,7 +227,8 @@ export class Turn {
 
   #missing(what) {
     const nothingQuoted = what === "model" && this.#end.reason === "no_answer";
-    return t(nothingQuoted ? "degraded.model.none" : `degraded.${what}`);
+    if (nothingQuoted) return t("degraded.model.none");
+    return t(what === "dense" && this.#end.degraded.has("dense_being_made") ? "degraded.dense.made" : `degraded.${what}`);
   }
 
   #sourceNodes() {

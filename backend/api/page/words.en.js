@@ -85,6 +85,7 @@ export const en = {
   "degraded.model": "Quoted straight from the documents: no language model gave an answer.",
   "degraded.model.none": "No language model gave an answer, so only passages that could be quoted were looked for.",
   "degraded.dense": "Searched by words only: search by meaning was unavailable, so something may be missing.",
+  "degraded.dense.made": "Searched by words only: search by meaning is being prepared anew, and comes back by itself. Something may be missing.",
   "degraded.lexical": "Searched by meaning only: search by words was unavailable, so something may be missing.",
   "degraded.history": "The store of conversations was unavailable: this answer may be missing there, or may not know what was said before.",
 
@@ -138,6 +139,7 @@ export const en = {
   "note.attachments_skipped": { one: "{n} attachment was left out", other: "{n} attachments were left out" },
   "note.data_skipped": { one: "{n} piece of embedded data was left out", other: "{n} pieces of embedded data were left out" },
   "note.characters_replaced": { one: "{n} character could not be read", other: "{n} characters could not be read" },
+  "note.values_missing": { one: "{n} formula has no value kept in the file", other: "{n} formulas have no value kept in the file" },
 
   "settings.title": "Settings",
   "settings.intro": "For your next questions. They are kept in this browser.",

@@ -85,6 +85,7 @@ export const fr = {
   "degraded.model": "Extraits cités tels quels\u00a0: aucun modèle de langue n’a donné de réponse.",
   "degraded.model.none": "Aucun modèle de langue n’a donné de réponse\u00a0: seuls des passages à citer tels quels ont été cherchés.",
   "degraded.dense": "Recherche par mots seulement\u00a0: la recherche par le sens était indisponible, il peut manquer quelque chose.",
+  "degraded.dense.made": "Recherche par mots seulement\u00a0: la recherche par le sens est en préparation et reviendra d’elle-même. Il peut manquer quelque chose.",
   "degraded.lexical": "Recherche par le sens seulement\u00a0: la recherche par mots était indisponible, il peut manquer quelque chose.",
   "degraded.history": "La mémoire des conversations était indisponible\u00a0: cette réponse peut y manquer, ou ignorer ce qui précède.",
 
@@ -138,6 +139,7 @@ export const fr = {
   "note.attachments_skipped": { one: "{n} pièce jointe a été laissée de côté", other: "{n} pièces jointes ont été laissées de côté" },
   "note.data_skipped": { one: "{n} bloc de données a été laissé de côté", other: "{n} blocs de données ont été laissés de côté" },
   "note.characters_replaced": { one: "{n} caractère n’a pas pu être lu", other: "{n} caractères n’ont pas pu être lus" },
+  "note.values_missing": { one: "{n} formule n’a pas de valeur gardée dans le fichier", other: "{n} formules n’ont pas de valeur gardée dans le fichier" },
 
   "settings.title": "Réglages",
   "settings.intro": "Pour vos prochaines questions. Ils sont conservés dans ce navigateur.",

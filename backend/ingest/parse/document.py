@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -44,3 +45,12 @@ def first_heading(blocks: tuple[Block, ...] | list[Block]) -> str:
     """Text of the first heading of the highest level, "" without headings."""
     headings = [block for block in blocks if block.kind == "heading"]
     return sane_title(min(headings, key=lambda block: block.level).text) if headings else ""
+
+
+def summed(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """One note for each code, from those of a document's parts."""
+    found: dict[str, Note] = {}
+    for note in notes:
+        before = found.get(note.code)
+        found[note.code] = Note(note.code, note.count + before.count) if before else note
+    return tuple(found.values())

@@ -1,9 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from backend.calibration.files import calibration_for, save
+from backend.config import Embedding
 from backend.core.errors import Misconfigured
+from backend.embedding.models import find
 from backend.retrieval.gate import Fit
 from tests.support.calibrations import MINILM, WORDS_ALONE
 
@@ -57,3 +60,11 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, content):
         calibration_for("x", tmp_path)
     assert "mine.json" in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_the_default_embedder_is_measured_from_wherever_its_weights_come():
+    section = Embedding.model_fields["model"].default
+    ids = {find(name, how).id for name in (section, f"intfloat/{section}") for how in ("int8", "fp32")}
+    found = {calibration_for(one, Path("no-such-folder")).embedder for one in ids}
+    assert len(ids) == 4
+    assert found == {find(section, "int8").id}
