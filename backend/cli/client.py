@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import orjson
 
-from backend.cli import http
 from backend.config import Settings
 from backend.core.errors import Unavailable, revived
+from backend.infra import plain_http as http
 from backend.infra.address_file import ADDRESS_FILE as ADDRESS_FILE
 from backend.infra.address_file import address
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.cli.client import ServerClient, running_server
 from backend.cli.portions import portions
@@ -15,9 +15,11 @@ from backend.corpus.base import CorpusRef, Document
 from backend.infra.folder_lock import FolderBusy
 from backend.ingest.jobs import IngestionStatus
 from backend.ingest.plan import Entry
-from backend.ingest.service import Ingestion
 from backend.wiring.corpora import LOCAL_TENANT
 from backend.wiring.lazily import open_worker
+
+if TYPE_CHECKING:
+    from backend.ingest.service import Ingestion
 
 Show = Callable[[dict[str, Any]], None]
 """Is told how many files there are in `total`, and how many are `finished`."""

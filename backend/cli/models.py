@@ -16,8 +16,7 @@ from backend.config import Settings
 from backend.core.errors import EngineError, ModelMissing
 from backend.engines.base import Endpoint, ModelInfo
 from backend.engines.control import ModelControl, ModelDetails
-from backend.pool.base import Instance
-from backend.wiring.model_control import ModelServers, open_model_servers
+from backend.wiring.model_control import Listed, ModelServers, model_servers
 
 _AT_ONCE = 8
 
@@ -29,11 +28,11 @@ async def run(settings: Settings, options: Namespace) -> int:
 
 async def table(settings: Settings) -> int:
     """Print all of it; the exit status is 1 if a server does not answer."""
-    async with open_model_servers(settings) as servers:
-        answers = await asyncio.gather(
-            *(_held(servers.control, endpoint) for endpoint in servers.managed),
-            *(_told(instance) for instance in servers.others),
-        )
+    servers = model_servers(settings)
+    answers = await asyncio.gather(
+        *(_held(servers.control, endpoint) for endpoint in servers.managed),
+        *map(_told, servers.others),
+    )
     console = Console(highlight=False)
     for held in answers:
         console.print(held.address, style="bold", markup=False, soft_wrap=True)
@@ -50,8 +49,7 @@ async def table(settings: Settings) -> int:
 
 async def show(settings: Settings, name: str) -> int:
     """Print all about one model, and where it is; the exit status is 1 if no server has it."""
-    async with open_model_servers(settings) as servers:
-        found = await _found(servers, name)
+    found = await _found(model_servers(settings), name)
     shown = next((details for details in found.values() if isinstance(details, ModelDetails)), None)
     console = Console(highlight=False)
     if shown is not None:
@@ -67,6 +65,8 @@ async def _held(control: ModelControl, endpoint: Endpoint) -> Held:
     where, turn = endpoint.address, asyncio.Semaphore(_AT_ONCE)
 
     async def with_context(info: ModelInfo) -> ModelInfo:
+        if info.context_tokens is not None:
+            return info
         try:
             async with turn:
                 shown = await control.show(endpoint, info.name)
@@ -81,11 +81,11 @@ async def _held(control: ModelControl, endpoint: Endpoint) -> Held:
     return Held(where, await asyncio.gather(*map(with_context, listed)), loaded)
 
 
-async def _told(instance: Instance) -> Held:
-    where, engine = instance.endpoint.address, instance.engine
+async def _told(server: Listed) -> Held:
+    where, lists = server.endpoint.address, server.lists
     try:
-        models = await engine.models(instance.endpoint)
-        return Held(where, models, await engine.loaded(instance.endpoint))
+        models = await lists.models(server.endpoint)
+        return Held(where, models, await lists.loaded(server.endpoint))
     except EngineError as exc:
         return Held(where, reason=reason_of(exc))
 
@@ -99,15 +99,15 @@ async def _found(servers: ModelServers, name: str) -> dict[str, ModelDetails | E
         except EngineError as exc:
             return exc
 
-    async def told(instance: Instance) -> ModelDetails | EngineError:
+    async def told(server: Listed) -> ModelDetails | EngineError:
         try:
-            models = await instance.engine.models(instance.endpoint)
+            models = await server.lists.models(server.endpoint)
         except EngineError as exc:
             return exc
         match = next((info for info in models if info.name == name), None)
         return ModelDetails(match) if match else ModelMissing("there is no such model")
 
-    endpoints = [*servers.managed, *(instance.endpoint for instance in servers.others)]
+    endpoints = [*servers.managed, *(server.endpoint for server in servers.others)]
     answers = await asyncio.gather(*map(managed, servers.managed), *map(told, servers.others))
     return dict(zip((endpoint.address for endpoint in endpoints), answers, strict=True))
 

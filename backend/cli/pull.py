@@ -25,7 +25,7 @@ from backend.config import Settings
 from backend.core.errors import EngineError, InvalidRequest, ModelMissing
 from backend.engines.base import Endpoint
 from backend.engines.control import ModelControl
-from backend.wiring.model_control import open_model_servers
+from backend.wiring.model_control import model_servers
 
 
 async def run(settings: Settings, options: Namespace) -> int:
@@ -53,13 +53,13 @@ async def pull(settings: Settings, name: str, instance: str | None) -> int:
     Raises:
         InvalidRequest: There is no instance to fetch it onto.
     """
-    async with open_model_servers(settings) as servers:
-        endpoints = [Endpoint(instance.rstrip("/"))] if instance else servers.managed
-        if not endpoints:
-            raise InvalidRequest("no Ollama instance is configured: set OLLAMA_URLS, or use --instance")
-        with _bars() as bars:
-            job = _Job(servers.control, name, bars, again=instance is not None)
-            outcomes = await asyncio.gather(*map(job.run, endpoints))
+    servers = model_servers(settings)
+    endpoints = [Endpoint(instance.rstrip("/"))] if instance else servers.managed
+    if not endpoints:
+        raise InvalidRequest("no Ollama instance is configured: set OLLAMA_URLS, or use --instance")
+    with _bars() as bars:
+        job = _Job(servers.control, name, bars, again=instance is not None)
+        outcomes = await asyncio.gather(*map(job.run, endpoints))
     return _report(name, outcomes)
 
 

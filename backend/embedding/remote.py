@@ -20,7 +20,8 @@ from backend.embedding.link import Link
 from backend.embedding.served import Served
 from backend.embedding.wire import EMBEDDER_HEADER, Purpose, fingerprint
 from backend.engines.base import Bounds, Endpoint
-from backend.engines.call import Caller, Patience, whole
+from backend.engines.call import Caller, whole
+from backend.engines.patience import Patience
 from backend.engines.refusal import Refusal, error_of
 
 AT_ONCE: Final = 32

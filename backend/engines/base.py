@@ -204,7 +204,25 @@ class LoadedModel:
         return min(1.0, self.vram_bytes / self.size_bytes)
 
 
-class Engine(Protocol):
+class Lists(Protocol):
+    """Which models a server has."""
+
+    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
+        """The models that can be asked to chat, in the server's order.
+
+        Raises:
+            EngineError: As for `Engine.generate`.
+        """
+
+    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
+        """The models that answer without being loaded first; a server that never unloads has all of them.
+
+        Raises:
+            EngineError: As for `Engine.generate`.
+        """
+
+
+class Engine(Lists, Protocol):
     """One way of speaking to model servers. Holds no state per server."""
 
     @property
@@ -222,20 +240,6 @@ class Engine(Protocol):
             EngineTruncated: The stream ended without its final object.
             EngineRefused: The server refuses whatever is asked: 401, 402, 403, a redirect, a wrong path.
             EngineRejected: The request itself is refused; `ContextOverflow` when the prompt does not fit.
-        """
-
-    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
-        """The models that can be asked to chat, in the server's order.
-
-        Raises:
-            EngineError: As for `generate`.
-        """
-
-    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
-        """The models that answer without being loaded first; a server that never unloads has all of them.
-
-        Raises:
-            EngineError: As for `generate`.
         """
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:

@@ -6,24 +6,18 @@ that meets such a drop could not be told from one that a dead server swallowed.
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 
-from backend.core.aio import Elapsed, Limit
-from backend.core.errors import EngineError, EngineTimeout, EngineTruncated, EngineUnreachable
+from backend.core.errors import EngineError, EngineTruncated, EngineUnreachable
 from backend.engines.base import Bounds, Endpoint, Text, Thought, Told
 from backend.engines.lenient import an_object
-from backend.engines.refusal import Refusal, a_page
-
-T = TypeVar("T")
-Refused = Callable[[Refusal], EngineError]
-"""The error that a status other than 200 means."""
+from backend.engines.patience import Patience
+from backend.engines.refusal import NO_HTTP, NO_TLS, UNKNOWN_HOST, UNTRUSTED, Refusal, Refused, a_page
 
 _MAX_BODY_BYTES = 1_000_000
 _SHORT_CALL_S = 30.0
@@ -108,37 +102,6 @@ class Caller:
             raise EngineUnreachable("the model server does not answer", reason=_why(exc)) from exc
 
 
-class Patience:
-    """How much more silence is borne; only time spent waiting counts, not a reader's slowness."""
-
-    def __init__(self, seconds: float) -> None:
-        self._left_s = seconds
-        self._limit = Limit()
-
-    def renew(self, seconds: float) -> None:
-        """Bear `seconds` from now on."""
-        self._left_s = seconds
-
-    async def within(self, work: Awaitable[T]) -> T:
-        """The result of `work`.
-
-        Raises:
-            EngineTimeout: Patience ran out.
-        """
-        now = asyncio.get_running_loop().time
-        began = now()
-        try:
-            return await self._limit.within(self._left_s, work)
-        except Elapsed as exc:
-            raise EngineTimeout("the model server was silent for too long") from exc
-        finally:
-            self._left_s -= now() - began
-
-    def end(self) -> None:
-        """Nothing is waited for any more."""
-        self._limit.close()
-
-
 async def read(response: aiohttp.ClientResponse, patience: Patience, *, begun: bool) -> bytes:
     """The next bytes as they came; none at the end.
 
@@ -182,15 +145,15 @@ def _why(exc: Exception) -> str:
     """What an operator has to know of a connection that failed; "" for one that was simply refused."""
     match exc:
         case aiohttp.ClientConnectorDNSError():
-            return "its host name is not known here; check its address"
+            return UNKNOWN_HOST
         case aiohttp.ClientConnectorCertificateError():
-            return "its certificate is not trusted here; check its address, or SSL_CERT_FILE"
+            return UNTRUSTED
         case aiohttp.ClientSSLError():
-            return "TLS fails; check whether its address is http or https"
+            return NO_TLS
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
             return ""
         case aiohttp.ClientResponseError():
-            return "it does not speak HTTP; check its address"
+            return NO_HTTP
     return ""
 
 
@@ -221,12 +184,4 @@ async def _refusal(response: aiohttp.ClientResponse, patience: Patience) -> Refu
         data = await whole(response, patience)
     except EngineError:
         data = b""
-    text = data.decode("utf-8", "replace")
-    return Refusal(response.status, _json_in(text), text, response.headers.get("Location", ""))
-
-
-def _json_in(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    return Refusal.read(response.status, data, response.headers.get("Location", ""))

@@ -25,6 +25,16 @@ def of_tags(body: Any) -> tuple[ModelInfo, ...]:
         return tuple(_tag(model) for model in body["models"] if _chats(model))
 
 
+def of_disk(body: Any) -> tuple[ModelInfo, ...]:
+    """The same list, with those that only embed: they take room as well.
+
+    Raises:
+        EngineError: It is no such list.
+    """
+    with _readable():
+        return tuple(_tag(model) for model in body["models"] or ())
+
+
 def of_ps(body: Any) -> tuple[LoadedModel, ...]:
     """Ollama's `/api/ps`.
 

@@ -16,10 +16,11 @@ import orjson
 
 from backend.core.errors import EngineTruncated
 from backend.engines.base import Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece
-from backend.engines.call import Caller, Patience, all_read, read
+from backend.engines.call import Caller, all_read, read
 from backend.engines.lines import LineParser
 from backend.engines.listing import of_ps, of_tags
 from backend.engines.ollama_messages import CannotThink, MessageReader, refused
+from backend.engines.patience import Patience
 from backend.engines.resume import resume
 
 _UNTOLD_TOKENS = 2048

@@ -1,52 +1,57 @@
-"""What the `ollama` package hands over, read into our types."""
+"""What Ollama says of its models when it is told to fetch, show or list them, read into our types."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from backend.engines.base import LoadedModel, ModelInfo
+from backend.core.errors import EngineError
+from backend.engines.base import ModelInfo
 from backend.engines.control import ModelDetails, Progress
-from backend.engines.ollama_package import ListResponse, ProcessResponse, ProgressResponse, ShowResponse
+from backend.engines.lenient import an_object
 from backend.engines.overflow import tokens
 
 
-def info_of(row: ListResponse.Model) -> ModelInfo:
-    """From a row of `list`, which does not tell what the model can do."""
-    details = row.details
-    return ModelInfo(
-        name=row.model or "",
-        parameters=(details and details.parameter_size) or "",
-        quantisation=(details and details.quantization_level) or "",
-        size_bytes=row.size,
-        digest=row.digest or "",
-    )
-
-
-def loaded_of(row: ProcessResponse.Model) -> LoadedModel:
-    """From a row of `ps`."""
-    return LoadedModel(
-        name=row.name or row.model or "",
-        digest=row.digest or "",
-        size_bytes=row.size,
-        vram_bytes=row.size_vram,
-        context_tokens=tokens(row.context_length),
-        expires_at=row.expires_at.timestamp() if row.expires_at else None,
-    )
-
-
-def details_of(name: str, shown: ShowResponse) -> ModelDetails:
-    """From the answer of `show`."""
-    details, can = shown.details, tuple(shown.capabilities or ())
-    lengths = [v for key, v in (shown.modelinfo or {}).items() if key.endswith(".context_length")]
+def details_of(name: str, shown: dict[str, Any]) -> ModelDetails:
+    """From the answer of `/api/show`."""
+    details, told = _object(shown.get("details")), shown.get("capabilities")
+    can = tuple(one for one in told if isinstance(one, str)) if isinstance(told, list) else ()
+    facts = _object(shown.get("model_info"))
+    lengths = [value for key, value in facts.items() if key.endswith(".context_length")]
     info = ModelInfo(
         name=name,
-        thinks="thinking" in can if shown.capabilities is not None else None,
-        parameters=(details and details.parameter_size) or "",
-        quantisation=(details and details.quantization_level) or "",
+        thinks="thinking" in can if isinstance(told, list) else None,
+        parameters=_string(details.get("parameter_size")),
+        quantisation=_string(details.get("quantization_level")),
         context_tokens=next(filter(None, map(tokens, lengths)), None),
     )
-    family = (details and details.family) or ""
-    return ModelDetails(info, family, can, shown.parameters or "", shown.license or "")
+    family, options = _string(details.get("family")), _string(shown.get("parameters"))
+    return ModelDetails(info, family, can, options, _string(shown.get("license")))
+
+
+@dataclass(frozen=True, slots=True)
+class PullLine:
+    """One line of a pull: a step by its name, or how far one layer has come.
+
+    Attributes:
+        error: Why the server gives up; "" while it goes on.
+    """
+
+    status: str = ""
+    digest: str = ""
+    total: int | None = None
+    completed: int = 0
+    error: str = ""
+
+    @classmethod
+    def read(cls, line: bytes) -> PullLine:
+        """Raises `EngineError` if it is none."""
+        told = an_object(line)
+        total, completed = told.get("total"), told.get("completed") or 0
+        if not isinstance(total, int | None) or not isinstance(completed, int):
+            raise EngineError("the model server sent a line that cannot be read")
+        error = str(told["error"] or "no reason") if "error" in told else ""
+        return cls(_string(told.get("status")), _string(told.get("digest")), total, completed, error)
 
 
 @dataclass(slots=True)
@@ -62,12 +67,12 @@ class Tally:
     is_moving: bool = False
     _layers: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, line: ProgressResponse) -> bool:
+    def add(self, line: PullLine) -> bool:
         """Take in a line; whether it tells of progress."""
         moved = False
-        self.is_moving = line.digest is not None and line.total is not None
-        if line.digest is not None and line.total is not None:
-            state = (line.total, line.completed or 0)
+        self.is_moving = bool(line.digest) and line.total is not None
+        if line.digest and line.total is not None:
+            state = (line.total, line.completed)
             moved = self._layers.get(line.digest) != state
             self._layers[line.digest] = state
         step = line.status or self.step or "working"
@@ -78,3 +83,11 @@ class Tally:
         """All layers known by now as one."""
         layers = self._layers.values()
         return Progress(self.step, sum(total for total, _ in layers), sum(done for _, done in layers))
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""

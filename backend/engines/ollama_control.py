@@ -1,40 +1,31 @@
-"""Control of Ollama's models, through the `ollama` package. Tokens go another way: see `ollama.py`.
+"""Control of Ollama's models by its native API. Tokens go another way: see `ollama.py`.
 
-The package waits forever by default, lends itself 100 connections, follows redirects, and takes a proxy, a
-certificate and a credential from the environment: each is set otherwise here.
+On the standard library, for commands: the `ollama` package, and httpx below it, take half a second to import.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any
 
-import httpx
+import orjson
 
-from backend.core.errors import (
-    EngineError,
-    EngineTimeout,
-    EngineTruncated,
-    EngineUnreachable,
-    ModelMissing,
-)
+from backend.core.errors import EngineError, EngineTruncated, EngineUnreachable, ModelMissing
 from backend.engines.base import Endpoint, LoadedModel, ModelInfo
-from backend.engines.call import Patience
 from backend.engines.control import ModelDetails, Progress
-from backend.engines.ollama_answers import Tally, details_of, info_of, loaded_of
+from backend.engines.lines import LineParser
+from backend.engines.listing import of_disk, of_ps
+from backend.engines.ollama_answers import PullLine, Tally, details_of
 from backend.engines.ollama_messages import refused
-from backend.engines.ollama_package import AsyncClient, ProgressResponse, ResponseError
+from backend.engines.patience import Patience
+from backend.engines.plain_call import PlainCaller
 from backend.engines.refusal import NOT_FOUND, Refusal
 
-T = TypeVar("T")
-_IN_STREAM = -1
-"""The package's status of an error that came as a line of a stream that had begun well."""
 _MISSING = ("file does not exist", "not found")
 _LONGEST_NOTE = 300
+_DONE = "success"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,116 +51,79 @@ class OllamaControl:
 
     def __init__(self, bounds: ControlBounds | None = None) -> None:
         self._bounds = bounds or ControlBounds()
-        self._tls = ssl.create_default_context()  # 32 ms to make; a client that is given one takes 0.4 ms
+        self._caller = PlainCaller(_refused, self._bounds.connect_s, self._bounds.answer_s)
 
     async def list(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
-        """Every model on disk. The package leaves out what each can do: only `show` tells."""
-        found = await self._ask(endpoint, AsyncClient.list)
-        return tuple(info_of(row) for row in found.models)
+        """Every model on disk."""
+        return of_disk(await self._caller.json("GET", endpoint, "/api/tags"))
 
     async def ps(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
         """Models in memory."""
-        found = await self._ask(endpoint, AsyncClient.ps)
-        return tuple(loaded_of(row) for row in found.models)
+        return of_ps(await self._caller.json("GET", endpoint, "/api/ps"))
 
     async def show(self, endpoint: Endpoint, name: str) -> ModelDetails:
         """All about one model."""
-        return details_of(name, await self._ask(endpoint, lambda client: client.show(name)))
+        body = _body(model=name)
+        return details_of(name, await self._caller.json("POST", endpoint, "/api/show", body=body))
 
     async def delete(self, endpoint: Endpoint, name: str) -> None:
         """Remove a model."""
-        await self._ask(endpoint, lambda client: client.delete(name))
+        await self._caller.whole("DELETE", endpoint, "/api/delete", body=_body(model=name))
 
-    def pull(self, endpoint: Endpoint, name: str) -> AsyncGenerator[Progress, None]:
+    async def pull(self, endpoint: Endpoint, name: str) -> AsyncGenerator[Progress, None]:
         """Fetch a model from its registry."""
-        return self._follow(endpoint, lambda client: client.pull(name, stream=True))
-
-    async def _ask(self, endpoint: Endpoint, call: Callable[[AsyncClient], Awaitable[T]]) -> T:
-        with _translated():
-            async with asyncio.timeout(self._bounds.answer_s), self._client(endpoint) as client:
-                return await call(client)
-
-    async def _follow(
-        self,
-        endpoint: Endpoint,
-        begin: Callable[[AsyncClient], Awaitable[AsyncIterator[ProgressResponse]]],
-    ) -> AsyncGenerator[Progress, None]:
         tally, patience = Tally(), Patience(self._bounds.step_s)
-        async with self._client(endpoint) as client:
-            lines = cast(AsyncGenerator[ProgressResponse, None], await begin(client))
-            async with aclosing(lines):
-                while True:
-                    with _translated(broken=EngineTruncated if tally.step else EngineUnreachable):
-                        line = await patience.within(anext(lines, None))
-                    if line is None:
-                        raise EngineTruncated("the model server ended without saying that it worked")
+        call = self._caller.open("POST", endpoint, "/api/pull", _body(model=name, stream=True))
+        try:
+            async with AsyncExitStack() as stack:
+                pieces = await patience.within(stack.enter_async_context(call))
+                async for line in _lines(pieces, patience):
                     if tally.add(line):
                         bounds = self._bounds
                         patience.renew(bounds.moving_s if tally.is_moving else bounds.step_s)
                     yield tally.progress()
-                    if tally.step == "success":
+                    if tally.step == _DONE:
                         return
-
-    def _client(self, endpoint: Endpoint) -> AsyncClient:
-        """A client of one endpoint. Silence is bounded by who uses it, as a whole and not read by read."""
-        try:
-            return AsyncClient(
-                endpoint.address,
-                timeout=httpx.Timeout(None, connect=self._bounds.connect_s),
-                limits=httpx.Limits(max_keepalive_connections=0),
-                follow_redirects=False,
-                trust_env=False,
-                verify=self._tls,
-                auth=_authorised(endpoint),
-            )
-        except (httpx.InvalidURL, ValueError) as exc:
-            raise EngineUnreachable("the model server's address cannot be read") from exc
+        except EngineUnreachable as exc:
+            raise (_broken() if tally.step else exc) from exc
+        finally:
+            patience.end()
+        raise EngineTruncated("the model server ended without saying that it worked")
 
 
-def _authorised(endpoint: Endpoint) -> Callable[[httpx.Request], httpx.Request]:
-    """Puts the endpoint's own credential on a request, or none: the package would send OLLAMA_API_KEY."""
-
-    def put(request: httpx.Request) -> httpx.Request:
-        request.headers.pop("Authorization", None)
-        if endpoint.authorization:
-            request.headers["Authorization"] = endpoint.authorization
-        return request
-
-    return put
+async def _lines(pieces: AsyncIterator[bytes], patience: Patience) -> AsyncIterator[PullLine]:
+    parser = LineParser()
+    while piece := await patience.within(anext(pieces, b"")):
+        for told in map(PullLine.read, parser.feed(piece)):
+            if told.error:
+                raise _given_up(told.error)
+            yield told
 
 
-@contextmanager
-def _translated(*, broken: type[EngineError] = EngineUnreachable) -> Iterator[None]:
-    """Errors of the package and of httpx, as ours; `broken` is what a cut connection means."""
-    try:
-        yield
-    except ResponseError as exc:
-        raise _refused(exc) from exc
-    except (httpx.ConnectTimeout, httpx.ConnectError, ConnectionError) as exc:
-        raise EngineUnreachable("the model server does not answer") from exc
-    except (httpx.TimeoutException, TimeoutError) as exc:
-        raise EngineTimeout("the model server did not answer in time") from exc
-    except httpx.TransportError as exc:
-        raise broken("the connection to the model server broke") from exc
-    except (httpx.DecodingError, ValueError, TypeError, AttributeError) as exc:
-        # The package takes JSON for what it expects: a list in place of an object is an AttributeError.
-        raise EngineError("the model server's answer cannot be read") from exc
+def _body(**fields: Any) -> bytes:
+    return orjson.dumps(fields)
 
 
-def _refused(exc: ResponseError) -> EngineError:
-    said, status = str(exc.error), exc.status_code
-    error: EngineError
-    if status == _IN_STREAM:
-        missing = any(mark in said for mark in _MISSING)
-        error = ModelMissing("there is no such model") if missing else EngineError("the model server gave up")
-    elif status == NOT_FOUND and not _is_page(said):
-        error = ModelMissing("there is no such model")
-    else:
-        error = refused(Refusal(status, None if _is_page(said) else {"error": said}, said))
-    error.add_note("".join(c if c.isprintable() else " " for c in said[:_LONGEST_NOTE]).strip())
+def _broken() -> EngineError:
+    return EngineTruncated("the connection to the model server broke")
+
+
+def _given_up(said: str) -> EngineError:
+    """The error that a stream which had begun well tells of."""
+    missing = any(mark in said for mark in _MISSING)
+    error = ModelMissing("there is no such model") if missing else EngineError("the model server gave up")
+    return _noted(error, said)
+
+
+def _refused(refusal: Refusal) -> EngineError:
+    said = refusal.body.get("error") if isinstance(refusal.body, dict) else None
+    if not isinstance(said, str):
+        return refused(refusal)
+    error = ModelMissing("there is no such model") if refusal.status == NOT_FOUND else refused(refusal)
+    return _noted(error, said)
+
+
+def _noted(error: EngineError, said: str) -> EngineError:
+    """With the server's own words, for the operator."""
+    error.add_note("".join(char if char.isprintable() else " " for char in said[:_LONGEST_NOTE]).strip())
     return error
-
-
-def _is_page(said: str) -> bool:
-    """Whether no Ollama says so: the package hands over the text of what is no JSON."""
-    return said.lstrip().startswith("<") or said.strip() in ("", "404 page not found")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,11 +12,12 @@ import orjson
 
 from backend.core.errors import ContextOverflow, EngineError
 from backend.engines.base import Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece
-from backend.engines.call import Caller, Patience, all_read, read
+from backend.engines.call import Caller, all_read, read
 from backend.engines.dialects import COMMON, Dialect
 from backend.engines.extras import Extra, ExtrasRefused, unwanted, without_system
-from backend.engines.listing import context_of_props, loaded_of_openai, of_openai
 from backend.engines.openai_chunks import ChunkReader, refused
+from backend.engines.openai_lists import OpenAILists
+from backend.engines.patience import Patience
 from backend.engines.refusal import Refusal
 from backend.engines.resume import resume
 from backend.engines.sse import EventParser
@@ -44,6 +44,7 @@ class OpenAICompatEngine:
     def __init__(self, session: aiohttp.ClientSession, *, dialect: Dialect = COMMON) -> None:
         self.name = dialect.name
         self._caller = Caller(session, refused)
+        self._lists = OpenAILists(self._caller.json)
         self._dialect = dialect
         self._unwanted: dict[tuple[str, str], frozenset[Extra]] = {}
 
@@ -104,24 +105,11 @@ class OpenAICompatEngine:
 
     async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
         """What `/v1/models` lists."""
-        return of_openai(await self._caller.json("GET", endpoint, "/v1/models", refused=_unlisted))
+        return await self._lists.models(endpoint)
 
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
-        """The same: these servers load their model when they start, and keep it.
-
-        Older llama.cpp tells the context of its one model in `/props` alone.
-        """
-        body = await self._caller.json("GET", endpoint, "/v1/models", refused=_unlisted)
-        told = loaded_of_openai(body)
-        if len(told) == 1 and told[0].context_tokens is None and "meta" in body["data"][0]:
-            return (replace(told[0], context_tokens=await self._props(endpoint)),)
-        return told
-
-    async def _props(self, endpoint: Endpoint) -> int | None:
-        try:
-            return context_of_props(await self._caller.json("GET", endpoint, "/props"))
-        except EngineError:
-            return None
+        """The same: these servers load their model when they start, and keep it."""
+        return await self._lists.loaded(endpoint)
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
         """Nothing to do: what it has is loaded."""
@@ -169,13 +157,6 @@ def _refused(sent: frozenset[Extra], refusal: Refusal) -> EngineError:
     if not isinstance(error, ContextOverflow) and (extras := unwanted(refusal, sent)):
         return ExtrasRefused(extras)
     return error
-
-
-def _unlisted(refusal: Refusal) -> EngineError:
-    """A server that lists no models may answer all the same."""
-    if refusal.status in (404, 405, 501):
-        return EngineError("the model server does not list its models")
-    return refused(refusal)
 
 
 async def _read(

@@ -6,6 +6,8 @@ proxy before it) is left for another one, and its operator is told what to set.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -27,6 +29,10 @@ _REASONS = {
     421: "421: it does not serve this host name; check its address",
     426: "426: it wants another protocol; check whether its address is http or https",
 }
+UNKNOWN_HOST = "its host name is not known here; check its address"
+UNTRUSTED = "its certificate is not trusted here; check its address, or SSL_CERT_FILE"
+NO_TLS = "TLS fails; check whether its address is http or https"
+NO_HTTP = "it does not speak HTTP; check its address"
 _A_PAGE = "it answers with a web page: a proxy or a login stands before it; check its address"
 
 
@@ -45,10 +51,24 @@ class Refusal:
     text: str = ""
     location: str = ""
 
+    @classmethod
+    def read(cls, status: int, data: bytes, location: str) -> Refusal:
+        """The refusal that came with `data`."""
+        text = data.decode("utf-8", "replace")
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = None
+        return cls(status, body, text, location)
+
     @property
     def said(self) -> str:
         """The server's own words, in small letters; never to be shown."""
         return self.text.lower()
+
+
+Refused = Callable[[Refusal], EngineError]
+"""The error that a status other than 200 means."""
 
 
 def error_of(refusal: Refusal) -> EngineError:

@@ -5,7 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 
-from backend.engines.base import Endpoint, Engine, GenerationRequest, LoadedModel, ModelInfo, Piece
+from backend.engines.base import Endpoint, Engine, GenerationRequest, Lists, LoadedModel, ModelInfo, Piece
+
+
+@dataclass(frozen=True, slots=True)
+class RenamedLists:
+    """Lists in which models go by the pool's names; what has no other name keeps its own.
+
+    Args:
+        served_names: What the server calls a model, by the pool's name for it.
+    """
+
+    lists: Lists
+    served_names: Mapping[str, str]
+
+    async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
+        """See `Lists.models`."""
+        found = await self.lists.models(endpoint)
+        return tuple(replace(one, name=name) for one in found for name in self._here(one.name))
+
+    async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
+        """See `Lists.loaded`."""
+        found = await self.lists.loaded(endpoint)
+        return tuple(replace(one, name=name) for one in found for name in self._here(one.name))
+
+    def _here(self, name: str) -> list[str]:
+        return [ours for ours, theirs in self.served_names.items() if theirs == name] or [name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +54,12 @@ class RenamedEngine:
         return self.engine.generate(endpoint, replace(request, model=self._there(request.model)))
 
     async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
-        """See `Engine.models`."""
-        found = await self.engine.models(endpoint)
-        return tuple(replace(one, name=name) for one in found for name in self._here(one.name))
+        """See `Lists.models`."""
+        return await RenamedLists(self.engine, self.served_names).models(endpoint)
 
     async def loaded(self, endpoint: Endpoint) -> tuple[LoadedModel, ...]:
-        """See `Engine.loaded`."""
-        found = await self.engine.loaded(endpoint)
-        return tuple(replace(one, name=name) for one in found for name in self._here(one.name))
+        """See `Lists.loaded`."""
+        return await RenamedLists(self.engine, self.served_names).loaded(endpoint)
 
     async def load(self, endpoint: Endpoint, model: str, *, within_s: float) -> None:
         """See `Engine.load`."""
@@ -44,6 +67,3 @@ class RenamedEngine:
 
     def _there(self, name: str) -> str:
         return self.served_names.get(name, name)
-
-    def _here(self, name: str) -> list[str]:
-        return [ours for ours, theirs in self.served_names.items() if theirs == name] or [name]

@@ -1,19 +1,27 @@
-"""The model servers alone, for commands that look at them and fill them; no server imports what they need."""
+"""The model servers alone, for commands that look at them and fill them; nothing is loaded for readers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from backend.config import Settings
-from backend.core.instances import OLLAMA
-from backend.engines.base import Endpoint
+from backend.core.instances import OLLAMA, InstanceSpec
+from backend.engines.base import Endpoint, Lists
 from backend.engines.control import ModelControl
 from backend.engines.ollama_control import ControlBounds, OllamaControl
-from backend.infra.http import open_session
-from backend.pool.base import Instance
-from backend.wiring.model_servers import configured, engines
+from backend.engines.openai_chunks import refused
+from backend.engines.openai_lists import OpenAILists
+from backend.engines.plain_call import PlainCaller
+from backend.engines.renamed import RenamedLists
+from backend.wiring.model_specs import declared, endpoint_of
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A server that only tells what it has."""
+
+    endpoint: Endpoint
+    lists: Lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +35,20 @@ class ModelServers:
 
     control: ModelControl
     managed: tuple[Endpoint, ...]
-    others: tuple[Instance, ...]
+    others: tuple[Listed, ...]
 
 
-@asynccontextmanager
-async def open_model_servers(settings: Settings) -> AsyncIterator[ModelServers]:
+def model_servers(settings: Settings) -> ModelServers:
     """The model servers that the settings name; needs no data folder, so it works beside a running server."""
-    async with open_session() as session:
-        found = configured(settings, engines(settings, session))
-        yield ModelServers(
-            control=OllamaControl(ControlBounds(connect_s=settings.engine.connect_s)),
-            managed=tuple(one.endpoint for one in found if one.engine.name == OLLAMA),
-            others=tuple(one for one in found if one.engine.name != OLLAMA),
-        )
+    connect_s, specs = settings.engine.connect_s, declared(settings)
+    lists = OpenAILists(PlainCaller(refused, connect_s).json)
+    return ModelServers(
+        control=OllamaControl(ControlBounds(connect_s=connect_s)),
+        managed=tuple(endpoint_of(spec) for spec in specs if spec.kind == OLLAMA),
+        others=tuple(_listed(spec, lists) for spec in specs if spec.kind != OLLAMA),
+    )
+
+
+def _listed(spec: InstanceSpec, lists: Lists) -> Listed:
+    named = RenamedLists(lists, spec.served_names) if spec.served_names else lists
+    return Listed(endpoint_of(spec), named)

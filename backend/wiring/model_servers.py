@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import aiohttp
 
-from backend.config import Settings, base_url
-from backend.core.addresses import masked
+from backend.config import Settings
 from backend.core.durations import go_seconds
-from backend.core.errors import InvalidRequest
 from backend.core.instances import OLLAMA, InstanceSpec, Kind
-from backend.engines.base import Endpoint, Engine
+from backend.engines.base import Engine
 from backend.engines.dialects import DIALECTS
 from backend.engines.ollama import OllamaEngine
 from backend.engines.openai_compat import OpenAICompatEngine
 from backend.engines.renamed import RenamedEngine
 from backend.pool.base import Instance
-
-log = logging.getLogger(__name__)
+from backend.wiring.model_specs import declared, endpoint_of
 
 _KEPT_S = 10.0
 """A model that Ollama keeps for less is gone before anybody has looked: each question loads it anew."""
@@ -39,19 +35,7 @@ def engines(settings: Settings, session: aiohttp.ClientSession) -> dict[Kind, En
 
 def configured(settings: Settings, engines: Mapping[Kind, Engine]) -> Sequence[Instance]:
     """The instances that the settings name, in a stable order; what cannot be one is left out and logged."""
-    found: dict[str, Instance] = {}
-    for name, spec in settings.engine.declared():
-        try:
-            one = made(engines, spec)
-            if one.id in found:
-                raise InvalidRequest("another instance has that id")
-            if any(one.endpoint.address == other.endpoint.address for other in found.values()):
-                raise InvalidRequest("another instance has that address")
-            found[one.id] = one
-        except InvalidRequest as exc:
-            event = {"event": "instance_left_out", "instance": spec.id[:80]}
-            log.error("%s: %s is left out: %s", name, masked(spec.url)[:200], exc.message, extra=event)
-    return tuple(found.values())
+    return [made(engines, spec) for spec in declared(settings)]
 
 
 def made(engines: Mapping[Kind, Engine], spec: InstanceSpec) -> Instance:
@@ -64,7 +48,7 @@ def made(engines: Mapping[Kind, Engine], spec: InstanceSpec) -> Instance:
     engine = engines[spec.kind]
     return Instance(
         id=spec.id,
-        endpoint=Endpoint(base_url(spec.url), spec.key),
+        endpoint=endpoint_of(spec),
         engine=RenamedEngine(engine, spec.served_names) if spec.served_names else engine,
         slots=spec.slots,
         models=spec.models,

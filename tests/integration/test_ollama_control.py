@@ -258,7 +258,7 @@ async def test_layers_are_summed_as_they_become_known():
         ((CHUNKED, *chunked(layer(1))), "eof", EngineTruncated),
         ((OK,), "eof", EngineTruncated),
         ((OK, layer(1), b"oops\n"), "eof", EngineError),
-        ((OK, layer(1), b"\n"), "eof", EngineError),
+        ((OK, layer(1), b"\n"), "eof", EngineTruncated),
         ((OK, layer(1), b"[1]\n"), "eof", EngineError),
         ((OK, layer(1), line(status="x", total="many")), "eof", EngineError),
         ((OK, layer(1), line(error={"deep": 1})), "eof", EngineError),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
+from backend.core.types import NoteCode
 from backend.ingest.base import About, Block, Note
 from backend.ingest.parse.text import squeeze
 
@@ -23,6 +25,11 @@ class Document:
     blocks: tuple[Block, ...]
     notes: tuple[Note, ...] = ()
     about: About = field(default_factory=About)
+
+
+def told(**counts: int) -> tuple[Note, ...]:
+    """A note for each code that was counted at all."""
+    return tuple(Note(cast(NoteCode, code), count) for code, count in counts.items() if count)
 
 
 def sane_title(text: str) -> str:

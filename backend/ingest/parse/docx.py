@@ -12,7 +12,7 @@ from lxml import etree
 from backend.ingest.base import Block, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
 from backend.ingest.parse.docx_styles import Styles, W
-from backend.ingest.parse.html import from_markup
+from backend.ingest.parse.markup import from_markup
 from backend.ingest.parse.package import Package
 from backend.ingest.parse.text import clean, squeeze
 
@@ -39,7 +39,7 @@ def read(data: bytes) -> Document:
     markup = mammoth.convert_to_html(
         BytesIO(_plain(package, main, parts)), convert_image=lambda image: [], style_map=_STYLE_MAP
     ).value
-    document = from_markup(markup, page=False)
+    document = from_markup(markup)
     core_title, about = package.core()
     named = (notes.title, _only_top(document.blocks), core_title, first_heading(document.blocks))
     title = next((title for name in named if (title := sane_title(name))), "")

@@ -14,7 +14,7 @@ from backend.ingest.base import About, Block, Note
 from backend.ingest.parse import plain
 from backend.ingest.parse.detect import media_type
 from backend.ingest.parse.document import Document, sane_title, summed
-from backend.ingest.parse.html import from_markup
+from backend.ingest.parse.markup import from_markup
 from backend.ingest.parse.readers import read as read_kind
 from backend.ingest.parse.text import clean, decode, squeeze
 
@@ -119,7 +119,7 @@ def _text(part: EmailMessage) -> Document:
     except (LookupError, UnicodeDecodeError):
         text = decode(data)
     if part.get_content_type() == "text/html":
-        return from_markup(text, page=False)
+        return from_markup(text)
     return Document("", plain.read(text.encode()).blocks)
 
 

@@ -11,7 +11,7 @@ from lxml import etree
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import Block, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title, summed
-from backend.ingest.parse.html import from_markup
+from backend.ingest.parse.markup import from_markup
 from backend.ingest.parse.package import Package, dublin_core, resolved
 from backend.ingest.parse.text import decode
 
@@ -43,7 +43,7 @@ def read(data: bytes) -> Document:
     chapters = list(_chapters(root, dirname(book)))
     for chapter in chapters:
         if not chapter.is_contents and chapter.path in package:
-            found = from_markup(decode(package.read(chapter.path)), page=False)
+            found = from_markup(decode(package.read(chapter.path)))
             blocks += found.blocks
             notes += found.notes
     if contents := sum(chapter.is_contents for chapter in chapters):

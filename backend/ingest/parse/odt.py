@@ -7,7 +7,7 @@ from lxml import etree
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import About, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title, summed
-from backend.ingest.parse.html import from_markup
+from backend.ingest.parse.markup import from_markup
 from backend.ingest.parse.odt_styles import TABLE, TEXT, Styles
 from backend.ingest.parse.package import Package, dublin_core
 from backend.ingest.parse.text import clean, squeeze
@@ -48,7 +48,7 @@ def read(data: bytes) -> Document:
         raise UnreadableDocument("it is not an OpenDocument text")
     styled = [content, package.xml("styles.xml")] if "styles.xml" in package else [content]
     writer = _Writer(Styles(styled))
-    document = from_markup(writer.markup(body), page=False)
+    document = from_markup(writer.markup(body))
     meta_title, about = dublin_core(package.xml("meta.xml")) if "meta.xml" in package else ("", About())
     title = sane_title(writer.title) or sane_title(meta_title) or first_heading(document.blocks)
     return Document(title, document.blocks, summed((*writer.notes(), *document.notes)), about)

@@ -1,4 +1,4 @@
-"""Answers of a server, as the commands' own client reads them."""
+"""Answers of a server, as the client of commands reads them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
-from backend.cli import http
 from backend.cli.client import ServerClient
 from backend.core.errors import LibriError, Unavailable
+from backend.infra import plain_http as http
 
 
 @asynccontextmanager
@@ -65,6 +65,8 @@ async def test_a_body_comes_whole(pieces: tuple[bytes, ...]) -> None:
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab",),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n<p>",),
         (b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n{}",),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\n{}",),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-2\r\n{}",),
         (b"a" * 70_000,),
     ],
 )
