@@ -169,4 +169,5 @@ def source_of(n: int, scored: Scored) -> Source:
         heading=" > ".join(passage.headings),
         start=passage.start,
         end=passage.end,
+        lead=passage.lead,
     )

@@ -52,7 +52,8 @@ class Queue:
 class Source:
     """One numbered passage the answer may cite as `[n]`.
 
-    `start` and `end` are offsets in the extracted text of `revision`, in characters.
+    `start` and `end` are offsets in the extracted text of `revision`, in characters. `lead` is what stands
+    above and gives the passage its meaning: of a table that was cut, its caption and the names of columns.
     """
 
     n: int
@@ -66,6 +67,7 @@ class Source:
     heading: str
     start: int
     end: int
+    lead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

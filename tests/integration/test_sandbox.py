@@ -10,6 +10,7 @@ import pytest
 from backend.config import Ingest
 from backend.core.errors import UnreadableDocument
 from backend.ingest.parse.reader import SandboxReader
+from loadtests.reading import office_files
 from tests.support import files
 
 SAMPLE = Path(__file__).parents[2] / "backend" / "sample"
@@ -56,6 +57,22 @@ async def test_a_bad_file_is_refused_with_its_reason(make, name, data, reason):
     with pytest.raises(UnreadableDocument, match=reason) as refused:
         await make(max_pages=10, max_text_chars=200_000).read(name, data)
     assert len(refused.value.message) < 200
+
+
+async def test_office_files_are_read_within_the_limits_of_the_child(make):
+    reader = make()
+    for case in office_files.cases():
+        document = await reader.read(f"file{case.suffix}", case.data)
+        assert all(words in document.text for words in case.seen), case.suffix
+        assert office_files.SECRET not in document.text, case.suffix
+        assert any(block.kind == "table" for block in document.blocks), case.suffix
+
+
+async def test_an_archive_that_would_unpack_to_too_much_is_refused_unopened(make):
+    data = office_files.zipped({"word/document.xml": b" " * 123_456})
+    data = data.replace((123_456).to_bytes(4, "little"), (600 * MIB).to_bytes(4, "little"))
+    with pytest.raises(UnreadableDocument, match="unpacks to more than 512 MiB"):
+        await make().read("bomb.docx", data)
 
 
 @pytest.mark.parametrize("layers", [1, 3])

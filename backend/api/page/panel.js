@@ -107,9 +107,10 @@ export class SourcePanel {
     const start = indexOfCharacter(text, this.#source.start);
     const end = indexOfCharacter(text, this.#source.end, [this.#source.start, start]);
     const mark = h("mark", { tabindex: "-1", "aria-label": t("source.passage") }, text.slice(start, end));
+    const lead = this.#source.lead && h("p", { class: "lead" }, this.#source.lead);
     const before = this.#edge(text, start, -1);
     const after = this.#edge(text, end, 1);
-    this.#body.replaceChildren(before.button, h("div", { class: "page" }, before.node, mark, after.node), after.button);
+    this.#body.replaceChildren(before.button, h("div", { class: "page" }, before.node, lead || null, mark, after.node), after.button);
     mark.scrollIntoView({ block: "start" });
   }
 

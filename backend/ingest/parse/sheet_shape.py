@@ -11,6 +11,10 @@ from lxml import etree
 from backend.core.errors import UnreadableDocument
 
 _CELL = re.compile(r"^\$?([A-Z]{1,3})\$?(\d{1,7})$")
+_TOLD = tuple(
+    f"{{*}}{name}"
+    for name in ("row", "col", "sheetFormatPr", "mergeCell", "conditionalFormatting", "tablePart")
+)
 _MAX_MERGED = 10_000
 _MAX_COLUMNS = 16_384
 
@@ -32,7 +36,7 @@ class Shape:
     Attributes:
         rows: Hidden ones, from 1; `columns` likewise.
         unvalued: Row and column of formulas whose value was never kept.
-        last_row: Last row with a value; `last_column` likewise.
+        last_row: Last row with a value.
         painted: Cells may have colours that their own style does not tell.
     """
 
@@ -41,7 +45,6 @@ class Shape:
     unvalued: set[tuple[int, int]] = field(default_factory=set)
     merged: list[Area] = field(default_factory=list)
     last_row: int = 0
-    last_column: int = 0
     painted: bool = False
 
 
@@ -52,16 +55,11 @@ def shape_of(source: IO[bytes]) -> Shape:
         UnreadableDocument
     """
     reader = _Reader()
-    events = etree.iterparse(source, events=("start", "end"), resolve_entities=False, no_network=True)
+    events = etree.iterparse(source, tag=_TOLD, resolve_entities=False, no_network=True)
     try:
-        for event, element in events:
-            name = etree.QName(element).localname
-            if event == "start":
-                reader.begin(name, element)
-            else:
-                reader.end(name, element)
-                if name in ("row", "c", "mergeCell"):
-                    _forget(element)
+        for _, element in events:
+            reader.read(etree.QName(element).localname, element)
+            _forget(element)
     except etree.XMLSyntaxError as exc:
         raise UnreadableDocument("it is damaged") from exc
     return reader.shape
@@ -70,46 +68,34 @@ def shape_of(source: IO[bytes]) -> Shape:
 class _Reader:
     def __init__(self) -> None:
         self.shape = Shape()
-        self._row = self._column = 0
-        self._formula = self._value = self._all_hidden = False
+        self._row_number = 0
+        self._all_hidden = False
 
-    def begin(self, name: str, element: etree._Element) -> None:
-        """An element's attributes are known."""
+    def read(self, name: str, element: etree._Element) -> None:
+        """An element is whole."""
         if name == "row":
-            self._row = _number(element.get("r")) or self._row + 1
-            self._column = 0
-            if _is_on(element.get("hidden", "1" if self._all_hidden else "0")) or element.get("ht") == "0":
-                self.shape.rows.add(self._row)
-        elif name == "c":
-            place = _place(element.get("r", ""))
-            self._column = place[1] if place else self._column + 1
-            self._formula = self._value = False
+            self._row(element)
         elif name == "sheetFormatPr":
             self._all_hidden = _is_on(element.get("zeroHeight", "0"))
         elif name == "col" and (_is_on(element.get("hidden", "0")) or element.get("width") == "0"):
             last = min(_number(element.get("max")), _MAX_COLUMNS)
             self.shape.columns.update(range(_number(element.get("min")), last + 1))
-
-    def end(self, name: str, element: etree._Element) -> None:
-        """An element is whole."""
-        if name == "f":
-            self._formula = True
-        elif name in ("v", "t") and element.text:
-            self._value = True
-        elif name == "c":
-            self._end_cell()
         elif name == "mergeCell":
             self._merge(element.get("ref", ""))
         elif name in ("conditionalFormatting", "tablePart"):
             self.shape.painted = True
 
-    def _end_cell(self) -> None:
-        shape = self.shape
-        if self._value:
-            shape.last_row = max(shape.last_row, self._row)
-            shape.last_column = max(shape.last_column, self._column)
-        elif self._formula:
-            shape.unvalued.add((self._row, self._column))
+    def _row(self, row: etree._Element) -> None:
+        number = self._row_number = _number(row.get("r")) or self._row_number + 1
+        if _is_on(row.get("hidden", "1" if self._all_hidden else "0")) or row.get("ht") == "0":
+            self.shape.rows.add(number)
+        column = 0
+        for cell in row:
+            column = place[1] if (place := _place(cell.get("r", ""))) else column + 1
+            if any(text.strip() for text in cell.itertext("{*}v", "{*}t")):
+                self.shape.last_row = max(self.shape.last_row, number)
+            elif cell.find("{*}f") is not None:
+                self.shape.unvalued.add((number, column))
 
     def _merge(self, ref: str) -> None:
         first, _, last = ref.partition(":")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from lxml import etree
 
 from backend.ingest.base import CELL, Block
-from backend.ingest.parse.cell_rows import head_lines
+from backend.ingest.parse.regions import head_lines
 from backend.ingest.parse.slide_shapes import A
 from backend.ingest.parse.text import clean, squeeze
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import islice
 from typing import Any
 from zipfile import BadZipFile
 
@@ -12,14 +13,15 @@ import openpyxl
 
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import Block, Note
-from backend.ingest.parse.cell_rows import blocks_of
 from backend.ingest.parse.document import Document, sane_title
 from backend.ingest.parse.package import Package
+from backend.ingest.parse.regions import blocks_of
 from backend.ingest.parse.sheet_shape import Area, Shape, shape_of
 from backend.ingest.parse.sheet_value import is_unseen, shown
 from backend.ingest.parse.text import clean, squeeze
 
 _NEUTRAL = re.compile(r"(?i)^(?:sheet|feuille?|feuil|tabelle|hoja)\s*\d*$")
+_WIDEST_MERGED = 256
 _SHEET = "{*}sheets/{*}sheet"
 _ID = re.compile(r"\}id$")
 
@@ -93,8 +95,7 @@ def _rows(sheet: Any, shape: Shape, left_out: _LeftOut) -> Iterator[list[str]]:
     sheet.reset_dimensions()
     merged = _Merged(shape.merged)
     hidden_columns: set[int] = set()
-    rows = sheet.iter_rows(max_row=shape.last_row, max_col=shape.last_column)
-    for number, cells in enumerate(rows, 1):
+    for number, cells in enumerate(islice(sheet.iter_rows(min_row=1), shape.last_row), 1):
         line = [_text(cell, shape, left_out) for cell in cells]
         merged.fill(number, line)
         if number in shape.rows:
@@ -130,6 +131,7 @@ class _Merged:
                 self._begun.append((area, text))
         self._begun = [(area, text) for area, text in self._begun if area.bottom >= row]
         for area, text in self._begun:
+            line += [""] * (min(area.right, _WIDEST_MERGED) - len(line))
             columns = range(area.left - 1, min(area.right, len(line)))
             if any(cell for n, cell in enumerate(line) if n not in columns):
                 line[columns.start : columns.stop] = [text] * len(columns)

@@ -1,4 +1,5 @@
 from backend.chat.prompt import build
+from backend.chat.voice import source_of
 from backend.core.types import Message, Scored
 from tests.support.passages import passage, scored
 
@@ -21,6 +22,11 @@ def test_passages_are_numbered_from_one_in_their_order() -> None:
 def test_rows_of_a_table_stand_below_the_names_of_their_columns() -> None:
     rows = Scored(passage("Student | 12", lead="Card | Fee in euros"), 1.0)
     assert "Card | Fee in euros\nStudent | 12" in made((rows,)).messages[-1].content
+
+
+def test_a_source_shows_the_names_of_the_columns_of_its_rows() -> None:
+    rows = Scored(passage("Student | 12", lead="Card | Fee in euros"), 1.0)
+    assert source_of(1, rows).lead == "Card | Fee in euros"
 
 
 def test_the_rules_do_not_change_with_the_question_so_that_engines_reuse_them() -> None:
