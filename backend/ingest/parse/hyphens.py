@@ -22,6 +22,7 @@ _BEFORE = frozenset(
 )
 _AFTER = frozenset(str.split("based driven specific defined aware oriented wide"))
 _LEAST_SOFT = 3
+_LONGEST_WORD = 100
 
 
 class Mender:
@@ -40,7 +41,7 @@ class Mender:
         soft = 0
         for line, after in pairwise([*lines, ""]):
             words = _WORD.findall(line.lower())
-            head, rest = _CUT.search(line), _REST.match(after)
+            head, rest = _cut(line), _REST.match(after)
             self._words.update(words[:-1] if head else words)
             soft += line.endswith(SOFT)
             if head and rest:
@@ -63,7 +64,7 @@ class Mender:
     def _joined(self, text: str, line: str) -> str:
         if _BULLET.match(line):
             return f"{text}\n{line}"
-        head, rest = _CUT.search(text), _REST.match(line)
+        head, rest = _cut(text), _REST.match(line)
         if not head or not rest:
             return f"{text} {line}" if not text.endswith("/") else text + line
         keep = self._keeps_hyphen(head.group(1), rest.group(), soft=text.endswith(SOFT))
@@ -88,6 +89,11 @@ class Mender:
         if first in _SURE or last in _BEFORE or (first in _AFTER and len(last) > 2):
             return True
         return first in _LIKELY and self._words[last] > 0
+
+
+def _cut(line: str) -> re.Match[str] | None:
+    """The word before the hyphen with which `line` ends."""
+    return _CUT.search(line, max(0, len(line) - _LONGEST_WORD)) if line.endswith(("-", SOFT)) else None
 
 
 def plain(text: str) -> str:

@@ -20,7 +20,7 @@ _NUMBER = re.compile(
 )
 LEADER = re.compile(r"(?:\.\s?){4,}[\s|]*(?:\d{1,4})?\s*\.?$")
 _ENTRY = re.compile(r"^(?P<title>.*[^\W\d_].*?)[\s|.]*\s(?P<page>\d{1,4})$")
-_LEAST_ENTRIES = 5
+_LEAST_ENTRIES, _LONGEST_ENTRY = 5, 250
 _KNOWN_SHARE = 0.5
 
 
@@ -100,14 +100,20 @@ def _contents(page: Sequence[Line], titles: Counter[str], count: int) -> frozens
     dotted = [line for line in page if LEADER.search(line.text)]
     if len(dotted) > _SHARE * len(page):
         return frozenset(map(id, page))
-    listed = [line for line in page if _ENTRY.match(line.text)]
+    listed = [line for line in page if _entry(line)]
     elsewhere = titles - Counter(_key(line.text) for line in page)
     return frozenset(map(id, [*dotted, *(listed if _is_list(listed, elsewhere, count) else [])]))
 
 
+def _entry(line: Line) -> re.Match[str] | None:
+    """A title and a number of a page; a long line is neither, and would be slow to match."""
+    short = len(line.text) <= _LONGEST_ENTRY and line.text[-1:].isdigit()
+    return _ENTRY.match(line.text) if short else None
+
+
 def _is_list(lines: Sequence[Line], elsewhere: Counter[str], count: int) -> bool:
     """Whether the lines end with numbers of pages, in order, and name lines that stand elsewhere."""
-    entries = [found for line in lines if (found := _ENTRY.match(line.text))]
+    entries = [found for line in lines if (found := _entry(line))]
     if len(entries) < _LEAST_ENTRIES:
         return False
     numbers = [int(entry["page"]) for entry in entries]
