@@ -51,9 +51,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     needs = frozenset[str]() if "markdown" in options and options.markdown else options.needs
     with interrupt_kills():
         settings = import_module("backend.config").load(needs)
-        command, asyncio = import_module(f"backend.cli.{options.module}"), import_module("asyncio")
+        command = import_module(f"backend.cli.{options.module}")
     work = command.run(settings, options)
-    return int(asyncio.run(work) if isinstance(work, Coroutine) else work)
+    return int(import_module("asyncio").run(work) if isinstance(work, Coroutine) else work)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,11 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = _command(commands, "ingest", help="read documents, or folders of them")
     add.add_argument("paths", nargs="*", type=Path, metavar="PATH")
-    add.add_argument("--corpus", default=DEFAULT_CORPUS)
+    _reading(add)
+    add.add_argument("--prune", action="store_true", help="remove documents whose files are gone from there")
     add.add_argument("--sample", action="store_true", help="the sample documents of a bookshop and library")
+    same = _command(commands, "sync", module="ingest", help="make the documents what a folder holds")
+    same.add_argument("paths", nargs="+", type=Path, metavar="FOLDER")
+    _reading(same)
     _command(
         commands, "reindex", module="ingest", help="read again what an older parser, chunker or embedder made"
     )
+    _document_commands(_command(commands, "documents", help="list, show and remove documents"))
     fit = _command(commands, "calibrate", help="fit what is known of the embedder to questions of your own")
     fit.add_argument(
         "questions", type=Path, metavar="FILE", help="JSON lines: question, language, document, answer"
@@ -108,6 +113,22 @@ def _command(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
     parser.set_defaults(module=module or name, needs=frozenset(needs.split()) or None)
     return parser
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--corpus", default=DEFAULT_CORPUS)
+    parser.add_argument("--watch", action="store_true", help="go on, and do it again after each change")
+    parser.add_argument("--yes", action="store_true", help="even if more than half of the documents go")
+
+
+def _document_commands(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="every document")
+    actions.add_parser("show", help="all about one, and what was left out of it").add_argument("name")
+    actions.add_parser("remove", help="no answer is built on them any more").add_argument("names", nargs="+")
+    actions.add_parser("failed", help="files that could not be read, and why")
+    for action in actions.choices.values():
+        action.add_argument("--corpus", default=DEFAULT_CORPUS)
 
 
 def _model_commands(parser: argparse.ArgumentParser) -> None:

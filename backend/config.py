@@ -276,7 +276,11 @@ class Auth(Section):
 class Embedding(Section):
     """The embedder."""
 
-    model: str = Field("all-MiniLM-L6-v2", description="Model name or folder; the default needs no network.")
+    model: str = Field(
+        "all-MiniLM-L6-v2",
+        description="Model name or folder; the default needs no network. `all-MiniLM-L6-v2` reads English "
+        "only, in half the time; `intfloat/multilingual-e5-small` has the hub's weights, of twice the size.",
+    )
     threads: int = Field(1, ge=1, description="Compute threads.")
     runtime: Literal["onnx", "torch"] = Field(
         "onnx", description="What runs the model; `torch` is an extra: `libriassist[torch]`."
@@ -373,9 +377,13 @@ class Retrieval(Section):
         1.0, ge=0, description="Longest wait for an index that is behind the documents; then it is left out."
     )
     concurrency: int = Field(8, ge=1, description="Questions searched at once; the others wait their turn.")
-    rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion.")
-    lexical_weight: float = Field(4.0, ge=0, description="Weight of the lexical index; the dense one has 1.")
-    per_document: int = Field(2, ge=1, description="Passages of one document before those of others.")
+    rrf_k: float = Field(20.0, gt=0, description="Rank constant of the fusion; unset: as calibrated.")
+    lexical_weight: float = Field(
+        4.0, ge=0, description="Weight of the lexical index, the dense one has 1; unset: as calibrated."
+    )
+    per_document: int = Field(
+        2, ge=1, description="Passages of one document before those of others; unset: as calibrated."
+    )
     title_boost: float = Field(
         0.2, ge=0, description="Weight of a match in title or headings, over the text's."
     )

@@ -71,7 +71,7 @@ async def bench(args: argparse.Namespace) -> int:
         question = Question(1, TOKENS)
         readings = await herd(up, session, question, args.readers)
         said = generations(await Emulators(session, up.controls).requests())
-    _judge(report, question, readings, said.whole.get(1, 0) + said.continued.get(1, 0))
+    _judge(report, question, readings, len(said.whole.get(1, ())) + said.continued.get(1, 0))
     return report.finish(args)
 
 

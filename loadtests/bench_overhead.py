@@ -1,9 +1,10 @@
 """What the path of a token costs: run, log and SSE of one process, before an engine that costs nothing.
 
 Straight to the engine, through the application and, where `--litellm` names a virtual environment that has
-`litellm[proxy]`, through LiteLLM's proxy with one worker; in the same run, over raw sockets. Tokens are
-counted; the time of a run of streams is from the first token of any to the end of all. Retrieval is left out
-of the added time to first token by the application's own timings. `--steps` shows where time goes instead.
+`litellm[proxy]`, through LiteLLM's proxy with one worker; in the same run, over raw sockets. With `--shared`
+a second one of ours keeps all in Redis, PostgreSQL and Chroma, as a replica does. Tokens are counted; the
+time of a run of streams is from the first token of any to the end of all. Retrieval is left out of the added
+time to first token by the application's own timings. `--steps` shows where time goes instead.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import asyncio
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
+from devstack.child import in_thread
+from devstack.chroma import chroma_server
+from devstack.postgres import postgres_server
+from devstack.redis import redis_server
 from loadtests.bench import Report, arguments, percentile
 from loadtests.fast_engine import Load
 from loadtests.token_load import (
@@ -45,6 +50,7 @@ SENTENCE = (
     "The library of branch {branch} opens shelf {n} at {hour} in the morning for readers who bring card "
     "{card}, and closes it when the caretaker has counted {n} books twice."
 )
+SHARED = f"{OURS}, shared"
 LITELLM_TOKENS = 64
 """LiteLLM is slower by a factor of ten and more: it gets shorter answers. A rate is a rate."""
 RATE_BARS = {(0, 200): 40_000, (5, 200): 15_000}
@@ -109,19 +115,28 @@ def loads(*, quick: bool) -> list[Load]:
 
 
 async def first_tokens(report: Report, ways: Sequence[Way], runs: int) -> None:
-    """Added time to first token at one stream, retrieval left out."""
-    rows: list[tuple[str, float, float]] = []
-    direct = 0.0
+    """Added time to first token at one stream, by each way in turns; retrieval left out."""
     for way in ways:
         await one(way.target, FIRST, 0)
-        seen = [await one(way.target, FIRST, number) for number in range(1, runs + 1)]
-        added = [(s.first - s.sent - s.retrieval_s - direct) * 1000 for s in seen]
-        rows.append((f"added, {way.target.name}" if direct else "straight", *_p50_p99(added)))
-        if way.target.name == OURS:
-            rows.append(("its retrieval, left out", *_p50_p99([s.retrieval_s * 1000 for s in seen])))
-            report.bar("added time to first token p50, ms", percentile(added, 50), at_most=5.0)
-        direct = direct or percentile(added, 50) / 1000
+    seen: dict[str, list[Stream]] = {way.target.name: [] for way in ways}
+    for number in range(1, runs + 1):
+        for way in ways:
+            seen[way.target.name].append(await one(way.target, FIRST, number))
+    rows: list[tuple[str, float, float]] = []
+    added: dict[str, list[float]] = {}
+    direct_ms = 0.0
+    for name, streams in seen.items():
+        added[name] = [(s.first - s.sent - s.retrieval_s) * 1000 - direct_ms for s in streams]
+        rows.append((f"added, {name}" if direct_ms else name, *_p50_p99(added[name])))
+        if name in (OURS, SHARED):
+            rows.append(("its retrieval, left out", *_p50_p99([s.retrieval_s * 1000 for s in streams])))
+        direct_ms = direct_ms or percentile(added[name], 50)
     report.table("Time to first token, one stream, ms", ("what", "p50", "p99"), rows, key="first_token_ms")
+    ours_ms = percentile(added[OURS], 50)
+    report.bar("added time to first token p50, ms", ours_ms, at_most=5.0)
+    if SHARED in added:
+        dearer_ms = percentile(added[SHARED], 50) - ours_ms
+        report.bar("the same more, with everything shared, ms", dearer_ms, at_most=8.0)
 
 
 def _p50_p99(values: Sequence[float]) -> tuple[float, float]:
@@ -199,7 +214,24 @@ async def every_way(
             proxy, running = await stack.enter_async_context(litellm(scratch, args.litellm, url))
             ways.append(Way(proxy, running, LITELLM_TOKENS))
         ours, running = await stack.enter_async_context(application(scratch / "data", url))
-        yield [*ways, Way(ours, running)]
+        ways.append(Way(ours, running))
+        if args.shared:
+            ways.append(await stack.enter_async_context(_shared(scratch, url)))
+        yield ways
+
+
+@asynccontextmanager
+async def _shared(scratch: Path, engine_url: str) -> AsyncIterator[Way]:
+    """A process of ours that keeps nothing for itself."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(in_thread(redis_server(scratch)))
+        database = await stack.enter_async_context(in_thread(postgres_server(folder=scratch)))
+        chroma = await stack.enter_async_context(in_thread(chroma_server(scratch)))
+        stores = {"REDIS_URL": redis.url, "DATABASE_URL": database, "CHROMA_URL": chroma.url}
+        await ingest(scratch, scratch / "shared", stores)
+        started = application(scratch / "shared", engine_url, more=stores)
+        target, running = await stack.enter_async_context(started)
+        yield Way(replace(target, name=SHARED), running)
 
 
 async def bench(args: argparse.Namespace) -> int:
@@ -207,7 +239,7 @@ async def bench(args: argparse.Namespace) -> int:
     report = Report("bench_overhead")
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         scratch = Path(name)
-        await ingest(scratch)
+        await ingest(scratch, scratch / "data")
         if args.steps:
             await first_token_steps(report, scratch / "data", 50 if args.quick else 300)
             await token_steps(report, scratch / "data")
@@ -220,7 +252,7 @@ async def bench(args: argparse.Namespace) -> int:
     return report.finish(args)
 
 
-async def ingest(scratch: Path) -> None:
+async def ingest(scratch: Path, data: Path, stores: Mapping[str, str] | None = None) -> None:
     """Hand in documents that answer the questions of the load."""
     files = []
     for branch in range(BRANCHES):
@@ -228,7 +260,7 @@ async def ingest(scratch: Path) -> None:
         files.append(scratch / f"branch{branch}.md")
         files[-1].write_text(f"# Opening hours of branch {branch}\n\n{' '.join(sentences)}\n")
     command = (sys.executable, "-m", "backend", "ingest", *map(str, files))
-    async with process(*command, environment={"LIBRI_DATA__DIR": str(scratch / "data")}) as child:
+    async with process(*command, environment={"LIBRI_DATA__DIR": str(data), **(stores or {})}) as child:
         await child.wait()
 
 
@@ -236,6 +268,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--litellm", type=Path, metavar="VENV", help="a virtual environment with litellm[proxy]"
     )
+    parser.add_argument("--shared", action="store_true", help="one of ours that shares everything as well")
     parser.add_argument(
         "--steps", action="store_true", help="what a first token and a token cost, step by step"
     )

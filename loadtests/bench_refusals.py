@@ -72,7 +72,7 @@ async def bench(args: argparse.Namespace) -> int:
     report = Report("bench_refusals")
     more = {"OLLAMA_NUM_PARALLEL": str(SLOTS), "LIBRI_ENGINE__MAX_WAIT_S": str(MAX_WAIT_S)}
     with tempfile.TemporaryDirectory(prefix="refusals-") as name:
-        await ingest(Path(name))
+        await ingest(Path(name), Path(name) / "data")
         async with (
             engine([ANSWER]) as url,
             application(Path(name) / "data", url, more=more) as (target, running),

@@ -19,7 +19,7 @@ from backend.embedding.base import Embedder, Encoder, Vectors
 from backend.embedding.batching import BatchingEmbedder
 from backend.embedding.fetch import from_hub
 from backend.embedding.local_onnx import OnnxEncoder
-from backend.embedding.models import Precision, find, local_folder
+from backend.embedding.models import Precision, find, local_source
 from loadtests.bench import data_file, read_jsonl
 
 CORPUS = CorpusRef("bench", "qa")
@@ -85,13 +85,13 @@ def embedder(
     model = find(name, precision)
 
     def open_model() -> Encoder:
-        folder = local_folder(model, from_hub)
+        source = local_source(model, from_hub)
         if runtime == "torch":  # of the extra `torch`
             encoder: Encoder = import_module("backend.embedding.local_torch").TorchEncoder(
-                model, folder, threads=threads
+                model, source, threads=threads
             )
             return encoder
-        return OnnxEncoder(model, folder, models_dir, threads=threads)
+        return OnnxEncoder(model, source, models_dir, threads=threads)
 
     return BatchingEmbedder(model, open_model, clock=SystemClock(), batch_size=batch_size)
 

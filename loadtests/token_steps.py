@@ -22,7 +22,7 @@ from backend.config import Settings
 from backend.core.events import Delta
 from backend.core.types import ANY_CORPUS, Message, Passage, Principal, Role, Sampling, Scored
 from backend.embedding.models import find
-from backend.embedding.tokens import Tokens
+from backend.embedding.tokens import tokens_of
 from backend.engines.base import Endpoint, GenerationRequest, Text
 from backend.engines.ollama import OllamaEngine
 from backend.history.base import Owner
@@ -97,8 +97,8 @@ def _prompt_s(runs: int) -> tuple[float, float]:
     """Seconds for a prompt of six passages of 180 tokens: when they were counted before, and when not."""
     section = Settings().embedding
     model = find(section.model, section.precision)
-    assert model.folder is not None
-    exact = Tokens(model.folder, model.max_tokens).count
+    assert model.source is not None
+    exact = tokens_of(model.source, model.max_tokens).count
     sentence = "The library opens at nine in the morning from Tuesday to Saturday, until six. "
     passages = [Scored(_passage(f"{number}. {sentence * 10}"), 0.5) for number in range(6)]
     took = []

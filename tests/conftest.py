@@ -14,6 +14,9 @@ from tests.support.postgres import postgres_server
 
 collect_ignore = [] if find_spec("sentence_transformers") else ["torch"]  # `make test-torch` has it
 
+# Most tests care little which embedder there is: they have the one that takes the least of the processor.
+os.environ.setdefault("EMBEDDING_MODEL", "all-MiniLM-L6-v2")
+
 # A busy machine is no failure: properties are judged by what they find, not by how long it took.
 settings.register_profile(
     "ours",

@@ -14,7 +14,7 @@ from backend.api.render import Refusal, render
 # Probes of an orchestrator call by address, and these two paths tell nothing.
 OPEN_PATHS = frozenset({"/health", "/health/ready"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-CORS_METHODS = "GET, POST, DELETE"
+CORS_METHODS = "GET, POST, PATCH, DELETE"
 CORS_HEADERS = "authorization, content-type, idempotency-key, last-event-id, x-request-id"
 CORS_EXPOSED = "x-request-id, retry-after"
 CORS_MAX_AGE_S = 600

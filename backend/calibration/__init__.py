@@ -1,1 +1,1 @@
-"""What is fitted for one embedder: the no-answer gate the weights of quoting; as data, and how it is made."""
+"""What is fitted for one embedder (fusion, gate, weights of quoting), as data, and how it is made."""

@@ -1,8 +1,9 @@
 """Calibrations as files: those of the package, and before them those that an operator made.
 
-A file is one JSON object: `embedder` (its id), `fitted` (how, for people), `gate` (by language and by which
-index answered: `words`, `dense`, `both`; each `bias`, `cosine`, `covers`, `matched`) and `extractive`
-(`bias`, a weight for each sign, `thresholds` by language). What a file leaves out is as in our `words.json`.
+A file is one JSON object: `embedder` (its id), `fitted` (how, for people), `fusion` (`rrf_k`,
+`lexical_weight`, `per_document`), `gate` (by language and by which index answered: `words`, `dense`, `both`;
+each `bias`, `cosine`, `covers`, `matched`) and `extractive` (`bias`, a weight for each sign, `thresholds` by
+language). What a file leaves out is as in our `words.json`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backend.calibration.base import Calibration
+from backend.calibration.base import Calibration, Fusion
 from backend.core.errors import Misconfigured
 from backend.core.types import Language
 from backend.engines.ranking import Weights
@@ -55,9 +56,16 @@ class _Weights(_Strict):
     meaning: float = Field(0.0, ge=0)
 
 
+class _Fusion(_Strict):
+    rrf_k: float = Field(gt=0)
+    lexical_weight: float = Field(ge=0)
+    per_document: int = Field(ge=1)
+
+
 class _File(_Strict):
     embedder: str
     fitted: str = ""
+    fusion: _Fusion | None = None
     gate: dict[Language, _Fits] = {}
     extractive: _Weights | None = None
 
@@ -77,20 +85,26 @@ def calibration_for(embedder: str, folder: Path) -> Calibration:
 
 
 def save(
-    folder: Path, embedder: str, gate: Mapping[Language, Mapping[str, Fit]], quoting: Weights | None
+    folder: Path,
+    embedder: str,
+    gate: Mapping[Language, Mapping[str, Fit]],
+    quoting: Weights | None,
+    fusion: Fusion | None = None,
 ) -> Path:
     """Write what was fitted for an embedder; the file, which takes the place of an earlier one.
 
     Raises:
         OSError
     """
-    made = {
+    made: dict[str, Any] = {
         "embedder": embedder,
         "fitted": "libriassist calibrate",
         "gate": {
             language: {name: asdict(fit) for name, fit in fits.items()} for language, fits in gate.items()
         },
     }
+    if fusion is not None:
+        made["fusion"] = asdict(fusion)
     if quoting is not None:
         made["extractive"] = asdict(quoting)
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,9 +138,16 @@ def _calibration(found: _File, words: _File) -> Calibration:
         dense={name: Fit(**fits.dense.model_dump()) for name, fits in found.gate.items() if fits.dense},
         both={name: Fit(**fits.both.model_dump()) for name, fits in found.gate.items() if fits.both},
     )
-    by_words = _weights(words)
+    by_words, fusion = _weights(words), found.fusion or words.fusion
     assert by_words is not None
-    return Calibration(found.embedder, gate, by_words, _weights(found) if found.embedder else None)
+    assert fusion is not None
+    return Calibration(
+        found.embedder,
+        Fusion(**fusion.model_dump()),
+        gate,
+        by_words,
+        _weights(found) if found.embedder else None,
+    )
 
 
 def _fit(found: _File, words: _File, language: Language) -> Fit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.calibration import gate, quoting
+from backend.calibration import fusion, gate, quoting
 from backend.calibration.base import Calibration
 from backend.calibration.questions import Asked
 from backend.config import Retrieval
@@ -28,6 +28,7 @@ class Learned:
         quotable: Questions whose answer stood in a sentence that would have been considered.
     """
 
+    fusion: fusion.Fitted | None
     gates: dict[Language, gate.Fitted | None]
     quoting: Weights | None
     quotable: int
@@ -56,6 +57,7 @@ class Learner:
             raise InvalidRequest(f"the corpus {corpus.name} holds no document: `libriassist ingest` first")
         relevant = [await self._relevant(corpus, one) for one in asked]
         examples: list[tuple[Language, gate.Example]] = []
+        rankings: list[fusion.Case] = []
         cases: list[quoting.Case] = []
         settings = self.settings.model_copy(update={"limit": max(self.settings.limit, 10)})
         for first in range(0, len(asked), _AT_ONCE):
@@ -64,11 +66,17 @@ class Learner:
             for one, vector, ids in zip(some, vectors, relevant[first : first + _AT_ONCE], strict=True):
                 found = await self._found(corpus, view, one, vector)
                 examples += [(one.language, made) for made in gate.examples(found, ids, settings)]
+                rankings.append(fusion.Case(one.language, found, ids))
                 if one.answer and (case := await self._case(one, ranked(found, self.settings))):
                     cases.append(case)
         threshold = self.settings.no_answer_threshold
         gates = {name: gate.fitted(e, threshold) for name, e in gate.by_language(examples).items()}
-        return Learned(gates, quoting.fitted(cases, self.present.by_words), len(cases))
+        return Learned(
+            fusion.fitted(rankings, self.settings),
+            gates,
+            quoting.fitted(cases, self.present.by_words),
+            len(cases),
+        )
 
     async def _relevant(self, corpus: CorpusRef, one: Asked) -> frozenset[str]:
         """Ids of the passages that answer."""

@@ -131,9 +131,10 @@ def _fitting_passages(
 
 
 def _cut(scored: Scored, room_tokens: int, count: CountTokens) -> Scored:
-    """The passage with the beginning of its text, under a title that leaves it half of the room."""
+    """The passage with the beginning of its text, under what leaves it half of the room."""
     passage = scored.passage
-    heads = (passage, replace(passage, headings=()), replace(passage, headings=(), title=""))
+    bare = replace(passage, headings=())
+    heads = (passage, bare, replace(bare, title=""), replace(bare, title="", lead=""))
     for headed in heads:
         head = count(replace(headed, text="").indexed_text)
         if head <= room_tokens // 2:
@@ -147,8 +148,7 @@ def _cut(scored: Scored, room_tokens: int, count: CountTokens) -> Scored:
 
 def _extract(number: int, scored: Scored) -> str:
     passage = scored.passage
-    head = " > ".join(dict.fromkeys(part for part in (passage.title, *passage.headings) if part))
-    return f'<extract n="{number}">\n{_inert(head)}\n{_inert(passage.text)}\n</extract>'
+    return f'<extract n="{number}">\n{_inert(passage.head)}\n{_inert(passage.body)}\n</extract>'
 
 
 def _inert(text: str) -> str:

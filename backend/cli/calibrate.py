@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from backend.calibration import gate, quoting
+from backend.calibration import fusion, gate, quoting
+from backend.calibration.base import Fusion
 from backend.calibration.files import CALIBRATIONS, calibration_for, save
 from backend.calibration.learn import Learned, Learner
 from backend.calibration.questions import Asked, read
@@ -34,23 +35,25 @@ async def calibrate(settings: Settings, questions: Path, *, corpus: str) -> int:
     folder = settings.data.dir / CALIBRATIONS
     async with open_services(settings) as services:
         parts = services.ingestion.worker.derivation
-        learner = Learner(
-            parts.catalogue,
-            parts.embedder,
-            parts.dense,
-            parts.lexical,
-            settings.retrieval,
-            calibration_for(parts.embedder.id, folder),
-        )
+        present = calibration_for(parts.embedder.id, folder)
+        search = present.fusion.under(settings.retrieval)
+        learner = Learner(parts.catalogue, parts.embedder, parts.dense, parts.lexical, search, present)
         learned = await learner.learn(CorpusRef(LOCAL_TENANT, corpus), asked)
     kept = {name: fit for name, fit in learned.gates.items() if fit and fit.auc >= fit.auc_words}
     console = Console(highlight=False)
     _report(console, learned, asked)
     if not kept and learned.quoting is None:
         raise InvalidRequest("nothing was fitted: words alone go on deciding; see above what was missing")
-    path = save(folder, parts.embedder.id, {name: fit.fits for name, fit in kept.items()}, learned.quoting)
+    fits = {name: fit.fits for name, fit in kept.items()}
+    path = save(folder, parts.embedder.id, fits, learned.quoting, _better(learned, present.fusion))
     console.print(f"Written to {path}; in force from the next start.", markup=False, soft_wrap=True)
     return 0
+
+
+def _better(learned: Learned, present: Fusion) -> Fusion:
+    """The fusion that ranks better questions that it was not chosen on."""
+    made = learned.fusion
+    return made.fusion if made is not None and made.worth > made.before else present
 
 
 def _report(console: Console, learned: Learned, asked: list[Asked]) -> None:
@@ -69,6 +72,11 @@ def _report(console: Console, learned: Learned, asked: list[Asked]) -> None:
             console.print(f"{language}: the embedder tells less than words alone: no gate")
     if table.row_count:
         console.print(table)
+    if learned.fusion is None:
+        console.print(f"fusion: fewer than {fusion.FEWEST} questions whose answer is found: as before")
+    else:
+        worth, before = learned.fusion.worth, learned.fusion.before
+        console.print(f"fusion: recall@5 + MRR@10 {worth:.3f}, and {before:.3f} with the weights of before")
     if learned.quoting is None:
         with_answer = sum(bool(one.answer) for one in asked)
         console.print(

@@ -65,8 +65,8 @@ class ServerClient:
             raise revived(answer.get("code", ""), answer.get("detail") or "the server cannot check itself")
         return dict(answer["checks"])
 
-    async def upload(self, corpus: str, files: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-        """Hand in files; the state of their ingestion."""
+    async def upload(self, corpus: str, files: Iterable[tuple[str, bytes, str]]) -> dict[str, Any]:
+        """Hand in files (name, bytes, origin); the state of their ingestion."""
         kind, body = http.form(files)
         headers = self._headers | {"Content-Type": kind}
         url = f"{self._url}/api/v1/documents?{urlencode({'corpus': corpus})}"

@@ -9,6 +9,20 @@ from typing import Literal
 Language = Literal["fr", "en"]
 FinishReason = Literal["stop", "length", "stopped", "no_answer"]
 CacheState = Literal["miss", "exact", "semantic", "joined"]
+NoteCode = Literal[
+    "hidden_text",
+    "scanned_text",
+    "images_skipped",
+    "pages_without_text",
+    "placeholder_page",
+    "contents_skipped",
+    "running_heads_skipped",
+    "hidden_parts",
+    "attachments_skipped",
+    "data_skipped",
+    "characters_replaced",
+    "values_missing",
+]
 
 ANY_CORPUS = "*"
 DEFAULT_CORPUS = "default"
@@ -63,6 +77,7 @@ class Passage:
         title: The document's title.
         headings: Headings above the passage, outermost first.
         text: The passage itself, without title or headings.
+        lead: Caption and names of columns, where the passage begins inside a table; else "". Not in `text`.
         page: First page, from 1; None where the format has no pages.
         start: Offset of the passage in the revision's extracted text, in characters; `end` is exclusive.
         language: Language of the document.
@@ -79,12 +94,50 @@ class Passage:
     start: int
     end: int
     language: Language
+    lead: str = ""
+
+    @property
+    def head(self) -> str:
+        """Title and headings, on one line."""
+        return " > ".join(dict.fromkeys(h for h in (self.title, *self.headings) if h))
+
+    @property
+    def body(self) -> str:
+        """What is shown of it: the text below its lead."""
+        return f"{self.lead}\n{self.text}" if self.lead else self.text
 
     @property
     def indexed_text(self) -> str:
-        """What is embedded and indexed: title, headings and text, one below the other."""
-        head = " > ".join(dict.fromkeys(h for h in (self.title, *self.headings) if h))
-        return f"{head}\n{self.text}" if head else self.text
+        """What is embedded and indexed: title, headings, lead and text, one below the other."""
+        return f"{self.head}\n{self.body}" if self.head else self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a document holds and its passages do not, or that its reader should know.
+
+    Attributes:
+        count: How many of them; pages, places, parts, as the code says.
+        detail: At most 200 characters, of our own making: numbers of pages, "2 of 3". Never the text that was
+            left out.
+    """
+
+    code: NoteCode
+    count: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a document says of itself, "" where it says nothing.
+
+    Attributes:
+        date: ISO 8601, a day or a month or a year: when it was published or last changed.
+        description: One line.
+    """
+
+    date: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

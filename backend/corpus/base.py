@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from backend.core.types import Language, Passage
+from backend.core.types import About, Language, Note, Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,12 @@ class CorpusRef:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as its readers see it, with its live revision."""
+    """A document as its readers see it, with its live revision.
+
+    Attributes:
+        origin: Where the file lies that it was read from, as a `file:` address; "" if that was not told.
+        notes: What its live revision leaves out, and why.
+    """
 
     id: str
     corpus: CorpusRef
@@ -33,6 +38,9 @@ class Document:
     passages: int
     created: float
     updated: float
+    origin: str = ""
+    notes: tuple[Note, ...] = ()
+    about: About = field(default_factory=About)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ class NewRevision:
         revision: Chosen by the caller before the passages were written to the indexes.
         passages: In order; kept with the pointer, in the same transaction.
         text: Extracted text; passage offsets point into it.
+        document: The id that its passages were written with, as `Catalogue.id_for` gave it.
         made_by: Id of parser, chunker and embedder; another id means the revision is out of date.
     """
 
@@ -56,6 +65,10 @@ class NewRevision:
     passages: tuple[Passage, ...]
     text: str
     made_by: str
+    document: str = ""
+    origin: str = ""
+    notes: tuple[Note, ...] = ()
+    about: About = field(default_factory=About)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,7 @@ class Catalogue(Protocol):
             The document, and the id of the revision it replaces (its passages may now be removed).
 
         Raises:
-            Conflict: `writer` is given, and the draft is gone or another's.
+            Conflict: `writer` is given, and the draft is gone or another's; or the document was renamed.
             StorageUnavailable, StorageFull
         """
 
@@ -120,6 +133,21 @@ class Catalogue(Protocol):
 
     async def by_name(self, corpus: CorpusRef, name: str) -> tuple[Document, str] | None:
         """The document of that name and the `made_by` of its live revision; "" if that is bare."""
+
+    async def id_for(self, corpus: CorpusRef, name: str) -> str:
+        """The id of the document of that name, or the one that a new document of that name gets."""
+
+    async def rename(self, corpus: CorpusRef, document: str, name: str, origin: str) -> None:
+        """Give a document another name; it keeps its id, its texts and its first date, and is out of date.
+
+        Raises:
+            NotFound: No such document.
+            Conflict: Another document has that name.
+            StorageUnavailable, StorageFull
+        """
+
+    async def place(self, corpus: CorpusRef, origins: Mapping[str, str]) -> None:
+        """Note where documents, by id, lie now (`Document.origin`); nothing else of them changes."""
 
     async def get(self, corpus: CorpusRef, document: str) -> Document:
         """One document.
@@ -137,6 +165,9 @@ class Catalogue(Protocol):
 
     async def documents(self, corpus: CorpusRef, *, after: str = "", limit: int = 100) -> Sequence[Document]:
         """Documents by name, those after the name `after`, at most `limit`."""
+
+    async def all_documents(self, corpus: CorpusRef) -> Sequence[Document]:
+        """Every document, by name."""
 
     async def corpora(self, tenant: str) -> Sequence[CorpusRef]:
         """Corpora of the tenant that hold at least one document."""

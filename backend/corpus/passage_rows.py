@@ -21,6 +21,7 @@ def row_of(document: str, revision: str, ordinal: int, passage: Passage) -> dict
         "revision": revision,
         "headings": [heading.replace("\0", " ") for heading in passage.headings],
         "text": passage.text.replace("\0", " "),
+        "lead": passage.lead.replace("\0", " "),
         "page": passage.page,
         "start": passage.start,
         "end": passage.end,
@@ -42,6 +43,7 @@ def passage_of(row: Row[Any]) -> Passage:
         start=row.start,
         end=row.end,
         language=cast(Language, row.language),
+        lead=row.lead,
     )
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound
-from backend.core.types import Language, Passage
+from backend.core.types import About, Language, Note, Passage
 from backend.corpus.base import Contents, CorpusRef, Document, LiveView, NewRevision
 from backend.corpus.ids import document_id
 from backend.corpus.live import LiveViews
@@ -31,6 +31,8 @@ from backend.corpus.tables import corpora, documents, leftovers, passages, revis
 from backend.infra.sql import insert, transaction
 
 REVISIONS_KEPT = 3
+_PLAIN = tuple(name for name in Document.__slots__ if name not in ("corpus", "notes", "about"))
+"""Fields of a document that are columns as they are."""
 
 
 class SqlCatalogue:
@@ -58,7 +60,8 @@ class SqlCatalogue:
                 before = await self._lock(sql, corpus, version)
                 await self._end_draft(sql, corpus, new.revision, writer)
                 old = (await sql.execute(select(documents).where(_named(corpus, new.name)))).first()
-                document = _document_of(corpus, new, old, self._clock.now())
+                id = await _id_of(sql, corpus, new, old.id if old is not None else None)
+                document = _document_of(corpus, id, new, old, self._clock.now())
                 await self._write(sql, document, new, known=old is not None)
                 replaced = old.revision if old is not None and old.revision != new.revision else None
                 if replaced:
@@ -100,6 +103,33 @@ class SqlCatalogue:
             return None
         return _document(row), row.made_by if row.ordinal is not None else ""
 
+    async def id_for(self, corpus: CorpusRef, name: str) -> str:
+        """Of the document, or for a new one; see `Catalogue.id_for`."""
+        async with transaction(self._engine) as sql:
+            known = await sql.scalar(select(documents.c.id).where(_named(corpus, name)))
+            return cast(str, known) or await _free_id(sql, corpus, name)
+
+    async def rename(self, corpus: CorpusRef, document: str, name: str, origin: str) -> None:
+        """Another name for the same document; see `Catalogue.rename`."""
+        async with transaction(self._engine) as sql:
+            await self._lock(sql, corpus, secrets.token_hex(8))
+            if await sql.scalar(select(documents.c.id).where(_named(corpus, name))):
+                raise Conflict("another document has that name")
+            new = {"name": name, "origin": origin, "made_by": "", "updated": self._clock.now()}
+            renamed = await sql.execute(update(documents).where(_identified(corpus, document)).values(new))
+            if not renamed.rowcount:
+                raise NotFound("no such document")
+        self._views.forget(corpus)
+
+    async def place(self, corpus: CorpusRef, origins: Mapping[str, str]) -> None:
+        """Where documents lie; see `Catalogue.place`."""
+        if origins:
+            here = _identified(corpus, bindparam("its_id"))
+            move = update(documents).where(here).values(origin=bindparam("its_origin"))
+            rows = [{"its_id": id, "its_origin": origin} for id, origin in origins.items()]
+            async with transaction(self._engine) as sql:
+                await sql.execute(move, rows)
+
     async def get(self, corpus: CorpusRef, document: str) -> Document:
         """One document; see `Catalogue.get`."""
         async with transaction(self._engine) as sql:
@@ -130,6 +160,12 @@ class SqlCatalogue:
             .order_by(documents.c.name)
             .limit(limit)
         )
+        async with transaction(self._engine) as sql:
+            return [_document(row) for row in await sql.execute(query)]
+
+    async def all_documents(self, corpus: CorpusRef) -> Sequence[Document]:
+        """Every document, by name."""
+        query = select(documents).where(_within(corpus)).order_by(documents.c.name)
         async with transaction(self._engine) as sql:
             return [_document(row) for row in await sql.execute(query)]
 
@@ -316,7 +352,7 @@ def _named(corpus: CorpusRef, name: str) -> ColumnElement[bool]:
     return and_(_within(corpus), documents.c.name == name)
 
 
-def _identified(corpus: CorpusRef, document: str) -> ColumnElement[bool]:
+def _identified(corpus: CorpusRef, document: str | BindParameter[str]) -> ColumnElement[bool]:
     return and_(_within(corpus), documents.c.id == document)
 
 
@@ -328,9 +364,31 @@ def _left(corpus: CorpusRef, revision: str | BindParameter[str]) -> ColumnElemen
     )
 
 
-def _document_of(corpus: CorpusRef, new: NewRevision, old: Row[Any] | None, now: float) -> Document:
+async def _free_id(sql: AsyncConnection, corpus: CorpusRef, name: str) -> str:
+    """One made of the name; a document that was renamed may have kept the first."""
+    id, tried = document_id(corpus, name), 0
+    while await sql.scalar(select(documents.c.id).where(documents.c.id == id)):
+        tried += 1
+        id = document_id(corpus, f"{name}\0{tried}")
+    return id
+
+
+async def _id_of(sql: AsyncConnection, corpus: CorpusRef, new: NewRevision, known: str | None) -> str:
+    """The id of the document that has the name, or of a new one: that which its passages were written with.
+
+    Raises:
+        Conflict: A document was renamed since.
+    """
+    id = known or new.document or await _free_id(sql, corpus, new.name)
+    of_another = select(documents.c.id).where(documents.c.id == id, documents.c.name != new.name)
+    if new.document not in ("", id) or await sql.scalar(of_another):
+        raise Conflict("a document was renamed meanwhile")
+    return id
+
+
+def _document_of(corpus: CorpusRef, id: str, new: NewRevision, old: Row[Any] | None, now: float) -> Document:
     return Document(
-        id=document_id(corpus, new.name),
+        id=id,
         corpus=corpus,
         name=new.name,
         title=new.title.replace("\0", " "),
@@ -342,15 +400,23 @@ def _document_of(corpus: CorpusRef, new: NewRevision, old: Row[Any] | None, now:
         passages=len(new.passages),
         created=old.created if old is not None else now,
         updated=now,
+        origin=new.origin,
+        notes=new.notes,
+        about=About(new.about.date.replace("\0", " "), new.about.description.replace("\0", " ")),
     )
 
 
 def _values(document: Document, made_by: str) -> dict[str, Any]:
-    fields = {name: getattr(document, name) for name in Document.__slots__ if name != "corpus"}
-    return fields | {"tenant": document.corpus.tenant, "corpus": document.corpus.name, "made_by": made_by}
+    fields = {name: getattr(document, name) for name in _PLAIN}
+    notes = [[note.code, note.count, note.detail] for note in document.notes]
+    about = {"date": document.about.date, "description": document.about.description}
+    corpus = {"tenant": document.corpus.tenant, "corpus": document.corpus.name}
+    return fields | corpus | about | {"notes": notes, "made_by": made_by}
 
 
 def _document(row: Row[Any]) -> Document:
-    fields = {name: getattr(row, name) for name in Document.__slots__ if name != "corpus"}
+    fields = {name: getattr(row, name) for name in _PLAIN}
     fields["language"] = cast(Language, row.language)
-    return Document(corpus=CorpusRef(row.tenant, row.corpus), **fields)
+    notes = tuple(Note(*note) for note in row.notes)
+    about = About(row.date, row.description)
+    return Document(corpus=CorpusRef(row.tenant, row.corpus), notes=notes, about=about, **fields)

@@ -9,6 +9,9 @@ from backend.infra.sql import metadata
 # The order of names must not depend on the database's locale: `documents()` pages by it.
 _Name = String(255).with_variant(String(255, collation="C"), "postgresql")
 
+# The longest of those that we read has 73 characters; SQLite counts none.
+_MediaType = String(64).with_variant(String(128), "postgresql")
+
 corpora = Table(
     "corpora",
     metadata,
@@ -25,7 +28,7 @@ documents = Table(
     Column("corpus", String(128), nullable=False),
     Column("name", _Name, nullable=False),
     Column("title", Text, nullable=False),
-    Column("media_type", String(64), nullable=False),
+    Column("media_type", _MediaType, nullable=False),
     Column("language", String(8), nullable=False),
     Column("revision", String(64), nullable=False),
     Column("content_sha256", String(64), nullable=False),
@@ -34,6 +37,10 @@ documents = Table(
     Column("passages", Integer, nullable=False),
     Column("created", Float(53), nullable=False),
     Column("updated", Float(53), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("date", Text, nullable=False),
+    Column("description", Text, nullable=False),
     UniqueConstraint("tenant", "corpus", "name"),
     Index("ix_documents_content", "tenant", "content_sha256"),
 )
@@ -56,6 +63,7 @@ passages = Table(
     Column("ordinal", Integer, primary_key=True),
     Column("revision", String(64), nullable=False),
     Column("headings", JSON, nullable=False),
+    Column("lead", Text, nullable=False, server_default=""),
     Column("text", Text, nullable=False),
     Column("page", Integer),
     Column("start", Integer, nullable=False),

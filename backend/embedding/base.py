@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -49,3 +50,31 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit rows, float32[n, dimensions], in one forward pass; prefixes are already in the texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A table in 4 bits.
+
+    Attributes:
+        codes: uint8[rows, columns / 2]: two weights each, the first in the low half, both plus 8.
+        steps: float32[rows, columns / size].
+    """
+
+    codes: NDArray[np.uint8]
+    steps: NDArray[np.float32]
+    size: int
+
+
+class Tensors(Protocol):
+    """Weights by the names that they have in a checkpoint."""
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        """A tensor.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+
+    def blocks(self, name: str) -> Blocks | None:
+        """A table as it is kept, if that is in 4 bits."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from backend.embedding.base import Encoder, Vectors
 from backend.embedding.estimate import estimated_tokens
 from backend.embedding.lane import Lane
 from backend.embedding.models import Model
-from backend.embedding.tokens import Tokens, plain
+from backend.embedding.tokens import Counter, plain, tokens_of
 
 Load = Callable[[], Encoder]
 
@@ -107,6 +106,5 @@ class BatchingEmbedder:
             return self._encoder
 
 
-def _tokenizer(model: Model) -> Tokens | None:
-    folder: Path | None = model.folder
-    return Tokens(folder, model.max_tokens) if folder is not None else None
+def _tokenizer(model: Model) -> Counter | None:
+    return tokens_of(model.source, model.max_tokens) if model.source is not None else None

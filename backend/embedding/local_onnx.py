@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from backend.core.errors import EmbedderUnavailable
 from backend.embedding.base import Vectors
 from backend.embedding.models import Model, RankModel
-from backend.embedding.tokens import Pairs, Tokens
+from backend.embedding.tokens import Pairs, tokens_of
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class OnnxEncoder:
 
     Args:
         model: What to run.
-        folder: The model's own files.
+        source: The model's own files; see `Model.source`.
         models_dir: Where ONNX files are kept, one folder a model.
         threads: Compute threads of one forward pass.
 
@@ -41,10 +41,10 @@ class OnnxEncoder:
         EmbedderUnavailable: The ONNX file could not be made or read.
     """
 
-    def __init__(self, model: Model, folder: Path, models_dir: Path, *, threads: int) -> None:
-        self._tokens = Tokens(folder, model.max_tokens)
+    def __init__(self, model: Model, source: Path, models_dir: Path, *, threads: int) -> None:
+        self._tokens = tokens_of(source, model.max_tokens)
         self._dimensions = model.dimensions
-        self._session = _session(prepared(model, folder, models_dir), threads)
+        self._session = _session(prepared(model, source, models_dir), threads)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit rows, float32[n, dimensions].
@@ -93,7 +93,7 @@ def _session(path: Path, threads: int) -> Any:
         raise EmbedderUnavailable("the ONNX file of the embedding model cannot be read") from exc
 
 
-def prepared(model: Model | RankModel, folder: Path, models_dir: Path) -> Path:
+def prepared(model: Model | RankModel, source: Path, models_dir: Path) -> Path:
     """The ONNX file of `model`; made when it is not there, by one process at a time, whole or not at all.
 
     Raises:
@@ -107,7 +107,7 @@ def prepared(model: Model | RankModel, folder: Path, models_dir: Path) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / "lock", timeout=_EXPORT_TIMEOUT_S):
             if not path.is_file():
-                _export(model, folder, path)
+                _export(model, source, path)
     except (OSError, Timeout, subprocess.SubprocessError) as exc:
         told = exc.stderr if isinstance(exc, subprocess.CalledProcessError) else b""
         log.error(
@@ -117,11 +117,12 @@ def prepared(model: Model | RankModel, folder: Path, models_dir: Path) -> Path:
     return path
 
 
-def _export(model: Model | RankModel, folder: Path, path: Path) -> None:
+def _export(model: Model | RankModel, source: Path, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as making:
         made = Path(making) / "model.onnx"
         order = {
-            "folder": str(folder.resolve()),
+            "source": str(source.resolve()),
+            "sha256": model.sha256,
             "target": str(made.resolve()),
             "pooling": model.pooling,
             "precision": model.precision,

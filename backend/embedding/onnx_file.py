@@ -1,12 +1,13 @@
 """Makes the ONNX file of a model: `python -m backend.embedding.onnx_file '<json>'`.
 
 A program of its own, so that the weights in 32 bits never enter the process that serves. The argument holds
-`folder`, `target`, `pooling` and `precision`. A model that `onnx_graph` cannot build is exported by torch
-where that is installed.
+`source` (as in `Model.source`) and its `sha256`, `target`, `pooling` and `precision`. A model that
+`onnx_graph` cannot build is exported by torch where that is installed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from importlib import import_module
@@ -19,8 +20,10 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from backend.embedding.base import Tensors
 from backend.embedding.local_onnx import CANNOT
 from backend.embedding.onnx_graph import UnknownArchitecture, build
+from backend.embedding.packed import PackedModel
 from backend.embedding.safetensors import Weights
 
 _LARGEST_BYTES: Final = 2**31 - 2**20
@@ -37,13 +40,11 @@ def make(order: dict[str, Any]) -> None:
     Raises:
         CannotBeMade
     """
-    folder, target = Path(order["folder"]), Path(order["target"])
-    config, weights = json.loads((folder / "config.json").read_bytes()), folder / "model.safetensors"
-    if order["precision"] == "fp32" and weights.stat().st_size > _LARGEST_BYTES:
-        raise CannotBeMade("the embedding model is too large for 32 bits: set its precision to int8")
+    source, target = Path(order["source"]), Path(order["target"])
     try:
+        config, weights = _opened(source, order)
         how = {"pooling": order["pooling"], "precision": order["precision"]}
-        onnx.save(build(config, Weights(weights), **how), target)
+        onnx.save(build(config, weights, **how), target)
     except UnknownArchitecture as exc:
         if order["pooling"] == "score":
             raise CannotBeMade(
@@ -60,6 +61,19 @@ def make(order: dict[str, Any]) -> None:
         check_score(target)
     else:
         check(target, int(config["hidden_size"]))
+
+
+def _opened(source: Path, order: dict[str, Any]) -> tuple[dict[str, Any], Tensors]:
+    """What `config.json` says, and the weights."""
+    if source.is_file():
+        if hashlib.sha256(source.read_bytes()).hexdigest() != order["sha256"]:
+            raise CannotBeMade(f"{source.name} is not the file that was tested: install its package again")
+        packed = PackedModel(source)
+        return packed.config, packed
+    weights = source / "model.safetensors"
+    if order["precision"] == "fp32" and weights.stat().st_size > _LARGEST_BYTES:
+        raise CannotBeMade("the embedding model is too large for 32 bits: set its precision to int8")
+    return json.loads((source / "config.json").read_bytes()), Weights(weights)
 
 
 def check(target: Path, width: int) -> None:

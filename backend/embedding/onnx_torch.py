@@ -41,7 +41,7 @@ def export(order: dict[str, Any]) -> None:
         ValueError: The graph does not compute what the model does.
     """
     target = Path(order["target"])
-    body = AutoModel.from_pretrained(order["folder"], local_files_only=True)
+    body = AutoModel.from_pretrained(order["source"], local_files_only=True)
     model = Sentence(body, mean=order["pooling"] == "mean").eval()
     _write(model, target)
     _check(model, target)

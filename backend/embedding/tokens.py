@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from backend.core.errors import EmbedderUnavailable
+from backend.embedding.packed import PackedModel
+from backend.embedding.unigram import UnigramTokens
+
 Ids = NDArray[np.int64]
+
+
+class Counter(Protocol):
+    """A model's tokenizer; never changed, and so one for all who count or embed."""
+
+    def count(self, text: str) -> int:
+        """Tokens of the whole text, without special tokens."""
+
+    def ids(self, text: str) -> Ids:
+        """Ids of one text with special tokens, int64[1, tokens], at most as many as the model sees."""
+
+
+@lru_cache(maxsize=2)
+def tokens_of(source: Path, max_tokens: int) -> Counter:
+    """The tokenizer of a model, from its folder or its one file.
+
+    Raises:
+        EmbedderUnavailable: The file cannot be read.
+    """
+    if source.is_dir():
+        return Tokens(source, max_tokens)
+    try:
+        return UnigramTokens(PackedModel(source).vocabulary(), max_tokens)
+    except (OSError, ValueError) as exc:
+        raise EmbedderUnavailable(f"the embedding model's file {source.name} cannot be read") from exc
 
 
 class Tokens:
@@ -21,7 +51,7 @@ class Tokens:
     """
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
-        self._tokenizer = _load(folder)
+        self._tokenizer = _read(folder)
         self._max_tokens = max_tokens
 
     def count(self, text: str) -> int:
@@ -58,12 +88,6 @@ class Pairs:
 def plain(text: str) -> str:
     """The text with `?` for lone surrogates, which no tokenizer takes."""
     return text.encode("utf-8", "replace").decode()
-
-
-@lru_cache(maxsize=2)
-def _load(folder: Path) -> Tokenizer:
-    """Never changed, and so one for all who count or embed: 0.06 s each, of multilingual models a second."""
-    return _read(folder)
 
 
 def _read(folder: Path) -> Tokenizer:

@@ -98,14 +98,15 @@ def _host(place: SplitResult) -> str:
     return place.netloc.rpartition("@")[2].encode("idna" if not place.netloc.isascii() else "ascii").decode()
 
 
-def form(files: Iterable[tuple[str, bytes]]) -> tuple[str, bytes]:
-    """Files as a form: its content type, and the body."""
+def form(files: Iterable[tuple[str, bytes, str]]) -> tuple[str, bytes]:
+    """Files (name, bytes, origin) as a form: its content type, and the body."""
     mark = secrets.token_hex(16)
+    head = f'--{mark}\r\nContent-Disposition: form-data; name="'
     parts = [
-        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(name)}"\r\n'
+        f'{head}origin"\r\n\r\n{origin}\r\n{head}file"; filename="{_quoted(name)}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n".encode()
         + content
-        for name, content in files
+        for name, content, origin in files
     ]
     return f"multipart/form-data; boundary={mark}", b"\r\n".join([*parts, f"--{mark}--\r\n".encode()])
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from backend.core.types import About as About
 from backend.core.types import Language
+from backend.core.types import Note as Note
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
-MediaType = Literal["text/markdown", "text/html", "application/pdf", "text/plain"]
-NoteCode = Literal[
-    "hidden_text",
-    "images_skipped",
-    "pages_without_text",
-    "placeholder_page",
-    "contents_skipped",
-    "running_heads_skipped",
-    "hidden_parts",
-    "attachments_skipped",
-    "data_skipped",
-    "characters_replaced",
+MediaType = Literal[
+    "text/markdown",
+    "text/html",
+    "application/pdf",
+    "text/plain",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.oasis.opendocument.text",
+    "application/epub+zip",
+    "message/rfc822",
+    "text/csv",
 ]
-
 SEPARATOR = "\n\n"
-PARSER_VERSION = "1"
+CELL = " | "
+"""Between the cells of a row; an empty cell keeps its place."""
+PARSER_VERSION = "2"
 """Part of what a revision was made by: raise it when the parsers or the chunker read differently."""
 
 
@@ -34,40 +37,15 @@ class Block:
     Attributes:
         level: 1 to 6 for a heading, else 0.
         page: From 1; None where the format has no pages.
+        head_lines: Of a table, whose text has one row a line and `CELL` between cells: how many of its first
+            lines say what the others mean (caption, units, names of columns). Nothing to another kind.
     """
 
     kind: BlockKind
     text: str
     level: int = 0
     page: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something that a document holds and its passages do not, or that its reader should know.
-
-    Attributes:
-        count: How many of them; pages, places, parts, as the code says.
-        detail: At most 200 characters, of our own making: numbers of pages, "2 of 3". Never the text that was
-            left out.
-    """
-
-    code: NoteCode
-    count: int = 1
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a document says of itself, "" where it says nothing.
-
-    Attributes:
-        date: ISO 8601, a day or a month or a year: when it was published or last changed.
-        description: One line.
-    """
-
-    date: str = ""
-    description: str = ""
+    head_lines: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +77,8 @@ class Chunk:
     Attributes:
         headings: Headings above the piece, outermost first.
         page: Page on which it begins.
+        lead: What gives its first lines their meaning and stands above, not in `text`: caption and names of
+            columns of a table that is cut. "" for most.
     """
 
     text: str
@@ -106,6 +86,7 @@ class Chunk:
     page: int | None
     start: int
     end: int
+    lead: str = ""
 
 
 class Reader(Protocol):

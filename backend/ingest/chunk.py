@@ -1,21 +1,25 @@
 """Cut a document at its structure into passages of the embedder's size.
 
-Sections first, then blocks, then sentences, then words. Small neighbours within a section share a passage,
-and so do small subsections (level 3 and below) of one section.
+Sections first, then blocks, then sentences (of a table: rows), then words. Small neighbours within a section
+share a passage, and so do small subsections (level 3 and below) of one section.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from backend.ingest.base import SEPARATOR, Block, Chunk, Parsed
+from backend.ingest.rows import Table, rows, table_at
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…;:])[\"'”’»)\]]*(\s+)(?=[^\s\da-zà-ÿ])|(\s*\n\s*)")
 _MERGE_BELOW = 3
 _CHARS_PER_TOKEN = 2
+_LEADS_KEPT = 64
+"""Neighbouring rows share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,29 @@ class _Heading:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A span that is never cut; `tokens` without the blanks around it."""
+    """A span that is never cut; `tokens` without the blanks around it.
+
+    Attributes:
+        lead: See `Chunk.lead`, of a passage that begins here.
+        lead_tokens: Its size, with the line break below it.
+    """
 
     start: int
     end: int
     tokens: int
     page: int | None
+    lead: str = ""
+    lead_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where a block stands."""
+
+    start: int
+    end: int
+    page: int | None
+    table: Table | None = None
 
 
 @dataclass(slots=True)
@@ -40,7 +61,7 @@ class _Section:
     """The blocks below one heading, with the headings above them."""
 
     path: tuple[_Heading, ...]
-    spans: list[tuple[int, int, int | None]] = field(default_factory=list)
+    spans: list[_Span] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +109,9 @@ def _sections(blocks: Sequence[Block]) -> list[_Section]:
             bare = following is None or (following.kind == "heading" and following.level <= block.level)
             sections.append(_Section(above if bare else (*above, _Heading(block.level, block.text, start))))
             if bare:
-                sections[-1].spans.append((start, end, block.page))
+                sections[-1].spans.append(_Span(start, end, block.page))
         else:
-            sections[-1].spans.append((start, end, block.page))
+            sections[-1].spans.append(_Span(start, end, block.page, table_at(blocks, index)))
         start = end + len(SEPARATOR)
     return [section for section in sections if section.spans]
 
@@ -104,12 +125,13 @@ class _Cutter:
         self._text, self._title = parsed.text, parsed.title
         self._count, self._target, self._overlap, self._largest = count, target, overlap, largest
         self._blanks: dict[str, int] = {}
+        self._count_lead = lru_cache(_LEADS_KEPT)(count)
 
     def pieces(self, section: _Section) -> Iterator[_Piece]:
         """The section's passages, before merging."""
         limit = self._limit(section.path)
         target = min(self._target, limit)
-        units = [u for start, end, page in section.spans for u in self._units(start, end, page, target)]
+        units = [unit for span in section.spans for unit in self._units(span, target)]
         groups = list(self._groups(units, target, limit))
         for group in groups:
             yield _Piece(section.path, tuple(group), self._size(group), len(groups) == 1)
@@ -129,7 +151,8 @@ class _Cutter:
         """The passage itself."""
         start, end = piece.units[0].start, piece.units[-1].end
         headings = tuple(" ".join(heading.text.split()) for heading in piece.path)
-        return Chunk(self._text[start:end], headings, piece.units[0].page, start, end)
+        first = piece.units[0]
+        return Chunk(self._text[start:end], headings, first.page, start, end, first.lead)
 
     def _limit(self, path: tuple[_Heading, ...]) -> int:
         """Most tokens of text below these headings."""
@@ -144,16 +167,34 @@ class _Cutter:
 
     def _size(self, units: Sequence[_Unit]) -> int:
         gaps = (self._text[a.end : b.start] for a, b in pairwise(units))
-        return sum(unit.tokens for unit in units) + sum(map(self._blank, gaps))
+        return units[0].lead_tokens + sum(unit.tokens for unit in units) + sum(map(self._blank, gaps))
 
-    def _units(self, start: int, end: int, page: int | None, target: int) -> Iterator[_Unit]:
-        """The block if it fits, else its sentences, else parts of them."""
-        start, end = self._trimmed(start, end)
+    def _units(self, span: _Span, target: int) -> Iterator[_Unit]:
+        """The block if it fits, else its sentences or rows, else parts of them."""
+        start, end = self._trimmed(span.start, span.end)
+        if span.table is not None:
+            yield from self._table(start, end, span.page, span.table, target)
+        elif end - start <= target * 8 and (tokens := self._count(self._text[start:end])) <= target:
+            yield _Unit(start, end, tokens, span.page)
+        else:
+            for first, last in self._sentences(start, end):
+                yield from self._parts(first, last, span.page, target)
+
+    def _table(self, start: int, end: int, page: int | None, table: Table, target: int) -> Iterator[_Unit]:
         if end - start <= target * 8 and (tokens := self._count(self._text[start:end])) <= target:
-            yield _Unit(start, end, tokens, page)
+            yield _Unit(start, end, tokens, page, *self._lead(table.caption, target - tokens))
             return
-        for first, last in self._sentences(start, end):
-            yield from self._parts(first, last, page, target)
+        for row in rows(self._text, start, end, table, target=target, count=self._count):
+            tokens = self._count(self._text[row.start : row.end])
+            lead, lead_tokens = self._lead(row.lead, max(target - tokens, target // 2))
+            for part in self._parts(row.start, row.end, page, max(target - lead_tokens, 1)):
+                yield replace(part, lead=lead, lead_tokens=lead_tokens)
+
+    def _lead(self, lead: str, most: int) -> tuple[str, int]:
+        """As much of its beginning as fits, and its size."""
+        while lead and (tokens := self._count_lead(lead) + self._blank("\n")) > most:
+            lead = lead[: len(lead) * 3 // 4].rpartition(" ")[0]
+        return (lead, tokens) if lead else ("", 0)
 
     def _trimmed(self, start: int, end: int) -> tuple[int, int]:
         span = self._text[start:end]
@@ -196,7 +237,8 @@ class _Cutter:
         group: list[_Unit] = []
         size = 0
         for index, unit in enumerate(units):
-            more = unit.tokens + (self._blank(self._text[group[-1].end : unit.start]) if group else 0)
+            gap = self._blank(self._text[group[-1].end : unit.start]) if group else unit.lead_tokens
+            more = unit.tokens + gap
             last = index == len(units) - 1
             small = size < target // 3 or (last and unit.tokens < target // 4)
             if group and size + more > (limit if small else target):
@@ -210,8 +252,8 @@ class _Cutter:
             yield group
 
     def _carried(self, group: Sequence[_Unit], unit: _Unit, target: int) -> list[_Unit]:
-        """The end of the last passage that is repeated in front of `unit`."""
-        for index in range(1, len(group)):
+        """The end of the last passage that is repeated in front of `unit`; a lead says more than it does."""
+        for index in range(1, 0 if unit.lead else len(group)):
             tail = group[index:]
             if self._size(tail) <= self._overlap and self._size([*tail, unit]) <= target:
                 return list(tail)

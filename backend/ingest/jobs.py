@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from backend.core.types import Note
 from backend.corpus.base import CorpusRef
 
 ItemState = Literal["waiting", "done", "unchanged", "failed"]
@@ -19,6 +20,7 @@ class NewItem:
     Attributes:
         data: Its bytes; None if they are kept already, or are not needed because the item is finished.
         state: Anything but "waiting" is a verdict given before the work began.
+        origin: As `Document.origin`.
     """
 
     name: str
@@ -29,6 +31,7 @@ class NewItem:
     reason: str = ""
     document: str = ""
     passages: int = 0
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Item:
     size_bytes: int
     force: bool
     attempts: int
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ItemStatus:
-    """One file of an ingestion, as its sender sees it."""
+    """One file of an ingestion, as its sender sees it.
+
+    Attributes:
+        notes: Those of its document as it is now.
+    """
 
     name: str
     state: ItemState
     reason: str
     document: str
     passages: int
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,9 @@ class JobStore(Protocol):
         Raises:
             NotFound: No such ingestion of this tenant.
         """
+
+    async def failed(self, corpus: CorpusRef) -> Sequence[ItemStatus]:
+        """Files that could not be read when they were last sent, by name; while their ingestions are kept."""
 
     async def backlog(self, tenant: str) -> Backlog:
         """What waits."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from backend.core.errors import InvalidRequest, Unavailable
 from backend.core.types import Passage
 from backend.corpus.base import Catalogue, CorpusRef, NewRevision
-from backend.corpus.ids import document_id, passage_id, revision_id
+from backend.corpus.ids import passage_id, revision_id
 from backend.ingest.base import Chunk, Parsed, Reader
 from backend.ingest.jobs import Item, ItemState, JobStore, Outcome
 
@@ -81,7 +81,7 @@ class Preparer:
         if not chunks:
             return Outcome(item, "failed", "the document holds no text")
         revision = revision_id(corpus, item.name, item.sha256, self.made_by)
-        document = document_id(corpus, item.name)
+        document = await self.catalogue.id_for(corpus, item.name)
         passages = _passages(document, revision, item.name, parsed, chunks)
         return Prepared(item, self._revision(item, revision, parsed, passages))
 
@@ -99,6 +99,10 @@ class Preparer:
             passages=passages,
             text=parsed.text,
             made_by=self.made_by,
+            document=passages[0].document,
+            origin=item.origin,
+            notes=parsed.notes,
+            about=parsed.about,
         )
 
 
@@ -118,6 +122,7 @@ def _passages(
             start=chunk.start,
             end=chunk.end,
             language=parsed.language,
+            lead=chunk.lead,
         )
         for ordinal, chunk in enumerate(chunks)
     )

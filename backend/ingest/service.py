@@ -10,11 +10,12 @@ from pathlib import Path
 
 from backend.core.aio import first_of_group
 from backend.core.errors import InvalidRequest, QuotaExceeded, StorageFull
-from backend.corpus.base import CorpusRef, WritableCatalogue
-from backend.ingest.folder import Found, files_below
+from backend.corpus.base import CorpusRef, Document, WritableCatalogue
+from backend.ingest import folder
 from backend.ingest.jobs import IngestionStatus, JobStore, NewItem
 from backend.ingest.parse.detect import media_type
 from backend.ingest.parse.names import safe_name
+from backend.ingest.plan import Entry, Plan, plan
 from backend.ingest.worker import Worker
 from backend.telemetry.metrics import Metrics
 
@@ -49,10 +50,17 @@ class Ingestion:
     metrics: Metrics
     bounds: Bounds = Bounds()
 
-    async def submit(self, corpus: CorpusRef, files: Sequence[tuple[str, bytes]]) -> IngestionStatus:
+    async def submit(
+        self, corpus: CorpusRef, files: Sequence[tuple[str, bytes]], origins: Sequence[str] = ()
+    ) -> IngestionStatus:
         """Keep files and queue them, in one transaction; on return they are not lost.
 
         A file of a kind that is not read is recorded as failed; one that is up to date, as unchanged.
+
+        Args:
+            corpus: Where they go.
+            files: Names and bytes.
+            origins: Where each lies; see `Document.origin`.
 
         Raises:
             InvalidRequest: No file, or a name that cannot be kept; nothing is queued.
@@ -62,31 +70,73 @@ class Ingestion:
         """
         if not files:
             raise InvalidRequest("no file was sent")
+        if origins and len(origins) != len(files):
+            raise InvalidRequest("some files have no origin, or some origins no file")
         named = [(safe_name(name), data) for name, data in files]
         await self._admit(corpus.tenant, len(named), sum(len(data) for _, data in named))
         waiting = await self.jobs.waiting_names(corpus)
-        items = [await self._item(corpus, name, data, waiting) for name, data in named]
+        lie = list(origins) or [""] * len(named)
+        items = [await self._item(corpus, *one, at, waiting) for one, at in zip(named, lie, strict=True)]
         ingestion = await self.jobs.create(corpus, items)
         self._count(items)
         self.worker.wake()
         return await self.jobs.status(corpus.tenant, ingestion)
 
     async def submit_path(self, corpus: CorpusRef, paths: Sequence[Path]) -> str:
-        """Keep and queue every file below `paths`, a few megabytes at a time; the ingestion's id.
-
-        Files that cannot be read are recorded by name and reason.
+        """Keep and queue every file below `paths`; the ingestion's id. Nothing is removed.
 
         Raises:
             NotFound: A path names nothing.
             StorageFull, StorageUnavailable
         """
+        made = await self.plan(corpus, paths)
+        for document, entry in made.renamed:
+            await self.rename(corpus, document, entry.name, entry.origin)
+        return await self.submit_files(corpus, made.files)
+
+    async def plan(self, corpus: CorpusRef, paths: Sequence[Path]) -> Plan:
+        """What reading `paths` into the corpus does; nothing is done yet.
+
+        Raises:
+            NotFound: A path names nothing.
+            StorageUnavailable
+        """
+        known = await self.catalogue.all_documents(corpus)
+        seen = await asyncio.to_thread(folder.survey, paths, max_bytes=self.bounds.file_bytes)
+        return await asyncio.to_thread(plan, seen, known)
+
+    async def submit_files(self, corpus: CorpusRef, files: Sequence[Entry]) -> str:
+        """Keep and queue files, a few megabytes at a time; the ingestion's id.
+
+        Files that cannot be read are recorded by name and reason.
+
+        Raises:
+            StorageFull, StorageUnavailable
+        """
         lease_s = self.worker.pace.lease_s
         ingestion = await self.jobs.create(corpus, [], open_s=lease_s)
         waiting = await self.jobs.waiting_names(corpus)
-        async for items in self._portions(corpus, paths, waiting):
+        async for items in self._portions(corpus, files, waiting):
             await self.jobs.append(corpus.tenant, ingestion, items, open_s=lease_s)
             self._count(items)
         await self.jobs.append(corpus.tenant, ingestion, [], open_s=0)
+        self.worker.wake()
+        return ingestion
+
+    async def rename(self, corpus: CorpusRef, document: Document, name: str, origin: str) -> str | None:
+        """Give a document another name and place; the ingestion that reads it again for that, None if none.
+
+        Raises:
+            NotFound
+            InvalidRequest: A name that cannot be kept.
+            Conflict: Another document has that name.
+            StorageUnavailable, StorageFull
+        """
+        if safe_name(name) == document.name:
+            await self.catalogue.place(corpus, {document.id: origin})
+            return None
+        await self.catalogue.rename(corpus, document.id, safe_name(name), origin)
+        ingestion = await self.jobs.reread(corpus, document=document.id)
         self.worker.wake()
         return ingestion
 
@@ -98,16 +148,17 @@ class Ingestion:
         """
         return await self.jobs.status(tenant, ingestion)
 
-    async def delete(self, corpus: CorpusRef, document: str) -> None:
-        """Remove a document: from answers at once, from the indexes now or as soon as they can be written.
+    async def delete(self, corpus: CorpusRef, *documents: str) -> None:
+        """Remove documents: from answers at once, from the indexes now or as soon as they can be written.
 
         Raises:
             NotFound
             StorageUnavailable
         """
-        known = await self.catalogue.get(corpus, document)
-        await self.catalogue.remove(corpus, document)
-        await self.jobs.forget(corpus, known.name, known.content_sha256)
+        for document in documents:
+            known = await self.catalogue.get(corpus, document)
+            await self.catalogue.remove(corpus, document)
+            await self.jobs.forget(corpus, known.name, known.content_sha256)
         await self.worker.tidy(corpus)
         self.worker.wake()
 
@@ -174,8 +225,10 @@ class Ingestion:
             if item.state != "waiting":
                 self.metrics.ingested(item.state)
 
-    async def _item(self, corpus: CorpusRef, name: str, data: bytes, waiting: frozenset[str]) -> NewItem:
-        item = NewItem(name, await asyncio.to_thread(_sha256, data), len(data), data)
+    async def _item(
+        self, corpus: CorpusRef, name: str, data: bytes, origin: str, waiting: frozenset[str]
+    ) -> NewItem:
+        item = NewItem(name, await asyncio.to_thread(_sha256, data), len(data), data, origin=origin)
         try:
             media_type(name, data)
         except InvalidRequest as exc:
@@ -184,14 +237,16 @@ class Ingestion:
         found = None if name in waiting else await self.catalogue.by_name(corpus, name)
         if found is None or (found[0].content_sha256, found[1]) != (item.sha256, self.made_by):
             return item
+        if origin and found[0].origin != origin:
+            await self.catalogue.place(corpus, {found[0].id: origin})
         return replace(item, data=None, state="unchanged", document=found[0].id, passages=found[0].passages)
 
     async def _portions(
-        self, corpus: CorpusRef, paths: Sequence[Path], waiting: frozenset[str]
+        self, corpus: CorpusRef, files: Sequence[Entry], waiting: frozenset[str]
     ) -> AsyncIterator[list[NewItem]]:
         portion: list[NewItem] = []
-        for found in files_below(paths, max_bytes=self.bounds.file_bytes):
-            portion.append(await self._read(corpus, found, waiting))
+        for entry in files:
+            portion.append(await self._read(corpus, entry, waiting))
             kept = sum(len(item.data or b"") for item in portion)
             if kept >= SEND_BYTES or len(portion) >= SEND_FILES:
                 yield portion
@@ -199,13 +254,13 @@ class Ingestion:
         if portion:
             yield portion
 
-    async def _read(self, corpus: CorpusRef, found: Found, waiting: frozenset[str]) -> NewItem:
-        refused = NewItem(found.name, "", 0, state="failed", reason=found.refusal)
-        if found.refusal:
+    async def _read(self, corpus: CorpusRef, entry: Entry, waiting: frozenset[str]) -> NewItem:
+        refused = NewItem(entry.name, "", 0, state="failed", reason=entry.refusal)
+        if entry.refusal:
             return refused
         try:
-            data = await asyncio.to_thread(found.path.read_bytes)
-            return await self._item(corpus, safe_name(found.name), data, waiting)
+            data = await asyncio.to_thread(folder.read, entry.path, max_bytes=self.bounds.file_bytes)
+            return await self._item(corpus, entry.name, data, entry.origin, waiting)
         except OSError as exc:
             return replace(refused, reason=exc.strerror or "it cannot be opened")
         except InvalidRequest as exc:

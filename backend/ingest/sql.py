@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import (
     ColumnElement,
+    Row,
     and_,
     bindparam,
     case,
@@ -23,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.core.clock import Clock
 from backend.core.errors import NotFound
+from backend.core.types import Note
 from backend.corpus.base import CorpusRef
 from backend.corpus.locks import hold_still
 from backend.corpus.tables import documents
@@ -65,11 +67,11 @@ class SqlJobs:
             which &= documents.c.id == document
         if not everything:
             which &= ~exists().where(_OF_DOCUMENT, _WAITS)
-        columns = (documents.c.name, documents.c.content_sha256, documents.c.size_bytes)
+        columns = [getattr(documents.c, one) for one in ("name", "content_sha256", "size_bytes", "origin")]
         async with transaction(self._engine) as sql:
             await sql.execute(hold_still(corpus))
             rows = (await sql.execute(select(*columns).where(which).order_by(documents.c.name))).all()
-            items = [NewItem(row.name, row.content_sha256, row.size_bytes) for row in rows]
+            items = [NewItem(r.name, r.content_sha256, r.size_bytes, origin=r.origin) for r in rows]
             return await self._create(sql, corpus, items, force=everything) if items else None
 
     async def append(self, tenant: str, ingestion: str, items: Sequence[NewItem], *, open_s: float) -> None:
@@ -88,13 +90,17 @@ class SqlJobs:
     async def status(self, tenant: str, ingestion: str) -> IngestionStatus:
         """How far it has come; see `JobStore.status`."""
         here = and_(ingestions.c.id == ingestion, ingestions.c.tenant == tenant)
-        its = select(ingestion_items).where(ingestion_items.c.ingestion == ingestion)
+        its = (
+            select(ingestion_items, documents.c.notes)
+            .outerjoin(documents, documents.c.id == ingestion_items.c.document)
+            .where(ingestion_items.c.ingestion == ingestion)
+        )
         async with transaction(self._engine) as sql:
             job = (await sql.execute(select(ingestions).where(here))).first()
             if job is None:
                 raise NotFound("no such ingestion")
             rows = (await sql.execute(its.order_by(ingestion_items.c.number))).all()
-        items = tuple(ItemStatus(r.name, r.state, r.reason, r.document, r.passages) for r in rows)
+        items = tuple(_item_status(row) for row in rows)
         return IngestionStatus(
             id=ingestion,
             corpus=CorpusRef(tenant, job.corpus),
@@ -104,6 +110,16 @@ class SqlJobs:
             finished=sum(item.state != "waiting" for item in items),
             items=items,
         )
+
+    async def failed(self, corpus: CorpusRef) -> Sequence[ItemStatus]:
+        """Files whose last reading failed; see `JobStore.failed`."""
+        latest = (ingestions.c.number.desc(), ingestion_items.c.number.desc())
+        nth = func.row_number().over(partition_by=ingestion_items.c.name, order_by=latest).label("nth")
+        items = select(ingestion_items, nth).join(ingestions, _OF_IT).where(_items_of(corpus)).subquery()
+        query = select(items).where(items.c.nth == 1, items.c.state == "failed").order_by(items.c.name)
+        async with transaction(self._engine) as sql:
+            rows = (await sql.execute(query)).all()
+        return [ItemStatus(r.name, r.state, r.reason, r.document, r.passages) for r in rows]
 
     async def backlog(self, tenant: str) -> Backlog:
         """What waits."""
@@ -151,7 +167,8 @@ class SqlJobs:
             if ids:
                 await sql.execute(run)
         return [
-            Item(r.ingestion, r.number, r.name, r.sha256, r.size_bytes, r.force, r.attempts) for r in rows
+            Item(r.ingestion, r.number, r.name, r.sha256, r.size_bytes, r.force, r.attempts, r.origin)
+            for r in rows
         ]
 
     async def begin(self, items: Sequence[Item]) -> None:
@@ -251,7 +268,7 @@ class SqlJobs:
         rows = [
             {"ingestion": ingestion, "number": first + n, "tenant": corpus.tenant, "corpus": corpus.name}
             | {"name": item.name, "sha256": item.sha256, "size_bytes": item.size_bytes, "attempts": 0}
-            | {"state": item.state, "reason": item.reason}
+            | {"origin": item.origin, "state": item.state, "reason": item.reason}
             | {"document": item.document, "passages": item.passages}
             for n, item in enumerate(items)
         ]
@@ -277,6 +294,11 @@ class SqlJobs:
             .values(state=case((read | none_at_all, "done"), else_="failed"), reason="", updated=now)
         )
         await sql.execute(end)
+
+
+def _item_status(row: Row[Any]) -> ItemStatus:
+    notes = tuple(Note(*note) for note in row.notes or ())
+    return ItemStatus(row.name, row.state, row.reason, row.document, row.passages, notes)
 
 
 def _items_of(corpus: CorpusRef) -> ColumnElement[bool]:

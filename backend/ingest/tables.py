@@ -41,6 +41,7 @@ ingestion_items = Table(
     Column("tenant", String(128), nullable=False),
     Column("corpus", String(128), nullable=False),
     Column("name", Text, nullable=False),
+    Column("origin", Text, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("size_bytes", Integer, nullable=False),
     Column("state", String(16), nullable=False),

@@ -20,6 +20,7 @@ def fields(passage: Passage) -> dict[str, str | int]:
         "start": passage.start,
         "end": passage.end,
         "language": passage.language,
+        "lead": passage.lead,
     }
 
 
@@ -38,4 +39,5 @@ def passage(id: str, text: str, stored: dict[str, Any]) -> Passage:
         start=int(stored["start"]),
         end=int(stored["end"]),
         language="fr" if stored["language"] == "fr" else "en",
+        lead=str(stored.get("lead", "")),
     )

@@ -244,7 +244,7 @@ def _distinct(found: Found, settings: Retrieval) -> list[Passage]:
     )
     texts: dict[str, Passage] = {}
     for id in order:
-        texts.setdefault(" ".join(passages[id].text.split()).casefold(), passages[id])
+        texts.setdefault(" ".join(passages[id].body.split()).casefold(), passages[id])
     return list(texts.values())
 
 

@@ -51,6 +51,7 @@ def config_of(settings: Settings, opened: Open) -> uvicorn.Config:
         create_app(settings, opened),
         log_config=None,
         access_log=False,
+        ws="none",
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,

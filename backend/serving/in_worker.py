@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from importlib import import_module
+from typing import Final
 
 from backend.core.errors import LibriError
 from backend.serving.application import config_of, opener
@@ -13,6 +15,16 @@ from backend.telemetry.metrics import Metrics
 from backend.telemetry.shared import SharedCounters
 
 log = logging.getLogger(__name__)
+
+_LATER: Final = (
+    "asyncpg",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvloop",
+)
+"""What is imported where it is first used; every worker uses it, so it is imported before they are forked."""
+for _name in _LATER:
+    import_module(_name)
 
 
 def serve(task: Task, worker: Worker) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -10,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from gunicorn.app.base import BaseApplication
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_S: Final = 30.0
 _MEMORY: Final = "/dev/shm"  # noqa: S108  a heartbeat there never waits for a disk
+_THREADS: Final = Path("/proc/self/task")
 _CLOSING_S: Final = 15
 """What the workers have to end after their answers have; then they are killed."""
 
@@ -191,11 +195,28 @@ def serve_replica(
     Raises:
         Unavailable: None of them could start; says why.
     """
+    if _THREADS.is_dir():
+        _import_once(task)
     replica = Replica(task, workers, sockets, ready)
     with suppress(SystemExit):
         replica.run()
     if replica.failure:
         raise Unavailable(replica.failure)
+
+
+def _import_once(task: Task) -> None:
+    """What workers are made of: three seconds of CPU time that none of them pays, and memory that all share.
+
+    A fork leaves threads behind, with what they hold. numpy alone has any after its import, for products of
+    matrices that no worker has; without them there are none.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251  numpy's library reads it
+    import_module(task.module)
+    gc.collect()
+    gc.freeze()
+    threads = len(tuple(_THREADS.iterdir()))
+    if threads > 1:
+        log.warning("workers are forked from a process with threads", extra={"threads": threads})
 
 
 def _give_number(replica: Replica, worker: Worker) -> None:

@@ -1,7 +1,7 @@
-"""A worker of a replica, as gunicorn forks it; what serves is imported once it is a process of its own.
+"""A worker of a replica, as gunicorn forks it.
 
-Nothing of that may be in the process that forks: what it is made of has threads, which a fork leaves behind
-with whatever they held.
+What it is made of was imported before, by the process that forks; whatever has threads, sockets or files is
+made in the worker.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from backend.embedding.base import Encoder
 from backend.embedding.batching import BatchingEmbedder
 from backend.embedding.fetch import from_hub
 from backend.embedding.local_onnx import OnnxEncoder, OnnxRanker
-from backend.embedding.models import Model, find, find_ranker, local_folder
+from backend.embedding.models import Model, find, find_ranker, local_source
 from backend.embedding.ranking import Ranking
 
 
@@ -53,12 +53,12 @@ def find_model(settings: Settings) -> Model:
 
 def _load_encoder(settings: Settings, model: Model) -> Encoder:
     models_dir = settings.models_dir
-    folder = local_folder(model, from_hub)
+    source = local_source(model, from_hub)
     if settings.embedding.runtime == "torch":
         torch = import_module("backend.embedding.local_torch")  # three seconds and 500 MB
-        encoder: Encoder = torch.TorchEncoder(model, folder, threads=settings.embedding.threads)
+        encoder: Encoder = torch.TorchEncoder(model, source, threads=settings.embedding.threads)
         return encoder
-    return OnnxEncoder(model, folder, models_dir, threads=settings.embedding.threads)
+    return OnnxEncoder(model, source, models_dir, threads=settings.embedding.threads)
 
 
 def open_ranking(stack: AsyncExitStack, settings: Settings) -> Ranking | None:

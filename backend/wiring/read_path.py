@@ -53,6 +53,7 @@ def read_path(
     """Readers' requests, and what produces their answers."""
     embedder, dense, lexical = search
     calibration = calibration_for(embedder.id, settings.data.dir / CALIBRATIONS)
+    settings = settings.model_copy(update={"retrieval": calibration.fusion.under(settings.retrieval)})
     history, catalogue, generations = stores.history, stores.catalogue, stores.generations
     retriever = HybridRetriever(
         embedder=embedder,

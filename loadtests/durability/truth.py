@@ -47,19 +47,20 @@ class Generations:
     """How often each question was answered from its first word, and how often gone on with.
 
     Attributes:
-        whole: Requests without a beginning of which at least a token was said, by question.
+        whole: Requests without a beginning of which at least a token was said, and how many, by question.
         continued: Requests to go on from a beginning, by question.
         tokens: Said in all, by question.
     """
 
-    whole: Mapping[int, int]
+    whole: Mapping[int, Sequence[int]]
     continued: Mapping[int, int]
     tokens: Mapping[int, int]
 
 
 def generations(requests: Sequence[Mapping[str, Any]]) -> Generations:
     """Counted at the model servers."""
-    whole, continued, tokens = Counter[int](), Counter[int](), Counter[int]()
+    whole = defaultdict[int, list[int]](list)
+    continued, tokens = Counter[int](), Counter[int]()
     for one in requests:
         if (number := number_of(one["question"])) is None:
             continue
@@ -67,7 +68,7 @@ def generations(requests: Sequence[Mapping[str, Any]]) -> Generations:
         if one["begun"]:
             continued[number] += 1
         elif one["tokens"]:
-            whole[number] += 1
+            whole[number].append(one["tokens"])
     return Generations(whole, continued, tokens)
 
 

@@ -10,6 +10,9 @@ from loadtests.durability.questions import Difference, difference
 from loadtests.durability.reader import Outcome, Reading
 from loadtests.durability.truth import Generations, Turn
 
+UNCUT = 3
+"""Tokens that an answer may have said and still have no place where another could join it (ADR 0010)."""
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -21,7 +24,9 @@ class Verdict:
         unkept: Answers whose end told that the history lacks them.
         not_one_turn: Questions with another number of turns, and how many; those told of are left out.
         wrong_turns: Turns whose text is not the answer.
-        more_than_one: Questions that were answered from the first word more than once, and how often.
+        more_than_one: Questions that were answered from the first word more than once, and how many tokens
+            each time; those are left out of which no more than `UNCUT` had been said.
+        began_anew: The latter.
     """
 
     answers: int = 0
@@ -31,7 +36,8 @@ class Verdict:
     unkept: int = 0
     not_one_turn: dict[int, int] = field(default_factory=dict)
     wrong_turns: int = 0
-    more_than_one: dict[int, int] = field(default_factory=dict)
+    more_than_one: dict[int, Sequence[int]] = field(default_factory=dict)
+    began_anew: int = 0
     continued: int = 0
     extra_tokens: int = 0
     asked_again: int = 0
@@ -83,7 +89,9 @@ def _judge_turns(verdict: Verdict, reading: Reading, turns: Sequence[Turn]) -> N
 
 def _judge_generations(verdict: Verdict, reading: Reading, said: Generations) -> None:
     number = reading.question.number
-    if (whole := said.whole.get(number, 0)) != 1:
+    whole = sorted(said.whole.get(number, ()))
+    verdict.began_anew += len(whole) > 1 >= sum(tokens > UNCUT for tokens in whole)
+    if not whole or sum(tokens > UNCUT for tokens in whole) > 1:
         verdict.more_than_one[number] = whole
     verdict.continued += said.continued.get(number, 0)
     verdict.extra_tokens += max(0, said.tokens.get(number, 0) - reading.question.tokens)

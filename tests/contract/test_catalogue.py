@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from backend.core.errors import Conflict, NotFound
+from backend.core.types import About, Note
 from backend.corpus.base import CorpusRef, NewRevision
 from backend.corpus.sql import SqlCatalogue
 from backend.corpus.tables import passages
@@ -257,3 +258,72 @@ async def test_the_view_known_is_served_while_the_database_is_away(engine, clock
         await sql.run_sync(metadata.drop_all)
     clock.advance(10)
     assert await catalogue.live(BOOKS) == known
+
+
+NOTES = (Note("pages_without_text", 2, "2 of 3"), Note("hidden_text", 1))
+ABOUT = About("2024-05-02", "How long a book may be kept.")
+
+
+async def test_what_a_document_leaves_out_and_says_of_itself_is_kept_with_it(catalogue):
+    new = replace(A, notes=NOTES, about=ABOUT, origin="file:///srv/a.md")
+    document, _ = await catalogue.flip(BOOKS, new)
+    assert (document.notes, document.about, document.origin) == (NOTES, ABOUT, "file:///srv/a.md")
+    assert await catalogue.get(BOOKS, document.id) == document
+    assert list(await catalogue.documents(BOOKS)) == [document]
+    mended, _ = await catalogue.flip(BOOKS, replace(A, revision="r2"))
+    assert (mended.notes, mended.about, mended.origin) == ((), About(), "")
+
+
+async def test_a_renamed_document_is_the_same_document_and_is_read_again(catalogue, clock):
+    document, _ = await catalogue.flip(BOOKS, A)
+    clock.advance(60)
+    before = await catalogue.versions()
+    await catalogue.rename(BOOKS, document.id, "b.md", "file:///srv/b.md")
+    renamed = await catalogue.get(BOOKS, document.id)
+    assert (renamed.name, renamed.origin, renamed.created) == ("b.md", "file:///srv/b.md", document.created)
+    assert await catalogue.by_name(BOOKS, "a.md") is None
+    assert await catalogue.by_name(BOOKS, "b.md") == (renamed, "")
+    assert await catalogue.text(BOOKS, document.id, "r1") == ("first text", "r1")
+    assert await catalogue.versions() != before
+    again, replaced = await catalogue.flip(BOOKS, replace(A, name="b.md", revision="r2"))
+    assert (again.id, replaced) == (document.id, "r1")
+
+
+async def test_a_name_that_was_given_up_makes_another_document(catalogue):
+    first, _ = await catalogue.flip(BOOKS, A)
+    await catalogue.rename(BOOKS, first.id, "b.md", "")
+    drawn = await catalogue.id_for(BOOKS, "a.md")
+    second, _ = await catalogue.flip(BOOKS, replace(A, revision="r2", document=drawn))
+    assert second.id == drawn != first.id
+    assert await catalogue.id_for(BOOKS, "b.md") == first.id
+    assert [d.name for d in await catalogue.documents(BOOKS)] == ["a.md", "b.md"]
+
+
+async def test_a_name_is_not_taken_from_another_document(catalogue):
+    first, _ = await catalogue.flip(BOOKS, A)
+    await catalogue.flip(BOOKS, replace(A, name="b.md", revision="r2"))
+    with pytest.raises(Conflict):
+        await catalogue.rename(BOOKS, first.id, "b.md", "")
+    with pytest.raises(NotFound):
+        await catalogue.rename(BOOKS, "nothing", "c.md", "")
+    with pytest.raises(NotFound):
+        await catalogue.rename(CorpusRef("rival", "books"), first.id, "c.md", "")
+    assert (await catalogue.get(BOOKS, first.id)).name == "a.md"
+
+
+async def test_passages_written_for_a_document_that_was_renamed_do_not_become_another(catalogue):
+    drawn = await catalogue.id_for(BOOKS, "b.md")
+    first, _ = await catalogue.flip(BOOKS, replace(A, document=await catalogue.id_for(BOOKS, "a.md")))
+    await catalogue.rename(BOOKS, first.id, "b.md", "")
+    for late in (replace(A, name="b.md", document=drawn), replace(A, document=first.id)):
+        with pytest.raises(Conflict):
+            await catalogue.flip(BOOKS, replace(late, revision="r2"))
+
+
+async def test_where_documents_lie_is_noted_without_another_change(catalogue):
+    document, _ = await catalogue.flip(BOOKS, A)
+    version = (await catalogue.live(BOOKS)).version
+    await catalogue.place(BOOKS, {document.id: "file:///srv/a.md", "nothing": "file:///x"})
+    await catalogue.place(CorpusRef("rival", "books"), {document.id: "file:///theirs"})
+    assert await catalogue.get(BOOKS, document.id) == replace(document, origin="file:///srv/a.md")
+    assert (await catalogue.live(BOOKS)).version == version

@@ -50,7 +50,9 @@ async def put(index, *passages, corpus=LIBRARY):
 
 
 async def test_a_passage_comes_back_whole(index):
-    one = passage("Le prêt\n dure « 3 » semaines 🤖", title="Règles", headings=("A", "B"), page=3)
+    one = passage(
+        "Le prêt\n dure « 3 » semaines 🤖", title="Règles", headings=("A",), page=3, lead="Carte | Durée"
+    )
     two = passage("unrelated words", language="en")
     await put(index, one, two)
     hits = await index.search(LIBRARY, vectors([one])[0], 2)

@@ -25,8 +25,8 @@ SMALL = find("all-MiniLM-L6-v2", "int8")
 def encoders(models_dir):
     """Both precisions, loaded once."""
     return {
-        "onnx": OnnxEncoder(MODEL, MODEL.folder, models_dir, threads=1),
-        "int8": OnnxEncoder(SMALL, SMALL.folder, models_dir, threads=1),
+        "onnx": OnnxEncoder(MODEL, MODEL.source, models_dir, threads=1),
+        "int8": OnnxEncoder(SMALL, SMALL.source, models_dir, threads=1),
     }
 
 
@@ -162,7 +162,7 @@ def test_eight_bits_stay_near_them(encoders):
 def test_the_onnx_file_is_made_once(encoders, models_dir):
     path = models_dir / MODEL.slug / "model.onnx"
     made = path.stat().st_mtime_ns
-    OnnxEncoder(MODEL, MODEL.folder, models_dir, threads=1)
+    OnnxEncoder(MODEL, MODEL.source, models_dir, threads=1)
     assert path.stat().st_mtime_ns == made
     assert {file.name for file in path.parent.iterdir()} <= {"model.onnx", "lock"}
 

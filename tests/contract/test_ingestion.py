@@ -629,3 +629,10 @@ async def test_old_ingestions_are_forgotten(path, clock):
     with pytest.raises(NotFound):
         await path.ingestion.status("acme", status.id)
     assert (await path.put(BOOKS, a="text")).items[0].state == "unchanged"
+
+
+async def test_what_a_document_leaves_out_is_told_with_its_file_and_with_it(path):
+    told = await path.put(BOOKS, a="text", b="SCAN of a form")
+    notes = [[note.detail for note in item.notes] for item in told.items]
+    assert notes == [[], ["2 of 3"]]
+    assert [d.notes for d in await path.catalogue.documents(BOOKS)] == [i.notes for i in told.items]

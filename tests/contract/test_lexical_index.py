@@ -22,7 +22,9 @@ async def found(index, question, language="fr", corpus=LIBRARY):
 
 
 async def test_a_passage_comes_back_whole(index):
-    one = passage("Le prêt\n dure « 3 » semaines 🤖", title="Règles", headings=("A", "B"), page=3)
+    one = passage(
+        "Le prêt\n dure « 3 » semaines 🤖", title="Règles", headings=("A",), page=3, lead="Carte | Durée"
+    )
     await index.add(LIBRARY, [one])
     assert [hit.passage for hit in await index.search(LIBRARY, "prêt", "fr", 5)] == [one]
 
@@ -32,6 +34,11 @@ async def test_the_best_comes_first(index):
     hits = await index.search(LIBRARY, "retard du prêt", "fr", 10)
     assert [hit.passage.text for hit in hits] == ["prêt livre retard", "prêt livre"]
     assert hits[0].score > hits[1].score > 0
+
+
+async def test_the_names_of_columns_above_a_row_are_found(index):
+    await index.add(LIBRARY, [passage("Étudiant | 12", lead="Carte | Tarif annuel")])
+    assert await found(index, "tarif annuel") == ["Étudiant | 12"]
 
 
 async def test_no_more_than_the_limit(index):

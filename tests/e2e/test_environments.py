@@ -95,7 +95,7 @@ STARTING = [
             "LIBRI_ENGINE__MODEL": "",
         }
     ),
-    Case({"EMBEDDING_MODEL": "multilingual-e5-small", "HTTPS_PROXY": "http://[::1", "HF_HOME": "/nowhere"}),
+    Case({"EMBEDDING_MODEL": "multilingual-e5-base", "HTTPS_PROXY": "http://[::1", "HF_HOME": "/nowhere"}),
     Case(
         {
             "CHROMA_API_IMPL": "chromadb.api.fastapi.FastAPI",

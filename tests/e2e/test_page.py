@@ -785,11 +785,17 @@ async def test_a_writer_adds_and_removes_documents(script: Script, tab: Open):
 
 async def test_a_reader_only_sees_the_documents(script: Script, tab: Open):
     script.roles = ("reader",)
-    script.documents = [document("old.md", "Old rules")]
+    left_out = [{"code": "pages_without_text", "count": 2, "detail": "2 of 3"}]
+    said = {"date": "2024-05", "description": "All of them.", "notes": left_out}
+    script.documents = [document("old.md", "Old rules") | said]
     async with tab() as reader:
         await reader.go()
         await reader.page.click("#open-documents")
         await reader.page.wait_for_selector("#document-list:has-text('Old rules')")
+        shown = await reader.page.locator("#document-list").inner_text()
+        assert "All of them." in shown
+        assert "dated May 2024" in shown
+        assert "2 pages hold no text (2 of 3)" in shown
         assert not await reader.page.locator("#upload").is_visible()
         assert await reader.page.locator("#document-list .remove").count() == 0
 

@@ -157,6 +157,12 @@ async def test_any_worker_tells_of_the_whole_replica(client: httpx.AsyncClient) 
     assert len({one['libri_runs_total{result="stop"}'] for one in told}) == 1
 
 
+def test_workers_are_forked_from_a_process_with_all_modules_and_no_threads(replica: Replica) -> None:
+    above = psutil.Process(replica.pid)
+    assert above.num_threads() == 1
+    assert any("numpy" in mapped.path for mapped in above.memory_maps())
+
+
 def test_who_serves_is_written_for_commands_of_the_same_host(replica: Replica) -> None:
     (address,) = replica.log.parent.glob("*/server.json")
     assert json.loads(address.read_text())["url"] == replica.url

@@ -23,7 +23,13 @@ sys.exit(main())
 
 
 def make(folder: Path, target: Path, precision: str = "int8") -> subprocess.CompletedProcess[str]:
-    order = {"folder": str(folder), "target": str(target), "pooling": "mean", "precision": precision}
+    order = {
+        "source": str(folder),
+        "sha256": "",
+        "target": str(target),
+        "pooling": "mean",
+        "precision": precision,
+    }
     return subprocess.run(
         [sys.executable, "-c", MAKE, json.dumps(order)],
         capture_output=True,
@@ -36,7 +42,7 @@ def make(folder: Path, target: Path, precision: str = "int8") -> subprocess.Comp
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the default model's small files, with its weights."""
-    packaged = find("all-MiniLM-L6-v2", "int8").folder
+    packaged = find("all-MiniLM-L6-v2", "int8").source
     assert packaged is not None
     (tmp_path / "model").mkdir()
     shutil.copy(packaged / "config.json", tmp_path / "model")

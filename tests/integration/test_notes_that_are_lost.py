@@ -134,6 +134,26 @@ async def test_many_who_change_and_lose_at_once_lose_nothing(server: RedisServer
         assert {name: note["n"] >= 29 for name, note in counted.items()} == dict.fromkeys("012", True)
 
 
+async def test_hundreds_of_changes_of_one_note_at_once_take_few_steps_and_all_count(
+    server: RedisServer,
+) -> None:
+    async with boards(server, 3) as three:
+        await three[0].change("health", "a", lambda _: {"n": 0})
+        before = (await three[0]._redis.info("stats"))["total_commands_processed"]
+        counted = [
+            board.change("health", "a", lambda note: {"n": note["n"] + 1})
+            for board in three
+            for _ in range(200)
+        ]
+        given_up = asyncio.ensure_future(counted.pop())
+        async with asyncio.timeout(20):
+            seen = await asyncio.gather(*counted, asyncio.to_thread(given_up.cancel))
+        assert sorted(note["n"] for note in seen[:-1])[0] == 1
+        assert (await three[0].read("health"))["a"]["n"] in (599, 600)
+        after = (await three[0]._redis.info("stats"))["total_commands_processed"]
+        assert after - before < 100
+
+
 ODD = ["no JSON", "[1, 2]", "7", "null", '"text"', "{", "{}", "[" * 100_000, b"\xff\xfe"]
 
 

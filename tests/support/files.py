@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 
+from PIL import Image, ImageDraw
 from reportlab import rl_config
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
@@ -65,3 +66,81 @@ def _one_page(stream: bytes, filters: bytes) -> bytes:
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     trailer = b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % len(out)
     return out + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
+
+
+HIDDEN_IN_PDF = ("white", "invisible", "tiny", "off the page", "covered", "clipped")
+
+
+def pdf_hiding(way: str, secret: str, *shown: str) -> bytes:
+    """A page with the lines `shown` and `secret` between them, hidden in one of the ways `HIDDEN_IN_PDF`."""
+    rl_config.invariant = 1
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=A4)
+    for n, line in enumerate(shown):
+        canvas.drawString(60, 700 - 14 * n, line)
+    _HIDING[way](canvas, secret)
+    canvas.save()
+    return out.getvalue()
+
+
+def _white(canvas: Canvas, secret: str) -> None:
+    canvas.setFillColorRGB(1, 1, 1)
+    canvas.drawString(60, 600, secret)
+
+
+def _invisible(canvas: Canvas, secret: str) -> None:
+    text = canvas.beginText(60, 600)
+    text.setTextRenderMode(3)
+    text.textOut(secret)
+    canvas.drawText(text)
+
+
+def _tiny(canvas: Canvas, secret: str) -> None:
+    canvas.setFont("Helvetica", 0.5)
+    canvas.drawString(60, 600, secret)
+
+
+def _off_the_page(canvas: Canvas, secret: str) -> None:
+    canvas.drawString(60, 2000, secret)
+
+
+def _covered(canvas: Canvas, secret: str) -> None:
+    canvas.drawString(60, 600, secret)
+    canvas.setFillColorRGB(0.2, 0.4, 0.8)
+    canvas.rect(50, 590, 400, 30, stroke=0, fill=1)
+
+
+def _clipped(canvas: Canvas, secret: str) -> None:
+    path = canvas.beginPath()
+    path.rect(300, 100, 20, 20)
+    canvas.clipPath(path, stroke=0, fill=0)
+    canvas.drawString(60, 600, secret)
+
+
+_HIDING = dict(
+    zip(HIDDEN_IN_PDF, (_white, _invisible, _tiny, _off_the_page, _covered, _clipped), strict=True)
+)
+
+
+def scan(recognised: str, *, paper_only: bool = False) -> bytes:
+    """A page that is one image, of lines unless `paper_only`, with an invisible line of text over it."""
+    image = Image.new("L", (595, 842), 235)
+    if not paper_only:
+        ImageDraw.Draw(image).text((60, 842 - 612), "x" * len(recognised), fill=20)
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=A4)
+    canvas.drawInlineImage(image, 0, 0, *A4)
+    _invisible(canvas, recognised)
+    canvas.save()
+    return out.getvalue()
+
+
+def white_on_a_band(text: str) -> bytes:
+    """White text on a coloured band."""
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=A4)
+    canvas.setFillColorRGB(0.1, 0.2, 0.6)
+    canvas.rect(40, 590, 500, 30, stroke=0, fill=1)
+    _white(canvas, text)
+    canvas.save()
+    return out.getvalue()

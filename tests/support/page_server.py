@@ -415,6 +415,7 @@ def document(name: str, title: str = "") -> dict[str, Any]:
         "id": f"id-{name}", "name": name, "title": title or name, "media_type": "text/markdown",
         "language": "en",
         "revision": "r1", "size_bytes": 4321, "passages": 3, "created": 1.7e9, "updated": 1.7e9,
+        "date": "", "description": "", "notes": [],
     }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ def passage(
     headings: tuple[str, ...] = (),
     language: Language = "fr",
     page: int | None = None,
+    lead: str = "",
 ) -> Passage:
     """A passage with everything that a test does not care about filled in."""
     return Passage(
@@ -38,6 +39,7 @@ def passage(
         start=0,
         end=len(text),
         language=language,
+        lead=lead,
     )
 
 

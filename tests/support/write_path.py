@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.core.clock import Clock
 from backend.core.errors import UnreadableDocument
-from backend.core.types import Passage
+from backend.core.types import Note, Passage
 from backend.corpus.base import CorpusRef
 from backend.corpus.sql import SqlCatalogue
 from backend.embedding.base import Vectors
@@ -31,7 +31,7 @@ from backend.telemetry.metrics import Metrics
 
 
 class ParagraphReader:
-    """Every paragraph a block; one that says BROKEN cannot be read, one that says BUG breaks the reader."""
+    """Every paragraph a block; BROKEN in it cannot be read, BUG breaks the reader, SCAN leaves pages out."""
 
     def __init__(self) -> None:
         self.reads: list[str] = []
@@ -45,7 +45,8 @@ class ParagraphReader:
         if "BUG" in text:
             raise ValueError("a defect")
         blocks = tuple(Block("paragraph", part) for part in text.split(SEPARATOR))
-        return Parsed(title=name, media_type="text/plain", language="en", blocks=blocks)
+        notes = (Note("pages_without_text", 2, "2 of 3"),) if "SCAN" in text else ()
+        return Parsed(title=name, media_type="text/plain", language="en", blocks=blocks, notes=notes)
 
 
 def cut_paragraphs(parsed: Parsed) -> list[Chunk]:

@@ -38,7 +38,7 @@ MODELS = {
 
 def test_the_known_vectors_are_those_of_sentence_transformers():
     model = find("all-MiniLM-L6-v2", "fp32")
-    assert TorchEncoder(model, model.folder, threads=1).encode(TEXTS) == pytest.approx(
+    assert TorchEncoder(model, model.source, threads=1).encode(TEXTS) == pytest.approx(
         known_vectors(), abs=1e-5
     )
 
@@ -46,8 +46,8 @@ def test_the_known_vectors_are_those_of_sentence_transformers():
 def test_the_default_model_gives_the_same_vectors(models_dir):
     model = find("all-MiniLM-L6-v2", "fp32")
     texts = [f"{text} {number}" for number in range(20) for text in TEXTS]
-    ours = OnnxEncoder(model, model.folder, models_dir, threads=1).encode(texts)
-    assert ours == pytest.approx(TorchEncoder(model, model.folder, threads=1).encode(texts), abs=1e-5)
+    ours = OnnxEncoder(model, model.source, models_dir, threads=1).encode(texts)
+    assert ours == pytest.approx(TorchEncoder(model, model.source, threads=1).encode(texts), abs=1e-5)
 
 
 @pytest.mark.parametrize(

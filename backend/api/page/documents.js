@@ -3,7 +3,7 @@
 import { deleteDocument, documents, ingestion, upload } from "./api.js";
 import { confirm } from "./confirm.js";
 import { byId, h, icon } from "./dom.js";
-import { date, has, onLanguage, size, t } from "./i18n.js";
+import { date, dated, has, onLanguage, size, t } from "./i18n.js";
 import { problemWords } from "./problem.js";
 
 const PAGE = 50;
@@ -73,8 +73,11 @@ export class Documents {
 
   #item(one) {
     const title = one.title || one.name;
-    const facts = [one.name !== title && one.name, size(one.size_bytes), t("docs.passages", { n: one.passages }), date(one.updated)];
-    const what = h("div", {}, h("p", { class: "title" }, title), h("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")));
+    const facts = [one.name !== title && one.name, one.date && t("docs.dated", { date: dated(one.date) }), size(one.size_bytes)];
+    facts.push(t("docs.passages", { n: one.passages }), date(one.updated));
+    const quiet = [one.description, facts.filter(Boolean).join(" · ")].filter(Boolean);
+    const lines = quiet.map((words) => h("p", { class: "quiet" }, words));
+    const what = h("div", {}, h("p", { class: "title" }, title), ...lines, noteList(one.notes));
     if (!this.#writer) return h("li", {}, what);
     const label = t("docs.delete", { title });
     const remove = h("button", { type: "button", class: "tool remove", "aria-label": label, title: label }, icon("trash"));
@@ -116,12 +119,23 @@ export class Documents {
         bar.value = job.finished;
         words.textContent = t("docs.progress", { finished: job.finished, total: job.total });
       }
-      items.replaceChildren(...(job.items ?? []).map((item) => h("li", { data: { state: item.state } }, itemWords(item))));
+      items.replaceChildren(...(job.items ?? []).map((item) => h("li", { data: { state: item.state } }, itemWords(item), noteList(item.notes))));
       if (job.state === "done" || job.state === "failed") return;
       await wait(pause);
       job = await ingestion(id);
     }
   }
+}
+
+/** What a document leaves out, a line for each kind. */
+function noteList(notes = []) {
+  if (!notes.length) return "";
+  return h("ul", { class: "notes" }, ...notes.map((note) => h("li", {}, noteWords(note))));
+}
+
+function noteWords({ code, count, detail }) {
+  const words = has(`note.${code}`) ? t(`note.${code}`, { n: count }) : `${code.replaceAll("_", " ")}: ${count}`;
+  return detail ? `${words} (${detail})` : words;
 }
 
 function itemWords({ name, state, reason }) {

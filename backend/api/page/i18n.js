@@ -81,6 +81,14 @@ const regional = () => navigator.languages.find((one) => one.toLowerCase().start
 export const date = (epoch) =>
   new Intl.DateTimeFormat(regional(), { day: "numeric", month: "short", year: "numeric" }).format(epoch * 1000);
 
+/** A day, a month or a year, as a document is dated: "2024-05-02", "2024-05", "2024"; anything else stays as it is. */
+export function dated(iso) {
+  const [, year, month, day] = /^(\d{4})(?:-(\d\d))?(?:-(\d\d))?/.exec(iso) ?? [];
+  if (!year) return iso;
+  const parts = { year: "numeric", ...(month && { month: "short" }), ...(day && { day: "numeric" }) };
+  return new Intl.DateTimeFormat(regional(), { ...parts, timeZone: "UTC" }).format(Date.UTC(year, (month ?? 1) - 1, day ?? 1));
+}
+
 export function size(bytes) {
   const unit = bytes < 1e3 ? "byte" : bytes < 1e6 ? "kilobyte" : "megabyte";
   const value = bytes / { byte: 1, kilobyte: 1e3, megabyte: 1e6 }[unit];

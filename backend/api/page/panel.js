@@ -2,7 +2,7 @@
 
 import { documentText } from "./api.js";
 import { byId, h } from "./dom.js";
-import { t } from "./i18n.js";
+import { dated, t } from "./i18n.js";
 import { problemWords } from "./problem.js";
 import { place } from "./sources.js";
 
@@ -33,7 +33,7 @@ export class SourcePanel {
   #body = byId("source-body");
   #opener = null;
   #source = null;
-  #cache = { key: "", text: "" };
+  #cache = { key: "", text: "", date: "" };
 
   constructor() {
     this.#dialog.querySelector(".close").addEventListener("click", () => this.close());
@@ -66,8 +66,10 @@ export class SourcePanel {
     this.#body.replaceChildren(h("p", { class: "quiet" }, t("source.loading")));
     this.#show();
     try {
-      const text = await this.#text(source);
-      if (source === this.#source) this.#paint(text);
+      const { text, date } = await this.#read(source);
+      if (source !== this.#source) return;
+      if (date) byId("source-place").textContent = [place(source), t("docs.dated", { date: dated(date) })].filter(Boolean).join(" · ");
+      this.#paint(text);
     } catch (problem) {
       if (source !== this.#source) return;
       const words = problem.status === 404 ? t("source.gone") : problemWords(problem);
@@ -87,7 +89,7 @@ export class SourcePanel {
   #closed() {
     document.documentElement.classList.remove("beside");
     this.#source = null;
-    this.#cache = { key: "", text: "" };
+    this.#cache = { key: "", text: "", date: "" };
     this.#release();
   }
 
@@ -95,10 +97,10 @@ export class SourcePanel {
     this.#opener?.setAttribute("aria-expanded", "false");
   }
 
-  async #text({ document: id, revision }) {
+  async #read({ document: id, revision }) {
     const key = `${id} ${revision}`;
-    if (this.#cache.key !== key) this.#cache = { key, text: (await documentText(id, revision)).text };
-    return this.#cache.text;
+    if (this.#cache.key !== key) this.#cache = { key, ...(await documentText(id, revision)) };
+    return this.#cache;
   }
 
   #paint(text) {

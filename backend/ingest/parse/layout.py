@@ -95,11 +95,13 @@ class Paragraph:
         return replace(self, lines=self.lines + more.lines)
 
 
-def lines_of(textpage: pdfium.PdfTextPage, number: int, page_height: float) -> list[Line]:
-    """Lines of page `number` in the order in which they are drawn; cells of one row on one line."""
+def lines_of(textpage: pdfium.PdfTextPage, text: str, number: int, page_height: float) -> list[Line]:
+    """Lines of page `number` in the order in which they are drawn; cells of one row on one line.
+
+    `text` is as `text_of` gives it, or with blanks in place of what is to be left out.
+    """
     lines: list[Line] = []
     start = 0
-    text = _aligned(textpage)
     for end in [*_ENDS.finditer(text), None]:
         shown = text[start : end.start() if end else len(text)]
         first = start + len(shown) - len(shown.lstrip())
@@ -123,7 +125,7 @@ def _one_row(last: Line, line: Line) -> list[Line]:
     return [replace(last, text=f"{last.text}{apart}{line.text}", right=line.right)]
 
 
-def _aligned(textpage: pdfium.PdfTextPage) -> str:
+def text_of(textpage: pdfium.PdfTextPage) -> str:
     """Text of the page, one character for each of pdfium's, so that positions agree."""
     text: str = textpage.get_text_range()
     count = textpage.count_chars()

@@ -5,17 +5,49 @@ pypdfium2, because others fuse the words of LaTeX documents (mean word length 11
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
 
 import pypdfium2 as pdfium
 
 from backend.core.errors import UnreadableDocument
-from backend.ingest.base import Block, BlockKind
+from backend.core.types import NoteCode
+from backend.ingest.base import About, Block, BlockKind, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
 from backend.ingest.parse.hyphens import Mender
-from backend.ingest.parse.layout import Line, Paragraph, body_height, heading_levels, lines_of, paragraphs
+from backend.ingest.parse.ink import Eye, Unseen
+from backend.ingest.parse.layout import (
+    Line,
+    Paragraph,
+    body_height,
+    heading_levels,
+    lines_of,
+    paragraphs,
+    text_of,
+)
 from backend.ingest.parse.margins import without_furniture
 from backend.ingest.parse.text import clean, tidy
+
+_DATE = re.compile(r"^(?:D:)?(\d{4})(\d{2})?(\d{2})?")
+_FILE_NAME = re.compile(r"(?i)^(\S+\.[a-z]{2,5}|\S*_\S*|microsoft (word|powerpoint|excel)\b.*)$")
+_TITLE_WORD = re.compile(r"[^\W\d_]{3,}")
+_PLACEHOLDER = re.compile(r"(?i)^\W*please wait\b.{0,40}\bif this message is not eventually replaced\b", re.S)
+_LISTED_PAGES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    number: int
+    lines: list[Line]
+    unseen: Unseen
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether it only asks for the viewer that shows the form (XFA) behind it."""
+        return bool(_PLACEHOLDER.match(" ".join(line.text for line in self.lines)))
 
 
 def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
@@ -29,11 +61,15 @@ def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
         if len(pdf) > max_pages:
             raise UnreadableDocument(f"it has more than {max_pages} pages")
         pages = _pages(pdf, max_chars)
+        count = len(pdf)
         title = sane_title(clean(pdf.get_metadata_value("Title")))
+        about = _about(pdf)
     finally:
         pdf.close()
-    blocks = _blocks(without_furniture(pages))
-    return Document(title or first_heading(blocks), blocks)
+    blocks = _blocks(without_furniture([page.lines for page in pages if not page.is_placeholder]))
+    if not _is_of(title, blocks):
+        title = ""
+    return Document(title or first_heading(blocks), blocks, tuple(_notes(pages, count)), about)
 
 
 def _opened(data: bytes) -> pdfium.PdfDocument:
@@ -44,17 +80,52 @@ def _opened(data: bytes) -> pdfium.PdfDocument:
         raise UnreadableDocument(reason) from exc
 
 
-def _pages(pdf: pdfium.PdfDocument, max_chars: int) -> list[list[Line]]:
-    """Lines of each page. A page that cannot be loaded is left out; if none can, the file is damaged."""
-    pages: list[list[Line]] = []
+def _about(pdf: pdfium.PdfDocument) -> About:
+    dates = (day_of(pdf.get_metadata_value(key)) for key in ("ModDate", "CreationDate"))
+    return About(next(filter(None, dates), ""), sane_title(clean(pdf.get_metadata_value("Subject"))))
+
+
+def day_of(stamp: str) -> str:
+    """`stamp`, as PDF writes dates, as ISO 8601: a day, a month or a year, "" if it is none."""
+    found = _DATE.match(stamp.strip())
+    if not found or not "1900" <= found[1] <= "2200":
+        return ""
+    day = "-".join(filter(None, found.groups()))
+    try:
+        date.fromisoformat(f"{day}-01-01"[:10])
+    except ValueError:
+        return found[1]
+    return day
+
+
+def _is_of(title: str, blocks: Iterable[Block]) -> bool:
+    """Whether at least half of the words of `title` occur in the text: templates leave others behind."""
+    if _FILE_NAME.match(title):
+        return False
+    words = _TITLE_WORD.findall(_plain(title))
+    text = _plain("\n".join(block.text for block in blocks))
+    return 2 * sum(word in text for word in words) >= len(words)
+
+
+def _plain(text: str) -> str:
+    """Without case and accents."""
+    return "".join(
+        char for char in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(char)
+    )
+
+
+def _pages(pdf: pdfium.PdfDocument, max_chars: int) -> list[_Page]:
+    """The pages. One that cannot be loaded is left out; if none can, the file is damaged."""
+    pages: list[_Page] = []
+    eye = Eye()
     failed = chars = 0
     for number in range(1, len(pdf) + 1):
         try:
-            pages.append(_page(pdf, number))
+            pages.append(_page(pdf, number, eye))
         except pdfium.PdfiumError:
             failed += 1
             continue
-        chars += sum(len(line.text) for line in pages[-1])
+        chars += sum(len(line.text) for line in pages[-1].lines)
         if chars > max_chars:
             raise UnreadableDocument(f"it has more than {max_chars} characters of text")
     if not pages or (failed and not chars):
@@ -62,16 +133,37 @@ def _pages(pdf: pdfium.PdfDocument, max_chars: int) -> list[list[Line]]:
     return pages
 
 
-def _page(pdf: pdfium.PdfDocument, number: int) -> list[Line]:
+def _page(pdf: pdfium.PdfDocument, number: int, eye: Eye) -> _Page:
     page = pdf[number - 1]
     try:
         textpage = page.get_textpage()
         try:
-            return lines_of(textpage, number, page.get_height())
+            text = text_of(textpage)
+            unseen = eye.unseen(page, textpage, text)
+            return _Page(number, lines_of(textpage, unseen.blanked(text), number, page.get_height()), unseen)
         finally:
             textpage.close()
     finally:
         page.close()
+
+
+def _notes(pages: Sequence[_Page], count: int) -> Iterable[Note]:
+    hiding = [page for page in pages if page.unseen.spans]
+    if hiding:
+        yield Note("hidden_text", sum(len(page.unseen.spans) for page in hiding), _numbers(hiding))
+    yield from _counted("scanned_text", [page for page in pages if page.unseen.scanned], count)
+    yield from _counted("placeholder_page", [page for page in pages if page.is_placeholder], count)
+    yield from _counted("pages_without_text", [page for page in pages if not page.lines], count)
+
+
+def _counted(code: NoteCode, pages: Sequence[_Page], count: int) -> Iterable[Note]:
+    if pages:
+        yield Note(code, len(pages), f"{len(pages)} of {count}")
+
+
+def _numbers(pages: Sequence[_Page]) -> str:
+    more = ", …" if len(pages) > _LISTED_PAGES else ""
+    return ", ".join(str(page.number) for page in pages[:_LISTED_PAGES]) + more
 
 
 def _blocks(pages: Sequence[Sequence[Line]]) -> tuple[Block, ...]:

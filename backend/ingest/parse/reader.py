@@ -80,6 +80,8 @@ class SandboxReader:
     def _parsed(self, name: str, kind: MediaType, answer: dict[str, Any]) -> Parsed:
         blocks = tuple(Block(*block) for block in answer["blocks"])
         if not any(char.isalnum() for block in blocks for char in block.text):
+            if any(code == "placeholder_page" for code, *_ in answer["notes"]):
+                raise UnreadableDocument("it is a form (XFA) of which it holds only a placeholder")
             scan = " (a scan?)" if kind == "application/pdf" else ""
             raise UnreadableDocument(f"there is no text in it{scan}")
         title = answer["title"] or PurePosixPath(name).stem.replace("_", " ").replace("-", " ")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from typing import Any
 from uuid import uuid4
@@ -40,6 +41,23 @@ class _Version:
         return cls(born, count) if isinstance(born, str) and isinstance(count, int) else None
 
 
+@dataclass(slots=True, eq=False)
+class _Wanted:
+    """A change that somebody waits for, and what came of it."""
+
+    change: Change
+    note: Note | None = None
+    failure: SlotsUnavailable | None = None
+
+
+@dataclass(slots=True)
+class _Line:
+    """The changes of one note that wait in this process; who has the turn makes all of them."""
+
+    wanted: list[_Wanted] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class RedisNotes:
     """Notes shared by all processes that use one Redis.
 
@@ -60,6 +78,7 @@ class RedisNotes:
         self._redis = redis
         self._process = process
         self._versions: dict[str, _Version] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
         self._change, self._retell, self._lead = (
             redis.register_script((folder / f"{name}.lua").read_text("utf-8"))
             for name in ("change", "retell", "lead")
@@ -80,14 +99,44 @@ class RedisNotes:
         raise SlotsUnavailable("the shared notes change too often")
 
     async def change(self, kind: str, name: str, change: Change) -> Note | None:
-        """See `SharedNotes.change`."""
+        """See `SharedNotes.change`; all changes of a note that wait in this process are made in one step."""
+        line = self._lines.setdefault((kind, name), _Line())
+        wanted = _Wanted(change)
+        line.wanted.append(wanted)
+        try:
+            async with line.turn:
+                if wanted in line.wanted:
+                    await self._change_all(kind, name, line)
+        finally:
+            if wanted in line.wanted:
+                line.wanted.remove(wanted)
+            if not line.wanted:
+                self._lines.pop((kind, name), None)
+        if wanted.failure is not None:
+            raise wanted.failure
+        return wanted.note
+
+    async def _change_all(self, kind: str, name: str, line: _Line) -> None:
+        """Make the changes that wait, in their order; what keeps one of them from being made keeps all."""
+        some, failure = tuple(line.wanted), None
+        try:
+            await self._changed(kind, name, some)
+        except SlotsUnavailable as exc:
+            failure = exc
+        for wanted in some:
+            wanted.failure = failure
+            line.wanted.remove(wanted)
+
+    async def _changed(self, kind: str, name: str, some: Sequence[_Wanted]) -> None:
         for _ in range(_TRIES):
             asked = self._redis.hmget(_key(kind), [name, VERSION])
             was, version = await self._asked(kind, asked, [None, None])
             if not self._goes_on(kind, version or ""):
                 await self.read(kind)
                 continue
-            note = change(_object(was or "") or None)
+            note: Note | None = _object(was or "") or None
+            for wanted in some:
+                note = wanted.note = wanted.change(note)
             new = "" if note is None else json.dumps(note)
             if new != (was or ""):
                 born = _Version.read(version or "")
@@ -98,7 +147,7 @@ class RedisNotes:
                     continue
             await self.copy.change(kind, name, lambda _, note=note: note)  # type: ignore[misc]
             self._remember(kind, version or "")
-            return note
+            return
         raise SlotsUnavailable("a shared note changes too often")
 
     async def lead(self, task: str, for_s: float) -> bool:

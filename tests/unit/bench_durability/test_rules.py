@@ -76,8 +76,15 @@ def test_what_is_wrong_with_an_answer_is_counted():
     assert verdict.lost == {"away stop": 1}
     assert verdict.missing == 4
     assert verdict.not_one_turn == {3: 2}
-    assert verdict.more_than_one == {3: 2}
+    assert verdict.more_than_one == {3: [5, 5]}
     assert verdict.continued == 1
+
+
+def test_who_had_said_too_little_to_be_joined_may_begin_anew():
+    asked = {"question": ASKED.text, "path": "/api/chat", "begun": 0}
+    said = generations([asked | {"tokens": 2}, asked | {"tokens": 5}])
+    verdict = judged([reading(ASKED.answer)], {3: [Turn("done", ASKED.answer)]}, said)
+    assert (verdict.more_than_one, verdict.began_anew) == ({}, 1)
 
 
 def test_events_come_whole_in_any_cut():

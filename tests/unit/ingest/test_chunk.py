@@ -168,3 +168,78 @@ def test_the_text_of_a_book_is_counted_less_than_three_times_over():
     found = cut(book, count=count, target=180, largest=254)
     assert calls < 3 * len(book.text)
     assert len(found) < 600
+
+
+def table(*lines: str, head_lines: int = 1) -> Block:
+    return Block("table", "\n".join(lines), head_lines=head_lines)
+
+
+def test_every_part_of_a_table_has_its_caption_and_the_names_of_its_columns():
+    rows = [f"Town {n} | {n} | open" for n in range(12)]
+    document = parsed(
+        heading(2, "Hours"),
+        paragraph("Table 1. Counters, in hours"),
+        table("Name | Hours | State", *rows),
+        paragraph("After."),
+    )
+    found = cut(document, target=24, largest=48)
+    assert len(found) > 2
+    assert found[0].text.startswith("Table 1. Counters, in hours\n\nName | Hours | State\nTown 0 |")
+    assert {piece.lead for piece in found[1:]} == {"Table 1. Counters, in hours\nName | Hours | State"}
+    lines = [line for piece in found for line in piece.text.split("\n")]
+    assert [line for line in lines if line.startswith("Town")] == rows
+
+
+def test_a_table_that_fits_is_one_passage_and_a_caption_left_behind_leads_it():
+    document = parsed(
+        paragraph(sentence(14)), paragraph("Fees, in euros"), table("Item | Fee", "Card | 3", "Bag | 2")
+    )
+    found = cut(document, target=18)
+    assert [(piece.lead, piece.text.count("\n")) for piece in found][-1] == ("Fees, in euros", 2)
+
+
+def test_units_and_captions_of_several_lines_above_or_below_stay_with_the_table():
+    rows = [f"{n} | {n} {n} {n} {n}" for n in range(9)]
+    found = [paragraph("Spending by year"), paragraph("(in thousands)"), table("Year | Sum", *rows)]
+    assert cut(parsed(*found))[-1].lead == "Spending by year\n(in thousands)\nYear | Sum"
+    found = [paragraph("A sentence. " * 20), table("Year | Sum", *rows), paragraph("Tableau 2 : dépenses")]
+    assert any(piece.lead == "Tableau 2 : dépenses\nYear | Sum" for piece in cut(parsed(*found)))
+
+
+def test_a_table_may_have_several_head_lines_or_none():
+    rows = [f"{n} | {n} {n} {n} {n}" for n in range(9)]
+    assert cut(parsed(table("Sum | in euros", "Year | Net", *rows, head_lines=2)))[-1].lead == (
+        "Sum | in euros\nYear | Net"
+    )
+    assert cut(parsed(table(*rows, head_lines=0)))[-1].lead == ""
+
+
+def test_a_row_wider_than_a_passage_is_cut_between_cells_below_the_names_of_its_columns():
+    names, cells = [f"name{n}" for n in range(30)], ["Paris", *(f"v{n}" for n in range(1, 30))]
+    found = cut(parsed(table(" | ".join(names), " | ".join(cells))), target=20, largest=40)
+    leads = {piece.text: piece.lead.split("\n") for piece in found if piece.text.startswith("v")}
+    assert leads
+    for text, (key, columns) in leads.items():
+        assert key == "name0: Paris"
+        assert [f"name{cell[1:]}" for cell in text.split(" | ")] == columns.split(" | ")
+
+
+cells = st.text(st.sampled_from("ab c."), max_size=12).map(lambda text: " ".join(text.split()))
+lines = st.lists(cells, min_size=1, max_size=8).map(" | ".join).filter(lambda line: line.strip(" |"))
+tables = st.builds(
+    lambda found, head: table(*found, head_lines=head), st.lists(lines, min_size=1), st.integers(0, 3)
+)
+
+
+@given(st.lists(st.one_of(tables, st.builds(paragraph, texts)), min_size=1, max_size=4), sizes)
+def test_tables_lose_no_character_and_their_passages_keep_the_size(found, size):
+    target, overlap, largest = size
+    document = parsed(*found)
+    covered = set()
+    for piece in cut(document, count=pieces, target=target, overlap=overlap, largest=largest):
+        assert piece.text == document.text[piece.start : piece.end]
+        room = max(largest - pieces("T"), largest // 2, 1)
+        assert pieces(piece.lead) + pieces(piece.text) <= room
+        covered.update(range(piece.start, piece.end))
+    lost = {char for i, char in enumerate(document.text) if i not in covered}
+    assert lost <= set(" \n|")

@@ -1,7 +1,7 @@
 import pytest
 
 from backend.core.errors import UnreadableDocument, UnsupportedDocument
-from backend.ingest.parse.detect import media_type
+from backend.ingest.parse.detect import KINDS_READ, SKIPPED_SUFFIXES, SUFFIXES, media_type
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,8 @@ def test_suffix_and_content_tell_the_format(name, data, kind):
         ("page.html", b"\x1f\x8b....", "gzip"),
         ("paper.pdf", b"<html>", "not one"),
         ("a.txt", b"a\x00b", "not text"),
-        ("a.docx", b"PK\x03\x04", "only"),
+        ("a.docx", b"hello", "not one"),
+        ("a.doc", b"PK\x03\x04", "only"),
         ("a.exe", b"MZ", "only"),
     ],
 )
@@ -45,3 +46,9 @@ def test_content_of_another_kind_is_refused_by_name(name, data, reason):
 def test_an_empty_file_says_so(data):
     with pytest.raises(UnreadableDocument, match="empty"):
         media_type("a.md", data)
+
+
+def test_every_suffix_that_is_read_is_named_in_the_refusal_and_none_is_skipped():
+    assert all(suffix in KINDS_READ for suffix in SUFFIXES)
+    assert not SKIPPED_SUFFIXES & SUFFIXES.keys()
+    assert {".png", ".svg", ".mp4", ".woff2", ".css", ".js", ".ico"} <= SKIPPED_SUFFIXES

@@ -94,3 +94,40 @@ def test_a_damaged_file_says_so(data):
 
 def test_a_page_without_text_gives_no_blocks():
     assert read(files.pdf([])).blocks == ()
+
+
+def test_a_title_of_another_document_or_the_name_of_a_file_is_not_shown():
+    page = [(60, 760, 20, "Guide du prêt"), *files.lines("Texte.")]
+    assert read(files.pdf(page, title="Quarterly results template")).title == "Guide du prêt"
+    assert read(files.pdf(page, title="guide_pret_v3")).title == "Guide du prêt"
+    assert read(files.pdf(page, title="Guide.qxd")).title == "Guide du prêt"
+    assert read(files.pdf(page, title="GUIDE DU PRET")).title == "GUIDE DU PRET"
+
+
+def test_pages_without_text_are_counted():
+    notes = read(files.pdf([], files.lines("Texte."), [])).notes
+    assert [(n.code, n.count, n.detail) for n in notes] == [("pages_without_text", 2, "2 of 3")]
+
+
+def test_the_placeholder_of_a_form_is_no_text_of_the_document():
+    wait = files.lines(
+        "Please wait...",
+        "If this message is not eventually replaced with the proper contents of the document, your PDF",
+        "viewer may not be able to display this type of document.",
+    )
+    document = read(files.pdf(wait, files.lines("Annex.")))
+    assert [b.text for b in document.blocks] == ["Annex."]
+    assert [(n.code, n.detail) for n in document.notes] == [("placeholder_page", "1 of 2")]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "day"),
+    [
+        ("D:20240131120000+01'00'", "2024-01-31"),
+        ("D:202402", "2024-02"),
+        ("20231305", "2023"),
+        ("yesterday", ""),
+    ],
+)
+def test_dates_become_days(stamp, day):
+    assert pdf.day_of(stamp) == day
