@@ -52,9 +52,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     needs = frozenset[str]() if "markdown" in options and options.markdown else options.needs
     with interrupt_kills():
         settings = import_module("backend.config").load(needs)
-        command, asyncio = import_module(f"backend.cli.{options.module}"), import_module("asyncio")
+        command = import_module(f"backend.cli.{options.module}")
     work = command.run(settings, options)
-    return int(asyncio.run(work) if isinstance(work, Coroutine) else work)
+    return int(import_module("asyncio").run(work) if isinstance(work, Coroutine) else work)
 
 
 def _parser() -> argparse.ArgumentParser:
