@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.errors import Unavailable
+from backend.core.languages import spoken
 from backend.core.types import Language, Scored
 from backend.engines.base import End, Endpoint, GenerationRequest, LoadedModel, ModelInfo, Piece, Text
 from backend.engines.ranking import Quote, Ranked, Weights, distinct, found
@@ -83,7 +84,7 @@ class ExtractiveEngine:
             yield Text(_joint(before, quote) + _marked(quote))
             before = quote
         if not quotes:
-            yield Text(DOES_NOT_KNOW[request.language])
+            yield Text(DOES_NOT_KNOW[spoken(request.language)])
         yield End("stop" if quotes else "no_answer")
 
     async def models(self, endpoint: Endpoint) -> tuple[ModelInfo, ...]:
@@ -115,7 +116,7 @@ class ExtractiveEngine:
         weights, ranked = await self._ranked(question, [q for q in everything if not sure or q.n in sure])
         own = [one for one in ranked if one.quote.language == language]
         for some in (own, ranked):
-            likely = sure or {o.quote.n for o in some if o.score >= weights.thresholds[o.quote.language]}
+            likely = sure or {o.quote.n for o in some if o.score >= weights.threshold(o.quote.language)}
             kept = [one for one in some if one.quote.n in likely]
             if kept:
                 return _shown(_chosen(distinct(kept)))

@@ -51,6 +51,10 @@ class Weights:
     rank: float
     meaning: float = 0.0
 
+    def threshold(self, language: Language) -> float:
+        """That of a language; of one that was not measured, the highest of those that were."""
+        return self.thresholds.get(language, max(self.thresholds.values()))
+
     def likelihood(self, signs: Signs) -> float:
         """How likely a quote with these signs is to hold the answer, in [0, 1]."""
         z = (
