@@ -55,6 +55,9 @@ class Replayed:
     def count_tokens(self, text: str) -> int:
         return 0
 
+    async def covers(self, corpus: CorpusRef, view: LiveView) -> bool:
+        return True
+
     async def search(self, corpus: CorpusRef, asked: str | Vectors, *rest: object) -> Sequence[Hit]:
         text = asked if isinstance(asked, str) else self._texts[int(asked[0])]
         return self._hits.get(text, [])
