@@ -15,6 +15,7 @@ from typing import Any
 from backend import __version__, environment
 from backend.core.errors import LibriError
 from backend.core.instances import KINDS, OLLAMA
+from backend.core.languages import SNOWBALL
 from backend.core.terminal import close_output, plain_output, sever_output
 from backend.core.types import DEFAULT_CORPUS, Role
 
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--corpus", default=DEFAULT_CORPUS)
     question = _command(commands, "ask", help="ask one question")
     question.add_argument("question")
-    question.add_argument("--language", choices=("fr", "en"))
+    question.add_argument("--language", choices=tuple(SNOWBALL), metavar="LANGUAGE")
     _command(commands, "doctor", help="what is configured, reachable, missing, and what to do about it")
     settings = _command(commands, "config", module="configuration", help="the settings in force")
     settings.add_argument("--markdown", action="store_true", help="the documentation of all settings")

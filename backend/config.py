@@ -389,7 +389,18 @@ class Retrieval(Section):
     )
     limit: int = Field(6, ge=1, description="Most passages given to the model.")
     budget_tokens: int = Field(1800, ge=1, description="Most tokens of passages given to the model.")
-    no_answer_threshold: float = Field(0.15, ge=0, le=1, description="Below it, the assistant does not know.")
+    no_answer_threshold: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="When no passage is as likely as this to bear on the question, it is refused.",
+    )
+    doubt_threshold: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="When none is as likely as this, a model is told so; without one, nothing is quoted.",
+    )
 
 
 class Engine(Section):

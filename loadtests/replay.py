@@ -14,6 +14,7 @@ from backend.corpus.base import CorpusRef, LiveView
 from backend.embedding.base import Embedder, Vectors
 from backend.embedding.models import find
 from backend.retrieval.base import DenseIndex, Hit, LexicalIndex
+from backend.retrieval.gate import Gate
 from backend.retrieval.search import HybridRetriever
 from loadtests import qa
 from loadtests.qa import CORPUS, Question
@@ -68,14 +69,15 @@ def retriever(
     dense: DenseIndex | Replayed,
     lexical: LexicalIndex | Replayed,
     settings: Retrieval,
+    gate: Gate | None = None,
 ) -> HybridRetriever:
-    """The product's retriever."""
+    """The product's retriever; with the gate of the default embedder, or that of another."""
     return HybridRetriever(
         embedder=embedder,  # type: ignore[arg-type]
         dense=dense,  # type: ignore[arg-type]
         lexical=lexical,  # type: ignore[arg-type]
         catalogue=Everything(),  # type: ignore[arg-type]
-        gate=calibration_for(find(Embedding().model, Embedding().precision).id, NO_FOLDER).gate,
+        gate=gate or calibration_for(find(Embedding().model, Embedding().precision).id, NO_FOLDER).gate,
         settings=settings,
     )
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.strict import Body, CorpusName, Id, ModelName, QuestionText
 from backend.chat.base import Question
+from backend.core.languages import PATTERN
 from backend.core.types import Language
 from backend.pool.base import OfferedModel
 
@@ -27,7 +28,7 @@ class ChatRequest(Body):
     conversation_id: Id | None = None
     corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=16)] | None = None
     model: ModelName | None = None
-    language: Language | None = None
+    language: Annotated[Language, Field(pattern=PATTERN)] | None = None
     options: Options = Field(default_factory=Options)
 
     def asked(self) -> Question:

@@ -1,9 +1,10 @@
 """Calibrations as files: those of the package, and before them those that an operator made.
 
 A file is one JSON object: `embedder` (its id), `also` (ids of the same weights in other forms), `fitted` (by
-what), `fusion` (`rrf_k`, `lexical_weight`, `per_document`), `gate` (by language and by which index
-answered: `words`, `dense`, `both`; each `bias`, `cosine`, `covers`, `matched`) and `extractive` (`bias`, a
-weight for each sign, `thresholds` by language). What a file leaves out is as in our `words.json`.
+what), `fusion` (`rrf_k`, `lexical_weight`, `per_document`), `gate` (by language, `*` for all that are not
+named, and by which index answered: `words`, `dense`, `both`; each `bias`, `cosine`, `covers`, `matched`,
+`lead`, `usual_lead`) and `extractive` (`bias`, a weight for each sign, `thresholds` by language). What a file
+leaves out is as in our `words.json`.
 """
 
 from __future__ import annotations
@@ -13,20 +14,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from backend.calibration.base import Calibration, Fusion
 from backend.core.errors import Misconfigured
+from backend.core.languages import PATTERN
 from backend.core.types import Language
 from backend.engines.ranking import Weights
-from backend.retrieval.gate import Fit, Gate
+from backend.retrieval.gate import ANY, Fit, Gate
 
 CALIBRATIONS: Final = "calibrations"
 """The operator's, in the data folder."""
 _SHIPPED: Final = Path(str(files("backend"))) / "calibration" / "data"
 _WORDS: Final = _SHIPPED / "words.json"
+
+
+_LanguageOrAny = Annotated[Language, StringConstraints(pattern=PATTERN.replace("(", r"(\*|", 1))]
 
 
 class _Strict(BaseModel):
@@ -38,6 +43,8 @@ class _Fit(_Strict):
     cosine: float = Field(0.0, ge=0)
     covers: float = Field(0.0, ge=0)
     matched: float = Field(0.0, ge=0)
+    lead: float = Field(0.0, ge=0)
+    usual_lead: float = Field(0.0, ge=0)
 
 
 class _Fits(_Strict):
@@ -47,7 +54,7 @@ class _Fits(_Strict):
 
 
 class _Weights(_Strict):
-    thresholds: dict[Language, float]
+    thresholds: dict[_LanguageOrAny, float]
     bias: float
     covers: float = Field(0.0, ge=0)
     before: float = Field(0.0, ge=0)
@@ -67,7 +74,7 @@ class _File(_Strict):
     also: tuple[str, ...] = ()
     fitted: str = ""
     fusion: _Fusion | None = None
-    gate: dict[Language, _Fits] = {}
+    gate: dict[_LanguageOrAny, _Fits] = {}
     extractive: _Weights | None = None
 
 
@@ -135,7 +142,7 @@ def _read(path: Path) -> _File:
 
 def _calibration(found: _File, words: _File) -> Calibration:
     gate = Gate(
-        words={language: _fit(found, words, language) for language in words.gate},
+        words={language: _fit(found, words, language) for language in words.gate | found.gate},
         dense={name: Fit(**fits.dense.model_dump()) for name, fits in found.gate.items() if fits.dense},
         both={name: Fit(**fits.both.model_dump()) for name, fits in found.gate.items() if fits.both},
     )
@@ -154,7 +161,7 @@ def _calibration(found: _File, words: _File) -> Calibration:
 def _fit(found: _File, words: _File, language: Language) -> Fit:
     fits = found.gate.get(language)
     own = fits.words if fits is not None else None
-    made = own or words.gate[language].words
+    made = own or words.gate.get(language, words.gate[ANY]).words
     assert made is not None
     return Fit(**made.model_dump())
 

@@ -3,18 +3,20 @@
     {"question": "How long may I keep a book?", "language": "en", "document": "rules.md", "answer": "3 weeks"}
     {"question": "Which planet is the largest?", "language": "en"}
 
-`question` and `language` ("fr" or "en") are needed. `document` is the name of a document of the corpus that
-answers; `answer`, words that stand in it as they are: without them any passage of the document is taken for
-the answer, and nothing is learned about quoting. One without `document` is answered by none.
+`question` and `language` (two letters, as "fr") are needed. `document` is the name of a document of the
+corpus that answers; `answer`, words that stand in it as they are: without them any passage of the document is
+taken for the answer, and nothing is learned about quoting. One without `document` is answered by none.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from backend.core.errors import InvalidRequest
+from backend.core.languages import PATTERN
 from backend.core.types import Language
 
 MOST_QUESTIONS = 20_000
@@ -27,7 +29,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     question: str = Field(min_length=3, max_length=4000)
-    language: Language
+    language: Annotated[Language, StringConstraints(pattern=PATTERN)]
     document: str = ""
     answer: str = ""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from backend.chat.grounding import Grounding
-from backend.chat.prompt import Prompt, no_answer
+from backend.chat.prompt import Prompt, closest, no_answer
 from backend.chat.voice import Voice
 from backend.config import Engine as EngineSettings
 from backend.core.clock import Clock
@@ -68,14 +68,14 @@ class Answerer:
             await voice.withdraw(_BEGINS_ANEW)  # reasoning that was broken off
         request = self._request(voice, prompt)
         if request.model == QUOTING or _MODEL in voice.degraded:
-            return await self._quote(voice, request)
+            return await self._without_model(voice, request)
         try:
             return await self._relay(voice, self.pool.generate(self._ask(voice), request, fit))
         except (NoInstance, EngineError) as exc:
             if voice.said.has_answer() or not exc.retryable:
                 raise
             log.info("no answer of a model; quoting passages", extra={"code": exc.code})
-            return await self._quote(voice, request)
+            return await self._without_model(voice, request)
 
     async def _knows_nothing(self, voice: Voice) -> Done:
         if not voice.said.has_answer():
@@ -83,12 +83,20 @@ class Answerer:
             await voice.rest()
         return voice.done("no_answer")
 
-    async def _quote(self, voice: Voice, request: GenerationRequest) -> Done:
+    async def _without_model(self, voice: Voice, request: GenerationRequest) -> Done:
+        """Quote what surely bears on the question; where nothing does, or nothing answers, offer it."""
         await voice.lacks(_MODEL)
         voice.narrow(len(voice.said.sources))
         await voice.withdraw(_QUOTED)
-        anew = replace(request, partial="", spent=Spent())
-        return await self._relay(voice, self.fallback.generate(Endpoint(""), anew))
+        if self.grounding.doubts(request.passages):
+            done = await self._knows_nothing(voice)
+        else:
+            anew = replace(request, partial="", spent=Spent())
+            done = await self._relay(voice, self.fallback.generate(Endpoint(""), anew))
+        if done.finish_reason == "no_answer":
+            await voice.say(f" {closest(voice.record.language)}")
+            await voice.rest()
+        return done
 
     def _ask(self, voice: Voice) -> Ask:
         record, who = voice.record, voice.record.principal

@@ -36,6 +36,7 @@ class PromptFit:
         count: Our tokens of a text.
         scale: The model's tokens to ours.
         given: Told how many passages are in the prompt that is asked now.
+        doubtful: As in `prompt.build`.
     """
 
     record: RequestRecord
@@ -44,6 +45,7 @@ class PromptFit:
     scale: TokenScale
     history_tokens: int
     given: Callable[[int], None]
+    doubtful: bool = False
     _sent: Prompt | None = None
     _is_continuation: bool = False
     _most: float = field(default=math.inf)
@@ -81,7 +83,7 @@ class PromptFit:
         if counted and not self._is_continuation:
             self.scale.learn(self._sent.tokens, counted)
         least = LEAST_PASSAGE_TOKENS + FENCE_TOKENS
-        least += fixed_tokens(self.record.question, self.record.language, self.count)
+        least += fixed_tokens(self.record.question, self.record.language, self.count, doubtful=self.doubtful)
         self._most = max(least, self._sent.tokens * (0.9 if counted else 0.5))
         self._refusals += 1
         return self._refusals <= (_COUNTED_AGAIN if counted else _UNCOUNTED_AGAIN)
@@ -130,6 +132,7 @@ class PromptFit:
             room_tokens=min(room_tokens, self._most),
             history_tokens=self.history_tokens,
             count=self.count,
+            doubtful=self.doubtful,
         )
 
 

@@ -15,6 +15,7 @@ from backend.core.types import Language
 _LEANING: dict[Language, re.Pattern[str]] = {
     "fr": re.compile(
         r"^(et|mais|ou|sinon|dans ce cas|du coup|par contre)\b"
+        r"|\b(le|la|les|lui|leur) (faire|dire|voir|avoir|prendre|demander|obtenir|changer|modifier|annuler)\b"
         r"|\b(ils?|elles?|celui|celle|ceux|celles|cela|ça|ceci|ces|cette|leurs?|y)\b"
         r"|\b(j|m|s|y |qu)['’ ]?en\b|\ben (ai|as|a|avons|avez|ont)\b"
         r"|\b(ce|le|la|les) (derniere?|dernière|premier|première|seconde?|même|autre)s?\b|\bl['’]autre\b"
@@ -23,13 +24,17 @@ _LEANING: dict[Language, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "en": re.compile(
-        r"^(and|but|or|otherwise|in that case|what about|how about|what if)\b"
+        r"^(and|but|or|otherwise|in that case|what if)\b"
         r"|\b(it|its|they|them|their|he|she|his|her|him|this|these|those|there|the (same|former|latter))\b"
         r"|\bthat( one)?\s*\?|\b(the|which|another) ones?\b|\bthe (first|second|other)\b",
         re.IGNORECASE,
     ),
 }
 _FEW_WORDS = 3
+_A_SUBJECT = 2
+_ABOUT = re.compile(
+    r"\s*(and )?(what|how) about (the |my |our |your )?|\s*qu'en est-il (des? |du |de la )", re.IGNORECASE
+)
 _OWN_SUBJECT = re.compile(
     # A pronoun that takes up the subject of the same question: "la carte est-elle payante ?"
     r"\b(les?|la|une?|des|mon|ma|mes|votre|vos|quels?|quelles?|l['’])\s?[^?,;]*?\w-(t-)?(ils?|elles?)\b"
@@ -42,9 +47,13 @@ _OWN_SUBJECT = re.compile(
 
 def leans_on_context(question: str, language: Language) -> bool:
     """Whether the question cannot be understood alone."""
-    if len(re.findall(r"\w+", question)) <= _FEW_WORDS:
+    words = len(re.findall(r"\w+", question))
+    if about := _ABOUT.match(question):  # a subject of two words or more is one: "what about vacation days?"
+        return len(re.findall(r"\w+", question[about.end() :])) < _A_SUBJECT
+    if words <= _FEW_WORDS:
         return True
-    return _LEANING[language].search(_OWN_SUBJECT.sub(" ", question).strip()) is not None
+    leaning = _LEANING.get(language)
+    return leaning is not None and leaning.search(_OWN_SUBJECT.sub(" ", question).strip()) is not None
 
 
 def standalone(question: str, earlier_questions: Sequence[str], language: Language) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Column, Table
 
-from backend.cli.library import Library, open_library
+from backend.cli.library import Shelf, open_shelf
 from backend.config import Settings
 from backend.corpus.base import Document
 from backend.ingest.notes import sentence
@@ -18,21 +18,21 @@ from backend.ingest.notes import sentence
 
 async def run(settings: Settings, options: Namespace) -> int:
     """One action."""
-    async with open_library(settings, options.corpus) as library:
+    async with open_shelf(settings, options.corpus) as shelf:
         match options.action:
             case "show":
-                return await show(library, options.name)
+                return await show(shelf, options.name)
             case "remove":
-                return await remove(library, options.names)
+                return await remove(shelf, options.names)
             case "failed":
-                return await failed(library)
+                return await failed(shelf)
             case _:
-                return await list_all(library)
+                return await list_all(shelf)
 
 
-async def list_all(library: Library) -> int:
+async def list_all(shelf: Shelf) -> int:
     """Every document, and whether something was left out of it."""
-    documents = await library.documents()
+    documents = await shelf.documents()
     table = Table(
         Column("name", overflow="fold"), Column("title", overflow="fold"), "passages", "date", "notes"
     )
@@ -43,9 +43,9 @@ async def list_all(library: Library) -> int:
     return 0
 
 
-async def show(library: Library, name: str) -> int:
+async def show(shelf: Shelf, name: str) -> int:
     """All about one document; 1 if there is none of that name."""
-    found = _named(await library.documents(), [name])
+    found = _named(await shelf.documents(), [name])
     for one in found:
         facts = {
             "name": one.name,
@@ -65,18 +65,18 @@ async def show(library: Library, name: str) -> int:
     return 0 if found else 1
 
 
-async def remove(library: Library, names: Sequence[str]) -> int:
+async def remove(shelf: Shelf, names: Sequence[str]) -> int:
     """Remove documents by name; 1 if one of the names is nobody's, and the others are removed."""
-    found = _named(await library.documents(), names)
-    await library.remove(found)
+    found = _named(await shelf.documents(), names)
+    await shelf.remove(found)
     for one in found:
         sys.stdout.write(f"{one.name} is removed\n")
     return 0 if len(found) == len(set(names)) else 1
 
 
-async def failed(library: Library) -> int:
+async def failed(shelf: Shelf) -> int:
     """Files that could not be read when they were last handed in, and why."""
-    items = await library.failed()
+    items = await shelf.failed()
     for item in items:
         sys.stdout.write(f"{item['name']}: {item['reason']}\n")
     if not items:

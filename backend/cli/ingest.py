@@ -22,7 +22,7 @@ from backend.cli.watch import changes
 from backend.config import Settings
 from backend.core.errors import InvalidRequest, LibriError
 from backend.core.types import Note
-from backend.ingest.folder import survey
+from backend.ingest.folder import NO_DOCUMENT, Found, survey
 from backend.ingest.jobs import IngestionStatus
 from backend.ingest.notes import sentence
 from backend.ingest.plan import Plan, plan
@@ -138,7 +138,7 @@ def _much(made: Plan) -> list[str]:
 def _announce(made: Plan) -> None:
     """What becomes of names, and what is not read, before anything is done."""
     if made.aside:
-        kinds = Counter(one.path.suffix.lower() or one.refusal for one in made.aside)
+        kinds = Counter(_kind(one) for one in made.aside)
         counted = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
         _list(f"{len(made.aside)} skipped ({counted})", [one.name for one in made.aside])
     _list("replaces another document of its name", made.replaced)
@@ -146,6 +146,10 @@ def _announce(made: Plan) -> None:
     for document, entry in made.renamed:
         if document.name != entry.name:
             _say(f"{document.name} is now {entry.name}")
+
+
+def _kind(found: Found) -> str:
+    return found.path.suffix.lower() if found.refusal == NO_DOCUMENT else found.refusal
 
 
 def _list(what: str, names: Sequence[str]) -> None:

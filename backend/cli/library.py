@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.cli.client import ServerClient, running_server
 from backend.cli.portions import portions
 from backend.config import Settings
 from backend.core.types import About, Note
-from backend.corpus.base import CorpusRef, Document
+from backend.corpus.base import CorpusRef, Document, WritableCatalogue
 from backend.infra.folder_lock import FolderBusy
-from backend.ingest.jobs import IngestionStatus
+from backend.ingest.jobs import IngestionStatus, JobStore
 from backend.ingest.plan import Entry
-from backend.ingest.service import Ingestion
 from backend.wiring.corpora import LOCAL_TENANT
-from backend.wiring.lazily import open_worker
+from backend.wiring.lazily import open_catalogue, open_worker
+
+if TYPE_CHECKING:
+    from backend.ingest.service import Ingestion
+
+if TYPE_CHECKING:
+    from backend.ingest.service import Ingestion
 
 Show = Callable[[dict[str, Any]], None]
 """Is told how many files there are in `total`, and how many are `finished`."""
 _PAGE = 500
 
 
-class Library(Protocol):
-    """One corpus. Items are as in the answer of `/api/v1/ingestions/{id}`."""
-
-    @property
-    def max_bytes(self) -> int:
-        """Of the largest file that can be read."""
+class Shelf(Protocol):
+    """The documents of one corpus. Items are as in the answer of `/api/v1/ingestions/{id}`."""
 
     async def documents(self) -> Sequence[Document]:
         """All, by name."""
@@ -37,14 +38,22 @@ class Library(Protocol):
     async def failed(self) -> Sequence[dict[str, Any]]:
         """Items of files that could not be read when they were last handed in."""
 
+    async def remove(self, documents: Sequence[Document]) -> None:
+        """Remove documents."""
+
+
+class Library(Shelf, Protocol):
+    """A corpus that files can be read into."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Of the largest file that can be read."""
+
     async def rename(self, document: Document, entry: Entry) -> None:
         """Give a document the name and the place of a file."""
 
     async def read(self, files: Sequence[Entry], show: Show) -> Sequence[dict[str, Any]]:
         """Hand files in and wait until they are read; their items."""
-
-    async def remove(self, documents: Sequence[Document]) -> None:
-        """Remove documents."""
 
 
 @asynccontextmanager
@@ -52,31 +61,61 @@ async def open_library(settings: Settings, corpus: str) -> AsyncIterator[Library
     """The corpus, wherever it can be reached now."""
     try:
         async with open_worker(settings) as reading:
-            yield Here(reading.ingestion, CorpusRef(LOCAL_TENANT, corpus))
+            yield Reading.of(reading.ingestion, CorpusRef(LOCAL_TENANT, corpus))
     except FolderBusy:
         async with running_server(settings) as server:
-            yield There(server, corpus, settings.server.max_upload_bytes)
+            yield Served(server, corpus, settings.server.max_upload_bytes)
+
+
+@asynccontextmanager
+async def open_shelf(settings: Settings, corpus: str) -> AsyncIterator[Shelf]:
+    """Likewise, without what reads files."""
+    try:
+        async with open_catalogue(settings) as (catalogue, jobs):
+            yield Kept(catalogue, jobs, CorpusRef(LOCAL_TENANT, corpus))
+    except FolderBusy:
+        async with running_server(settings) as server:
+            yield Served(server, corpus, settings.server.max_upload_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """In the data folder."""
+class Kept:
+    """In the database."""
+
+    catalogue: WritableCatalogue
+    jobs: JobStore
+    corpus: CorpusRef
+
+    async def documents(self) -> Sequence[Document]:
+        """See `Shelf`."""
+        return await self.catalogue.all_documents(self.corpus)
+
+    async def failed(self) -> Sequence[dict[str, Any]]:
+        """See `Shelf`."""
+        return [asdict(item) for item in await self.jobs.failed(self.corpus)]
+
+    async def remove(self, documents: Sequence[Document]) -> None:
+        """See `Shelf`; the indexes are cleared by whoever opens them next."""
+        for document in documents:
+            await self.catalogue.remove(self.corpus, document.id)
+            await self.jobs.forget(self.corpus, document.name, document.content_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Kept):
+    """In the data folder, with what reads files."""
 
     ingestion: Ingestion
-    corpus: CorpusRef
+
+    @classmethod
+    def of(cls, ingestion: Ingestion, corpus: CorpusRef) -> Reading:
+        """One corpus of the write path."""
+        return cls(ingestion.catalogue, ingestion.jobs, corpus, ingestion)
 
     @property
     def max_bytes(self) -> int:
-        """Of a file."""
+        """See `Library`."""
         return self.ingestion.bounds.file_bytes
-
-    async def documents(self) -> Sequence[Document]:
-        """See `Library`."""
-        return await self.ingestion.catalogue.all_documents(self.corpus)
-
-    async def failed(self) -> Sequence[dict[str, Any]]:
-        """See `Library`."""
-        return [asdict(item) for item in await self.ingestion.jobs.failed(self.corpus)]
 
     async def rename(self, document: Document, entry: Entry) -> None:
         """See `Library`; it is read again under its new name at once."""
@@ -94,12 +133,12 @@ class Here:
         return [asdict(item) for item in status.items]
 
     async def remove(self, documents: Sequence[Document]) -> None:
-        """See `Library`."""
+        """See `Shelf`."""
         await self.ingestion.delete(self.corpus, *(document.id for document in documents))
 
 
 @dataclass(frozen=True, slots=True)
-class There:
+class Served:
     """Through the server."""
 
     server: ServerClient
@@ -107,7 +146,7 @@ class There:
     max_bytes: int
 
     async def documents(self) -> Sequence[Document]:
-        """See `Library`."""
+        """See `Shelf`."""
         found: list[Document] = []
         while True:
             after = {"after": found[-1].name} if found else {}

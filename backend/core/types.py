@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-Language = Literal["fr", "en"]
+Language = str
+"""ISO 639-1 code of a language that we can stem: a key of `core.languages.SNOWBALL`."""
 FinishReason = Literal["stop", "length", "stopped", "no_answer"]
 CacheState = Literal["miss", "exact", "semantic", "joined"]
 NoteCode = Literal[
@@ -21,6 +22,7 @@ NoteCode = Literal[
     "attachments_skipped",
     "data_skipped",
     "characters_replaced",
+    "values_missing",
 ]
 
 ANY_CORPUS = "*"

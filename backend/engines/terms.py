@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import Stemmer
 
+from backend.core.languages import SNOWBALL
 from backend.core.types import Language
 
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
-_STEMMERS = {"fr": "french", "en": "english"}
+_WORD = re.compile(r"[^\W_]+")
+_JOINED = re.compile(r"(?<=[^\W\d_])-(?=[^\W\d_])")
 _EMPTY_FR = """
     a à ai au aux avec avoir c ce ces cet cette ceux celle comme comment combien d dans de des depuis
     dont du elle elles en entre est et été être eu fait faut fut furent il ils j je l la laquelle le
@@ -41,9 +42,12 @@ def stems(text: str, language: Language) -> frozenset[str]:
 
     Accents go first: people leave them out when they type, and a stem must not depend on it.
     """
-    words = [word for word in _WORD.findall(fold(text)) if word not in _EMPTY[language]]
+    plain = fold(text)
+    if "-" in plain:
+        plain += " " + " ".join(_JOINED.sub("", one) for one in plain.split() if _JOINED.search(one))
+    words = [word for word in _WORD.findall(plain) if word not in _EMPTY.get(language, ())]
     # A stemmer may not be shared between threads; making one takes a microsecond.
-    return frozenset(Stemmer.Stemmer(_STEMMERS[language], 0).stemWords(words))
+    return frozenset(Stemmer.Stemmer(SNOWBALL[language], 0).stemWords(words))
 
 
 def rarity(texts: Sequence[frozenset[str]]) -> dict[str, float]:

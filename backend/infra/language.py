@@ -1,4 +1,4 @@
-"""Which of our two languages a text is in."""
+"""Which language a text is in."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import re
 from functools import cache
 from typing import Final
 
-from lingua import Language as Known
-from lingua import LanguageDetector, LanguageDetectorBuilder
+from eld import LanguageDetector
 
+from backend.core.languages import SNOWBALL
 from backend.core.types import Language
 
-_CODES: Final[dict[Known, Language]] = {Known.FRENCH: "fr", Known.ENGLISH: "en"}
 _ENOUGH_CHARS: Final = 2000
-_SURE: Final = 0.6
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_MOSTLY: Final = 0.5
 
-# Words of one language only. They decide first: a proper name in a short question misleads letter statistics
-# ("Qui tue Cedric ?" looks English to them). 14 wrong of 1,836 questions without, 0 with.
+# Words that tell French from English. They decide between the two: a proper name in a short question misleads
+# letter statistics ("Qui tue Cedric ?" looks English to them).
 _FRENCH_WORDS: Final = """
 le la les des du un une est sont et ou où que qui quoi quel quelle quels quelles quand comment pourquoi
 combien il elle ils elles je tu nous vous mon ma mes ton son ses leur leurs au aux avec sans pour dans
@@ -34,25 +33,29 @@ _ENGLISH: Final = frozenset(_ENGLISH_WORDS.split())
 
 @cache
 def _detector() -> LanguageDetector:
-    return LanguageDetectorBuilder.from_languages(*_CODES).with_preloaded_language_models().build()
+    detector = LanguageDetector()
+    detector.dynamic_lang_subset(list(SNOWBALL))
+    return detector
 
 
 def load() -> None:
-    """Load the letter statistics now: it takes a second in which nothing else runs in the process."""
+    """Load the letter statistics now: a fifth of a second in which nothing else runs in the process."""
     _detector()
 
 
 def detect(text: str, default: Language = "fr") -> Language:
-    """French or English; `default` when the text is too short, or both are about as likely.
+    """The language of a text; `default` when the text is too short to tell.
 
     Only the first 2,000 characters are read; the same text always gives the same answer.
     """
     sample = " ".join(text[:_ENOUGH_CHARS].split())
     words = _WORD.findall(sample.lower())
     french, english = sum(w in _FRENCH for w in words), sum(w in _ENGLISH for w in words)
-    if french != english:
-        return "fr" if french > english else "en"
+    by_words = "fr" if french > english else "en" if english > french else None
     if sum(map(len, words)) < 3:
-        return default
-    best = _detector().compute_language_confidence_values(sample)[0]
-    return _CODES[best.language] if best.value >= _SURE else default
+        return by_words or default
+    found = _detector().detect(sample)
+    by_letters = found.language if found.language and found.is_reliable() else None
+    if by_words and (by_letters in (None, "fr", "en") or max(french, english) >= _MOSTLY * len(words)):
+        return by_words
+    return by_letters or default

@@ -10,7 +10,19 @@ from backend.core.types import Language
 from backend.core.types import Note as Note
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
-MediaType = Literal["text/markdown", "text/html", "application/pdf", "text/plain"]
+MediaType = Literal[
+    "text/markdown",
+    "text/html",
+    "application/pdf",
+    "text/plain",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.oasis.opendocument.text",
+    "application/epub+zip",
+    "message/rfc822",
+    "text/csv",
+]
 SEPARATOR = "\n\n"
 CELL = " | "
 """Between the cells of a row; an empty cell keeps its place."""
@@ -25,8 +37,8 @@ class Block:
     Attributes:
         level: 1 to 6 for a heading, else 0.
         page: From 1; None where the format has no pages.
-        head_lines: Of a table, whose text has one row a line, cells joined by `CELL`: how many of its first
-            lines say what the others mean (caption, units, names of columns). Means nothing for another kind.
+        head_lines: Of a table, whose text has one row a line and `CELL` between cells: how many of its first
+            lines say what the others mean (caption, units, names of columns). Nothing to another kind.
     """
 
     kind: BlockKind
@@ -65,8 +77,8 @@ class Chunk:
     Attributes:
         headings: Headings above the piece, outermost first.
         page: Page on which it begins.
-        lead: What stands above the piece and gives its lines their meaning, though not in `text`: caption and
-            names of columns of a table that is cut. "" for most.
+        lead: What gives its first lines their meaning and stands above, not in `text`: caption and names of
+            columns of a table that is cut. "" for most.
     """
 
     text: str

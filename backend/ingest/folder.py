@@ -12,6 +12,7 @@ from typing import Final
 from backend.core.errors import InvalidRequest, NotFound
 from backend.ingest.parse.detect import KINDS_READ, SKIPPED_SUFFIXES, SUFFIXES
 
+NO_DOCUMENT: Final = "not a document"
 _TRIES: Final = 3
 
 
@@ -45,7 +46,7 @@ class Survey:
 
     Attributes:
         folders: Those that were named, at their real places.
-        closed: Folders that could not be read: what lies below them is not known.
+        closed: Folders that could not be read, and links not followed: what lies below is not known.
     """
 
     found: list[Found] = field(default_factory=list)
@@ -84,7 +85,7 @@ def _below(path: Path, made: Survey, max_bytes: int) -> Iterator[Found]:
     for folder, folders, files in os.walk(root, onerror=errors.append):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         links = [Path(folder, name) for name in folders if os.path.islink(Path(folder, name))]
-        yield from (_link(link, root) for link in links)
+        yield from (_link(link, root, made) for link in links)
         places = [Path(folder, name) for name in sorted(files) if not _is_hidden(name)]
         yield from (_file(place, root, max_bytes) for place in places)
         while errors:  # of the folders before this one
@@ -107,10 +108,15 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def _link(path: Path, root: Path) -> Found:
-    if path.resolve().is_relative_to(root):
+def _link(path: Path, root: Path, made: Survey) -> Found:
+    """A link to a folder; what lies behind one that leads elsewhere is not known."""
+    place = path.resolve()
+    inside = place.is_relative_to(root)
+    if inside and not any(map(_is_hidden, place.relative_to(root).parts)):
         return Found(_name(path, root), path, root, "a link to a folder that is read anyway", aside=True)
-    return Found(_name(path, root), path, root, "a link that leaves the folder")
+    made.closed.append(path)
+    reason = "a link to a hidden folder" if inside else "a link that leaves the folder"
+    return Found(_name(path, root), path, root, reason)
 
 
 def _unread(error: OSError, root: Path, made: Survey) -> Found:
@@ -122,7 +128,7 @@ def _unread(error: OSError, root: Path, made: Survey) -> Found:
 
 def _file(path: Path, root: Path, max_bytes: int) -> Found:
     if path.suffix.lower() in SKIPPED_SUFFIXES:
-        return Found(_name(path, root), path, root, "not a document", aside=True)
+        return Found(_name(path, root), path, root, NO_DOCUMENT, aside=True)
     return Found(_name(path, root), path, root, _checked(path, root, max_bytes))
 
 

@@ -172,7 +172,7 @@ class JobStore(Protocol):
         """Bytes that were sent; None if they are not kept."""
 
     async def forget(self, corpus: CorpusRef, name: str, sha256: str) -> None:
-        """After the removal of a document: withdraw what waits under its name, drop its bytes if unused."""
+        """After a document is removed or renamed: withdraw what waits under its name, drop unused bytes."""
 
     async def sweep(self, *, ended_before: float) -> None:
         """End abandoned ingestions; forget those that ended before that time, and bytes nothing refers to."""

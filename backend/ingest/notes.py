@@ -24,6 +24,10 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "attachments_skipped": ("1 attachment was left out", "{n} attachments were left out"),
     "data_skipped": ("1 piece of embedded data was left out", "{n} pieces of embedded data were left out"),
     "characters_replaced": ("1 character could not be read", "{n} characters could not be read"),
+    "values_missing": (
+        "1 formula has no value kept in the file",
+        "{n} formulas have no value kept in the file",
+    ),
 }
 """For one and for several; the page says the same in `note.CODE`, in each of its languages."""
 

@@ -80,7 +80,7 @@ class Pipeline:
         in_flight = InFlight(self.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read(corpus, items, read, in_flight))
-            group.create_task(self._embed(read, embedded))
+            group.create_task(self._embed(corpus, read, embedded))
             group.create_task(self._publish(corpus, writer, embedded, in_flight))
 
     async def _read(
@@ -96,11 +96,14 @@ class Pipeline:
         await out.put(_End())
 
     async def _embed(
-        self, read: asyncio.Queue[Prepared | Outcome | _End], out: asyncio.Queue[_Batch | _End]
+        self,
+        corpus: CorpusRef,
+        read: asyncio.Queue[Prepared | Outcome | _End],
+        out: asyncio.Queue[_Batch | _End],
     ) -> None:
         async for batch in self._batches(read):
             if batch.documents:
-                batch.embedded = await self.publisher.embed(batch.documents)
+                batch.embedded = await self.publisher.embed(corpus, batch.documents)
             await out.put(batch)
         await out.put(_End())
 

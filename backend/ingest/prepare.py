@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from backend.core.errors import InvalidRequest, Unavailable
 from backend.core.types import Passage
-from backend.corpus.base import Catalogue, CorpusRef, NewRevision
+from backend.corpus.base import Catalogue, CorpusRef, Document, NewRevision
 from backend.corpus.ids import passage_id, revision_id
 from backend.ingest.base import Chunk, Parsed, Reader
 from backend.ingest.jobs import Item, ItemState, JobStore, Outcome
@@ -23,10 +23,15 @@ MAX_ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document read and cut; nothing of it is written yet."""
+    """A document read and cut; nothing of it is written yet.
+
+    Attributes:
+        replaces: The live revision of the document; "" if it is new, or is to be made from nothing.
+    """
 
     item: Item
     new: NewRevision
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,11 @@ class Preparer:
         """
         if item.attempts >= MAX_ATTEMPTS:
             return Outcome(item, "failed", f"given up after {MAX_ATTEMPTS} attempts")
-        if (same := await self._unchanged(corpus, item)) is not None:
-            return same
+        found = None if item.force else await self.catalogue.by_name(corpus, item.name)
+        if found is not None and (found[0].content_sha256, found[1]) == (item.sha256, self.made_by):
+            return _unchanged(item, found[0])
         try:
-            return await self._read(corpus, item)
+            return await self._read(corpus, item, found[0] if found is not None else None)
         except Unavailable:
             raise
         except InvalidRequest as exc:
@@ -64,15 +70,7 @@ class Preparer:
             log.exception("a document could not be read", extra={"ingestion": item.ingestion})
             return Outcome(item, "failed", "the document could not be read")
 
-    async def _unchanged(self, corpus: CorpusRef, item: Item) -> Outcome | None:
-        found = None if item.force else await self.catalogue.by_name(corpus, item.name)
-        if found is None or (found[0].content_sha256, found[1]) != (item.sha256, self.made_by):
-            return None
-        # An attempt that was begun and is live now is ours: the process died between the flip and its record.
-        state: ItemState = "done" if item.attempts else "unchanged"
-        return Outcome(item, state, document=found[0].id, passages=found[0].passages)
-
-    async def _read(self, corpus: CorpusRef, item: Item) -> Prepared | Outcome:
+    async def _read(self, corpus: CorpusRef, item: Item, known: Document | None) -> Prepared | Outcome:
         data = await self.jobs.blob(corpus.tenant, item.sha256)
         if data is None:
             return Outcome(item, "failed", "the file is no longer kept; send it again")
@@ -81,9 +79,10 @@ class Preparer:
         if not chunks:
             return Outcome(item, "failed", "the document holds no text")
         revision = revision_id(corpus, item.name, item.sha256, self.made_by)
-        document = await self.catalogue.id_for(corpus, item.name)
+        document = known.id if known is not None else await self.catalogue.id_for(corpus, item.name)
         passages = _passages(document, revision, item.name, parsed, chunks)
-        return Prepared(item, self._revision(item, revision, parsed, passages))
+        replaces = known.revision if known is not None else ""
+        return Prepared(item, self._revision(item, revision, parsed, passages), replaces)
 
     def _revision(
         self, item: Item, revision: str, parsed: Parsed, passages: tuple[Passage, ...]
@@ -104,6 +103,12 @@ class Preparer:
             notes=parsed.notes,
             about=parsed.about,
         )
+
+
+def _unchanged(item: Item, found: Document) -> Outcome:
+    # An attempt that was begun and is live now is ours: the process died between the flip and its record.
+    state: ItemState = "done" if item.attempts else "unchanged"
+    return Outcome(item, state, document=found.id, passages=found.passages)
 
 
 def _passages(

@@ -49,15 +49,20 @@ class Publisher:
     dense: DenseIndex
     lexical: LexicalIndex | None
 
-    async def embed(self, documents: Sequence[Prepared]) -> Embedded:
-        """Vectors of all passages, in one call.
+    async def embed(self, corpus: CorpusRef, documents: Sequence[Prepared]) -> Embedded:
+        """Vectors of all passages; in one call, those that the documents did not hold before.
 
         Raises:
-            EmbedderUnavailable
+            EmbedderUnavailable, RetrievalUnavailable, StorageUnavailable
         """
         await self.jobs.begin([document.item for document in documents])
         texts = [passage.indexed_text for document in documents for passage in document.new.passages]
-        return Embedded(tuple(documents), await self.embedder.embed_passages(texts))
+        known: dict[str, Vectors] = {}
+        for document in documents:
+            known |= await self._known(corpus, document.replaces)
+        if missing := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(missing, await self.embedder.embed_passages(missing), strict=True))
+        return Embedded(tuple(documents), np.stack([known[text] for text in texts]))
 
     async def publish(self, corpus: CorpusRef, embedded: Embedded, writer: str) -> list[Outcome]:
         """Write the passages and make the documents live; a defect of one does not hold back the others.
@@ -78,6 +83,12 @@ class Publisher:
             (document,) = embedded.documents
             log.exception("a document could not be indexed", extra={"ingestion": document.item.ingestion})
             return [Outcome(document.item, "failed", "the document could not be indexed")]
+
+    async def _known(self, corpus: CorpusRef, revision: str) -> dict[str, Vectors]:
+        """The vectors of a live revision by what was embedded; the index is this embedder's own."""
+        passages = await self.catalogue.passages(corpus, revision) if revision else ()
+        vectors = await self.dense.vectors(corpus, [one.id for one in passages]) if passages else {}
+        return {one.indexed_text: vectors[one.id] for one in passages if one.id in vectors}
 
     async def _write(self, corpus: CorpusRef, embedded: Embedded, writer: str) -> None:
         await self.catalogue.draft(corpus, [d.new.revision for d in embedded.documents], writer=writer)

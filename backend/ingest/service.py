@@ -136,6 +136,7 @@ class Ingestion:
             await self.catalogue.place(corpus, {document.id: origin})
             return None
         await self.catalogue.rename(corpus, document.id, safe_name(name), origin)
+        await self.jobs.forget(corpus, document.name, document.content_sha256)
         ingestion = await self.jobs.reread(corpus, document=document.id)
         self.worker.wake()
         return ingestion

@@ -228,9 +228,9 @@ class SqlJobs:
             await self._drop(sql, ~_wanted())
 
     async def forget(self, corpus: CorpusRef, name: str, sha256: str) -> None:
-        """Forget a removed document; see `JobStore.forget`."""
+        """Forget a name; see `JobStore.forget`."""
         named = and_(_items_of(corpus), ingestion_items.c.name == name)
-        withdrawn = {"state": "failed", "reason": "the document was deleted before this was read"}
+        withdrawn = {"state": "failed", "reason": "the document was removed or renamed before this was read"}
         async with transaction(self._engine) as sql:
             await sql.execute(update(ingestion_items).where(named, _WAITS).values(**withdrawn))
             await self._settle(sql, exists().where(_OF_IT, named))

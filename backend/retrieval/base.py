@@ -84,6 +84,13 @@ class DenseIndex(Derived, Protocol):
             RetrievalUnavailable, StorageFull
         """
 
+    async def vectors(self, corpus: CorpusRef, ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """Vectors (float32[d]) of those of these passages that are here, by id.
+
+        Raises:
+            RetrievalUnavailable
+        """
+
     async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
         """The `limit` nearest passages to one unit vector (float32[d]), best first; score is the cosine.
 

@@ -61,6 +61,10 @@ class ChromaIndex:
         if revisions:
             await self._threads.call(lambda: self._remove(corpus, list(revisions)))
 
+    async def vectors(self, corpus: CorpusRef, ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """See `DenseIndex`."""
+        return await self._threads.call(lambda: self._vectors(corpus, ids))
+
     async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
         """See `DenseIndex`."""
         return await self._threads.call(lambda: self._search(corpus, vector, limit))
@@ -111,6 +115,14 @@ class ChromaIndex:
             if collection is not None:
                 for some in portions(revisions, AT_ONCE):
                     collection.delete(where=among(some))
+
+    def _vectors(self, corpus: CorpusRef, ids: Sequence[str]) -> Mapping[str, Vectors]:
+        found: dict[str, Vectors] = {}
+        with _translated():
+            collection = self._collection(corpus, create=False)
+            for some in portions(ids, AT_ONCE) if collection is not None else ():
+                found |= chroma_rows.vectors(collection.get(ids=list(some), include=["embeddings"]))
+        return found
 
     def _search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
         with _translated():

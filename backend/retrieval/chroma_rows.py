@@ -6,8 +6,11 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+import numpy as np
+
 from backend.core.types import Passage
 from backend.corpus.base import CorpusRef
+from backend.embedding.base import Vectors
 from backend.retrieval import payload
 from backend.retrieval.base import Hit
 
@@ -48,6 +51,11 @@ def hits(found: Mapping[str, Any]) -> list[Hit]:
         Hit(payload.passage(id, text, stored), 1.0 - far)
         for id, text, stored, far in zip(*columns, strict=True)
     ]
+
+
+def vectors(got: Mapping[str, Any]) -> dict[str, Vectors]:
+    """The vector of each passage that came with it."""
+    return {id: np.asarray(row, np.float32) for id, row in zip(got["ids"], got["embeddings"], strict=True)}
 
 
 def revisions(got: Mapping[str, Any]) -> list[str]:

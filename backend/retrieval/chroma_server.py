@@ -89,6 +89,14 @@ class ChromaServerIndex:
         for some in portions(revisions, AT_ONCE):
             await self._on(corpus, _nothing, "POST", "/delete", {"where": among(some)}, within_s=_WORK_S)
 
+    async def vectors(self, corpus: CorpusRef, ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """See `DenseIndex`."""
+        found: dict[str, Vectors] = {}
+        for some in portions(ids, _WRITTEN_AT_ONCE):
+            body = {"ids": list(some), "include": ["embeddings"]}
+            found |= await self._on(corpus, chroma_rows.vectors, "POST", "/get", body, within_s=_WORK_S) or {}
+        return found
+
     async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
         """See `DenseIndex`."""
         if limit < 1:

@@ -13,23 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tantivy import Document, Index, IndexWriter, Occur, Query, Schema, SchemaBuilder, Searcher, TextAnalyzer
+from tantivy import Document, Index, IndexWriter, Occur, Query, Schema, SchemaBuilder, Searcher
 
 from backend.core.errors import RetrievalUnavailable, StorageFull
 from backend.core.types import Language, Passage
 from backend.corpus.base import CorpusRef, LiveView
-from backend.retrieval import analysis, payload
+from backend.retrieval import analysis, payload, spelling
+from backend.retrieval.asked import Word, asked
 from backend.retrieval.base import Hit
 from backend.retrieval.threads import Threads
-from backend.retrieval.words import STOP_WORDS
 
-_OTHER: Final[dict[Language, Language]] = {"fr": "en", "en": "fr"}
-_OTHER_WEIGHT: Final = 0.3
-VERSION: Final = f"1.{analysis.VERSION}"
-Terms = dict[str, float]
-_MOST_TERMS: Final = 64
+VERSION: Final = f"2.{analysis.VERSION}"
 _JUDGED: Final = 10
 _SMALL_CORPUS: Final = 1000
+_SAMPLED: Final = 20
+_UNKNOWN: Final = 0.5
 _HEAP_BYTES: Final = 32_000_000
 _HELD: Final = "held"
 _META: Final = "meta.json"
@@ -43,7 +41,7 @@ class _Open:
     Attributes:
         seen: What `_stamp` gave for the commit that is open.
         commits: Of this process; `held` likewise where no file can keep it.
-        revisions: That were found in it, and the stamp of that commit.
+        revisions: That were found in it, and the stamp of that commit; `languages` likewise.
     """
 
     index: Index
@@ -52,6 +50,7 @@ class _Open:
     commits: int = 0
     held: str = ""
     revisions: tuple[object, frozenset[str]] = (None, frozenset())
+    languages: tuple[object, tuple[Language, ...]] = (None, ())
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -77,8 +76,6 @@ class TantivyIndex:
         self._title_boost = title_boost
         self._writer_wait_s = writer_wait_s
         self._threads = Threads("lexical", workers=workers)
-        self._analysers: dict[Language, TextAnalyzer] = {name: analysis.analyser(name) for name in _OTHER}
-        self._silent = self._function_words()
         self._schema = _schema()
         self._open: dict[CorpusRef, _Open] = {}
         self._lock = threading.Lock()
@@ -151,8 +148,9 @@ class TantivyIndex:
             document.add_text("id", passage.id)
             document.add_text("revision", passage.revision)
             head = "\n".join(dict.fromkeys((passage.title, *passage.headings)))
-            document.add_text("title", " ".join(self._stems(passage.language, head)))
-            document.add_text("all", " ".join(self._stems(passage.language, passage.indexed_text)))
+            document.add_text("language", passage.language)
+            document.add_text("title", " ".join(analysis.terms(passage.language, head)))
+            document.add_text("all", " ".join(analysis.terms(passage.language, passage.indexed_text)))
             stored = payload.fields(passage) | {"id": passage.id, "text": passage.text}
             document.add_bytes("payload", json.dumps(stored).encode())
             writer.add_document(document)
@@ -173,51 +171,30 @@ class TantivyIndex:
             searcher = self._searcher(corpus)
             if searcher is None or limit < 1 or not searcher.num_docs:
                 return ()
-            terms = self._asked(question, language)
-            if not terms:
+            text = question.encode("utf-8", "replace").decode()  # a lone surrogate is no text
+            words = asked(text, language, self._languages(corpus, searcher), _Terms(searcher, self._schema))
+            if not (query := self._query(words)):
                 return ()
-            found = searcher.search(self._query(terms), limit, count=False).hits
+            found = searcher.search(query, limit, count=False).hits
             hits = [Hit(_stored(searcher.doc(address)), float(score)) for score, address in found]
-            return [*self._covering(searcher, terms, hits[:_JUDGED]), *hits[_JUDGED:]]
+            return [*_covering(searcher, words, hits[:_JUDGED]), *hits[_JUDGED:]]
 
-    def _asked(self, question: str, language: Language) -> Terms:
-        """Stems of the question and their weights.
-
-        Those that only the other language's stemmer makes count less: names cross languages, and the guess of
-        the question's language may be wrong.
-        """
-        text = question.encode("utf-8", "replace").decode()  # a lone surrogate is no text
-        terms = dict.fromkeys(self._stems(language, text)[:_MOST_TERMS], 1.0)
-        for term in self._stems(_OTHER[language], text)[:_MOST_TERMS]:
-            if term not in self._silent:
-                terms.setdefault(term, _OTHER_WEIGHT)
-        return terms
-
-    def _query(self, terms: Terms) -> Query:
+    def _query(self, words: Sequence[Word]) -> Query | None:
         clauses = []
-        for term, weight in terms.items():
+        for term, weight in {t: w for word in words for t, w in word.terms.items()}.items():
             for name, boost in (("all", 1.0), ("title", self._title_boost)):
                 part = Query.term_query(self._schema, name, term, "freq")
                 clauses.append((Occur.Should, Query.boost_query(part, weight * boost)))
-        return Query.boolean_query(clauses)
+        return Query.boolean_query(clauses) if clauses else None
 
-    def _covering(self, searcher: Searcher, terms: Terms, hits: Sequence[Hit]) -> Iterator[Hit]:
-        rarity = {
-            term: weight * _rarity(searcher, searcher.doc_freq("all", term)) for term, weight in terms.items()
-        }
-        whole, rarest = sum(rarity.values()), _rarity(searcher, 0)
-        for hit in hits:
-            held = set(self._stems(hit.passage.language, hit.passage.indexed_text))
-            mass = sum(rarity[term] for term in terms if term in held)
-            yield Hit(hit.passage, hit.score, covers=mass / whole, matched=mass / rarest)
-
-    def _function_words(self) -> frozenset[str]:
-        """Stop words of either language, as the other's stemmer leaves them."""
-        words = {name: " ".join(STOP_WORDS[_OTHER[name]]) for name in _OTHER}
-        return frozenset(stem for name, text in words.items() for stem in self._stems(name, text))
-
-    def _stems(self, language: Language, text: str) -> list[str]:
-        return list(self._analysers[language].analyze(text))
+    def _languages(self, corpus: CorpusRef, searcher: Searcher) -> Sequence[Language]:
+        """Languages of the passages, as of the last commit."""
+        opened = self._opened(corpus)
+        stamp, found = opened.languages
+        if stamp != opened.seen:
+            found = tuple(name for name, _ in searcher.terms_with_prefix("language", ""))
+            opened.languages = opened.seen, found
+        return found
 
     def _count(self, corpus: CorpusRef) -> int:
         with _translated():
@@ -310,6 +287,42 @@ class TantivyIndex:
         return (self._folder or Path()) / digest[:40]
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """The terms of one commit; implements `Lexicon`."""
+
+    searcher: Searcher
+    schema: Schema
+
+    def holding(self, term: str) -> int:
+        return self.searcher.doc_freq("all", term)
+
+    def nearest(self, term: str, distance: int) -> str | None:
+        """Of the terms within the distance that begin alike, the nearest; of those the commonest."""
+        query = Query.fuzzy_term_query(self.schema, "all", term, distance)
+        near = {
+            other: spelling.distance(term, other, distance)
+            for _, address in self.searcher.search(query, _SAMPLED, count=False).hits
+            for other in _terms_of(_stored(self.searcher.doc(address)))
+            if other[0] == term[0]
+        }
+        some = [other for other, edits in near.items() if edits <= distance]
+        return min(some, key=lambda other: (near[other], -self.holding(other), other), default=None)
+
+
+def _terms_of(passage: Passage) -> frozenset[str]:
+    return frozenset(analysis.terms(passage.language, passage.indexed_text))
+
+
+def _covering(searcher: Searcher, words: Sequence[Word], hits: Sequence[Hit]) -> Iterator[Hit]:
+    rarest = _rarity(searcher, 0)
+    rarity = [_rarity(searcher, word.holding) if word.holding else rarest * _UNKNOWN for word in words]
+    for hit in hits:
+        terms = _terms_of(hit.passage)
+        mass = sum(rare * word.held(terms) for word, rare in zip(words, rarity, strict=True))
+        yield Hit(hit.passage, hit.score, covers=mass / sum(rarity), matched=mass / rarest)
+
+
 def _rarity(searcher: Searcher, holding: int) -> float:
     """Inverse document frequency, as in BM25; a small corpus says little of how rare a word is."""
     size = max(searcher.num_docs, _SMALL_CORPUS)
@@ -319,8 +332,9 @@ def _rarity(searcher: Searcher, holding: int) -> float:
 def _schema() -> Schema:
     builder = SchemaBuilder()
     builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("revision", tokenizer_name="raw", index_option="basic")
-    # Stems of both languages share a field. With a field each, BM25's mean length counts the passages of the
+    for name in ("revision", "language"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    # Stems of all languages share a field. With a field each, BM25's mean length counts the passages of the
     # other language as empty, and the rarer language's scores collapse (English recall@5: 0.12 against 0.98).
     for name in ("all", "title"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")

@@ -36,6 +36,11 @@ class MemoryDenseIndex:
         kept = {id: row for id, row in self._rows.get(corpus, {}).items() if row[0].revision not in gone}
         self._rows[corpus] = kept
 
+    async def vectors(self, corpus: CorpusRef, ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """See `DenseIndex`."""
+        rows = self._rows.get(corpus, {})
+        return {id: rows[id][1] for id in ids if id in rows}
+
     async def search(self, corpus: CorpusRef, vector: Vectors, limit: int) -> Sequence[Hit]:
         """See `DenseIndex`."""
         rows = list(self._rows.get(corpus, {}).values())

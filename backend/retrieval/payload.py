@@ -38,6 +38,6 @@ def passage(id: str, text: str, stored: dict[str, Any]) -> Passage:
         page=None if page < 0 else page,
         start=int(stored["start"]),
         end=int(stored["end"]),
-        language="fr" if stored["language"] == "fr" else "en",
+        language=str(stored["language"]),
         lead=str(stored.get("lead", "")),
     )

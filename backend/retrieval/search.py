@@ -30,6 +30,7 @@ _LEFT_ALONE_S = 5.0
 _NEARLY = 0.75
 _LOOK_S = 0.02
 _FORGOTTEN_S = 10.0
+_FIRST, _FEW = 5, 10
 
 
 BEING_MADE: Final = "dense_being_made"
@@ -211,7 +212,7 @@ class HybridRetriever:
             asked = min(asked * 4, _MOST_CANDIDATES)
 
     def _chosen(self, found: Found, language: Language, budget_tokens: int) -> tuple[Scored, ...]:
-        """The best passages by fused rank, or none when the best of them does not bear on the question.
+        """The best passages by fused rank, or none when not one of them bears on the question.
 
         What nobody can judge is let through with the lowest score that is.
         """
@@ -220,9 +221,8 @@ class HybridRetriever:
         for passage in ranked(found, self._settings):
             score = self._gate.bearing(signs(passage, found), language)
             scored.append(Scored(passage, least if score is None else score))
-        if not scored or scored[0].score < least:
-            return ()
-        return self._within(scored, budget_tokens)
+        kept = self._within(scored, budget_tokens)
+        return kept if max((one.score for one in kept), default=0.0) >= least else ()
 
     def _within(self, scored: Sequence[Scored], budget_tokens: int) -> tuple[Scored, ...]:
         """Those that fit; one too long does not keep out the shorter ones behind it."""
@@ -259,15 +259,21 @@ def _distinct(found: Found, settings: Retrieval) -> list[Passage]:
 
 
 def signs(passage: Passage, found: Found) -> Signs:
-    """What both sides say of a passage."""
+    """What both sides say of a passage.
 
-    def of(side: Side, value: Callable[[Hit], float]) -> float | None:
-        if side is None:
-            return None
-        return next((value(hit) for hit in side if hit.passage.id == passage.id), 0.0)
-
+    The cosine of one that only the lexical index names is that of the last dense hit: it has no more.
+    """
+    dense, lexical = _hit(passage, found.dense), _hit(passage, found.lexical)
+    cosines = [max(0.0, hit.score) for hit in found.dense or ()] or [0.0]
+    cosine = max(0.0, dense.score) if dense else cosines[-1]
+    behind = cosines[_FIRST:] if len(cosines) >= _FEW else ()
     return Signs(
-        cosine=of(found.dense, lambda hit: max(0.0, hit.score)),
-        covers=of(found.lexical, lambda hit: hit.covers),
-        matched=of(found.lexical, lambda hit: hit.matched),
+        cosine=None if found.dense is None else cosine,
+        covers=None if found.lexical is None else lexical.covers if lexical else 0.0,
+        matched=None if found.lexical is None else lexical.matched if lexical else 0.0,
+        lead=max(0.0, cosine - sum(behind) / len(behind)) if behind else None,
     )
+
+
+def _hit(passage: Passage, side: Side) -> Hit | None:
+    return next((hit for hit in side or () if hit.passage.id == passage.id), None)

@@ -11,6 +11,8 @@ from backend.config import Settings
 from backend.wiring.folder import data_folder
 
 if TYPE_CHECKING:
+    from backend.corpus.base import WritableCatalogue
+    from backend.ingest.jobs import JobStore
     from backend.services import Services
     from backend.wiring.worker import Reading
 
@@ -31,3 +33,12 @@ async def open_worker(settings: Settings) -> AsyncIterator[Reading]:
         pass
     async with import_module("backend.wiring.worker").open_worker(settings) as reading:
         yield reading
+
+
+@asynccontextmanager
+async def open_catalogue(settings: Settings) -> AsyncIterator[tuple[WritableCatalogue, JobStore]]:
+    """As `wiring.catalogue.open_catalogue`, likewise."""
+    with data_folder(settings):
+        pass
+    async with import_module("backend.wiring.catalogue").open_catalogue(settings) as found:
+        yield found

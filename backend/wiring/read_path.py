@@ -72,6 +72,7 @@ def read_path(
         count=partial(prompt_tokens, embedder),
         passage_tokens=settings.retrieval.budget_tokens,
         history_tokens=settings.chat.history_tokens,
+        doubt_threshold=settings.retrieval.doubt_threshold,
     )
     outbox = Outbox()
     turns = Turns(history=history, generations=generations, outbox=outbox)

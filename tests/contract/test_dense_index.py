@@ -74,6 +74,16 @@ async def test_no_more_than_the_limit(index):
     assert len(await index.search(LIBRARY, vectors([passage("word")])[0], 50)) == 5
 
 
+async def test_vectors_come_back_as_they_were_written(index):
+    some = [passage(f"word {i}") for i in range(3)]
+    assert await index.vectors(LIBRARY, [some[0].id]) == {}
+    await put(index, *some)
+    found = await index.vectors(LIBRARY, [some[2].id, "nothing", some[0].id])
+    assert found.keys() == {some[0].id, some[2].id}
+    np.testing.assert_allclose(found[some[2].id], vectors(some)[2], atol=1e-6)
+    assert await index.vectors(LIBRARY, []) == {}
+
+
 async def test_the_same_id_replaces(index):
     await put(index, passage("old text", id="p"))
     await put(index, passage("new text", id="p", revision="r2"))

@@ -636,3 +636,65 @@ async def test_what_a_document_leaves_out_is_told_with_its_file_and_with_it(path
     notes = [[note.detail for note in item.notes] for item in told.items]
     assert notes == [[], ["2 of 3"]]
     assert [d.notes for d in await path.catalogue.documents(BOOKS)] == [i.notes for i in told.items]
+
+
+async def test_what_a_changed_document_keeps_is_not_embedded_again(path):
+    await path.put(BOOKS, a="one\n\ntwo\n\nthree")
+    await path.put(BOOKS, a="one\n\nnew\n\nthree\n\none")
+    assert path.embedder.calls == [3, 1]
+    live = (await path.catalogue.documents(BOOKS))[0].revision
+    kept = await path.catalogue.passages(BOOKS, live)
+    wanted = await path.embedder.embed_passages([one.indexed_text for one in kept])
+    found = await path.dense.vectors(BOOKS, [one.id for one in kept])
+    assert [found[one.id].tolist() for one in kept] == wanted.tolist()
+
+
+async def test_a_document_that_is_made_from_nothing_is_embedded_again(path):
+    await path.put(BOOKS, a="one\n\ntwo")
+    again = await path.ingestion.reingest(BOOKS, everything=True)
+    await path.ingestion.run_to_end("acme", again)
+    assert path.embedder.calls == [2, 2]
+
+
+async def test_what_waits_under_the_old_name_of_a_document_does_not_bring_it_back(path):
+    await path.put(BOOKS, a="text")
+    (document,) = await path.catalogue.documents(BOOKS)
+    waiting = await path.ingestion.reingest(BOOKS, everything=True)
+    again = await path.ingestion.rename(BOOKS, document, "b.md", "file:///b.md")
+    for ingestion in (waiting, again):
+        await path.ingestion.run_to_end("acme", ingestion)
+    (renamed,) = await path.catalogue.documents(BOOKS)
+    assert (renamed.id, renamed.name, renamed.title) == (document.id, "b.md", "b.md")
+    assert await path.ingestion.rename(BOOKS, renamed, "b.md", "file:///c.md") is None
+    assert (await path.catalogue.get(BOOKS, document.id)).origin == "file:///c.md"
+
+
+async def test_a_document_renamed_while_it_is_read_is_one_document_in_the_end(path, clock):
+    await path.put(BOOKS, a="text")
+    (document,) = await path.catalogue.documents(BOOKS)
+    status = await path.ingestion.submit(BOOKS, [("a.md", b"new text")])
+    flip = path.catalogue.flip
+
+    async def late(*given, **options):
+        path.catalogue.flip = flip
+        await path.ingestion.rename(BOOKS, document, "b.md", "")
+        return await flip(*given, **options)
+
+    path.catalogue.flip = late
+    await path.ingestion.run_to_end("acme", status.id)
+    clock.advance(31)  # a worker that is cancelled as it takes the lease may leave it to lapse
+    await path.ingestion.worker.tick()
+    (only,) = await path.catalogue.documents(BOOKS)
+    assert (only.id, only.name, only.title) == (document.id, "b.md", "b.md")
+
+
+async def test_files_that_failed_when_they_were_last_sent_are_told_by_name(path):
+    await path.put(BOOKS, b="BROKEN", a="BROKEN", c="text")
+    await path.put(CorpusRef("acme", "films"), d="BROKEN")
+    await path.put(BOOKS, b="mended", c="BROKEN")
+    failed = await path.jobs.failed(BOOKS)
+    assert [(item.name, item.reason) for item in failed] == [
+        ("a.md", "it is damaged"),
+        ("c.md", "it is damaged"),
+    ]
+    assert await path.jobs.failed(CorpusRef("rival", "books")) == []

@@ -83,6 +83,11 @@ async def test_a_reader_may_neither_upload_nor_look_behind(app: LiveApp) -> None
     headers = bearer(made.secret)
     upload = await app.client.post("/api/v1/documents", files={"file": HOURS}, headers=headers)
     assert upload.status_code == 403
+    (shown,) = (await app.client.get("/api/v1/documents", headers=headers)).json()["documents"]
+    assert "origin" not in shown
+    path = f"/api/v1/documents/{shown['id']}"
+    assert (await app.client.patch(path, json={"name": "x.md"}, headers=headers)).status_code == 403
+    assert (await app.client.get("/api/v1/ingestions/failed", headers=headers)).status_code == 403
     assert (await app.client.get("/config", headers=headers)).status_code == 403
     assert (await app.client.get("/health/deep", headers=headers)).status_code == 403
     assert (await app.client.get("/health/deep", headers=bearer(KEY))).status_code == 200
@@ -97,7 +102,9 @@ async def test_another_tenants_documents_do_not_exist(app: LiveApp) -> None:
     assert (await app.client.get("/api/v1/documents", headers=headers)).json()["documents"] == []
     for path in (f"/api/v1/documents/{ours}", f"/api/v1/documents/{ours}/text"):
         assert (await app.client.get(path, headers=headers)).status_code == 404
-    assert (await app.client.delete(f"/api/v1/documents/{ours}", headers=headers)).status_code == 404
+    path = f"/api/v1/documents/{ours}"
+    assert (await app.client.delete(path, headers=headers)).status_code == 404
+    assert (await app.client.patch(path, json={"name": "x.md"}, headers=headers)).status_code == 404
     answer = await app.client.post("/api/v1/chat", json=QUESTION, headers=headers)
     assert answer.json()["finish_reason"] == "no_answer"
 

@@ -10,10 +10,13 @@ import pytest
 
 from backend.cli.client import running_server
 from backend.cli.doctor import doctor
+from backend.cli.ingest import read_into
+from backend.cli.library import Served
 from backend.config import Settings
 from backend.core.errors import StorageUnavailable
 from backend.services import Health
 from tests.support.live_app import LiveApp, live_app, settings_in
+from tests.unit.ingest.test_folder import write
 
 KEY = "operator-key-of-the-test"
 
@@ -61,3 +64,37 @@ async def test_the_servers_own_errors_are_errors_and_its_broken_checks_are_not(
         assert (await server.health())["retrieval"]["detail"] == "gone"
         with pytest.raises(StorageUnavailable):
             await server.json("GET", "/api/v1/documents")
+
+
+async def test_folders_go_through_the_server_as_into_the_data_folder(
+    app: LiveApp, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_where(app, KEY)
+    one, two = (write(tmp_path / name, "README.md", text=f"All about {name}.") for name in ("one", "two"))
+    write(one, "empty.md", text=" ")
+    async with running_server(settings) as server:
+        library = Served(server, "default", settings.server.max_upload_bytes)
+        assert await read_into(library, [one, two], prune=True, sure=False) == 1
+        first = await library.documents()
+        assert [document.name for document in first] == ["README.md", "two/README.md"]
+        assert [item["name"] for item in await library.failed()] == ["empty.md"]
+        (one / "empty.md").unlink()
+        (one / "README.md").rename(one / "read me first.md")
+        (two / "README.md").unlink()
+        assert await read_into(library, [one, two], prune=True, sure=True) == 0
+        (renamed,) = await library.documents()
+    assert (renamed.id, renamed.created) == (first[0].id, first[0].created)
+    assert (renamed.name, renamed.origin) == ("read me first.md", (one / "read me first.md").as_uri())
+    assert "1 removed, their files are gone: two/README.md" in capsys.readouterr().err
+
+
+async def test_origins_that_are_no_places_or_too_few_are_refused(app: LiveApp) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    files = [("file", (f"{n}.md", b"text")) for n in range(2)]
+    for origins in (["file:///a.md"], ["file:///a.md", "/b.md"], ["file:///a.md", "file:///b\nc.md"]):
+        sent = await app.client.post(
+            "/api/v1/documents", files=files, data={"origin": origins}, headers=headers
+        )
+        assert sent.status_code in (400, 422), origins
+    listed = await app.client.get("/api/v1/documents", headers=headers)
+    assert listed.json()["documents"] == []

@@ -20,7 +20,7 @@ from tests.support.slow_server import slow_server
 
 HEAVY = {
     "torch", "transformers", "chromadb", "sentence_transformers", "onnx", "onnxruntime", "huggingface_hub",
-    "fastapi", "lingua", "tantivy", "prometheus_client", "tokenizers", "numpy", "uvicorn",
+    "fastapi", "eld", "tantivy", "prometheus_client", "tokenizers", "numpy", "uvicorn",
 }  # fmt: skip
 SPEAKING = {"sqlalchemy", "alembic", "aiohttp", "httpx", "ollama", "redis"}
 """What a command that only speaks to servers does without."""

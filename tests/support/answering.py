@@ -147,7 +147,7 @@ async def a_desk(
 def _producer(pool, shelf, log, history, metrics, clock: Clock) -> BackgroundProducer:
     grounding = Grounding(
         retriever=shelf, pool=pool, metrics=metrics, clock=clock, count=lambda text: len(text.split()),
-        passage_tokens=1000, history_tokens=800,
+        passage_tokens=1000, history_tokens=800, doubt_threshold=0.5,
     )  # fmt: skip
     answerer = Answerer(
         grounding=grounding, pool=pool, clock=clock,

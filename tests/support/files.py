@@ -7,9 +7,13 @@ import zlib
 
 from PIL import Image, ImageDraw
 from reportlab import rl_config
+from reportlab.lib import colors
+from reportlab.lib.enums import TA_JUSTIFY
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, SimpleDocTemplate, Table
 
 Run = tuple[float, float, float, str]
 
@@ -142,5 +146,45 @@ def white_on_a_band(text: str) -> bytes:
     canvas.setFillColorRGB(0.1, 0.2, 0.6)
     canvas.rect(40, 590, 500, 30, stroke=0, fill=1)
     _white(canvas, text)
+    canvas.save()
+    return out.getvalue()
+
+
+def columns(count: int, *texts: str) -> bytes:
+    """Paragraphs in justified columns."""
+    rl_config.invariant = 1
+    out = io.BytesIO()
+    width = (A4[0] - 80) / count
+    frames = [Frame(40 + n * width, 500, width - 12, 280, 0, 0, 0, 0) for n in range(count)]
+    document = BaseDocTemplate(out, pagesize=A4, pageTemplates=[PageTemplate(frames=frames)])
+    style = ParagraphStyle(
+        "body", fontName="Times-Roman", fontSize=10, leading=12, alignment=TA_JUSTIFY, spaceAfter=6
+    )
+    document.build([Paragraph(text, style) for text in texts])
+    return out.getvalue()
+
+
+def ruled_table(*rows: tuple[str, ...]) -> bytes:
+    """A table with lines around its cells, whose text may take several lines."""
+    rl_config.invariant = 1
+    out = io.BytesIO()
+    style = ParagraphStyle("cell", fontName="Helvetica", fontSize=10, leading=12)
+    table = Table([[Paragraph(cell, style) for cell in row] for row in rows])
+    table.setStyle([("GRID", (0, 0), (-1, -1), 0.5, colors.grey)])
+    SimpleDocTemplate(out, pagesize=A4).build([table])
+    return out.getvalue()
+
+
+def form(**values: str) -> bytes:
+    """A form with a text field for each value, and a box that is checked and one that is not."""
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=A4)
+    canvas.drawString(60, 760, "Request for a card")
+    for n, (name, value) in enumerate(values.items()):
+        canvas.acroForm.textfield(
+            name=name, tooltip=name.replace("_", " "), value=value, x=60, y=700 - 40 * n
+        )
+    canvas.acroForm.checkbox(name="rules", tooltip="Rules accepted", checked=True, x=60, y=300)
+    canvas.acroForm.checkbox(name="post", tooltip="By post", checked=False, x=60, y=260)
     canvas.save()
     return out.getvalue()

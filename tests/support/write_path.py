@@ -136,12 +136,19 @@ class DictIndex:
         return dict(self.passages_of.get(corpus, {}))
 
 
+@dataclass
 class DictDense(DictIndex):
     """The writing half of a dense index."""
 
+    rows: dict[str, Vectors] = field(default_factory=dict)
+
     async def add(self, corpus: CorpusRef, passages: Sequence[Passage], vectors: Vectors) -> None:
         assert len(passages) == len(vectors)
+        self.rows.update(zip((one.id for one in passages), vectors, strict=True))
         await self._put(corpus, passages)
+
+    async def vectors(self, corpus: CorpusRef, ids: Sequence[str]) -> Mapping[str, Vectors]:
+        return {id: self.rows[id] for id in ids if id in self.of(corpus)}
 
 
 class DictLexical(DictIndex):

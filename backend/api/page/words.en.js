@@ -139,6 +139,7 @@ export const en = {
   "note.attachments_skipped": { one: "{n} attachment was left out", other: "{n} attachments were left out" },
   "note.data_skipped": { one: "{n} piece of embedded data was left out", other: "{n} pieces of embedded data were left out" },
   "note.characters_replaced": { one: "{n} character could not be read", other: "{n} characters could not be read" },
+  "note.values_missing": { one: "{n} formula has no value kept in the file", other: "{n} formulas have no value kept in the file" },
 
   "settings.title": "Settings",
   "settings.intro": "For your next questions. They are kept in this browser.",

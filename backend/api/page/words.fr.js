@@ -139,6 +139,7 @@ export const fr = {
   "note.attachments_skipped": { one: "{n} pièce jointe a été laissée de côté", other: "{n} pièces jointes ont été laissées de côté" },
   "note.data_skipped": { one: "{n} bloc de données a été laissé de côté", other: "{n} blocs de données ont été laissés de côté" },
   "note.characters_replaced": { one: "{n} caractère n’a pas pu être lu", other: "{n} caractères n’ont pas pu être lus" },
+  "note.values_missing": { one: "{n} formule n’a pas de valeur gardée dans le fichier", other: "{n} formules n’ont pas de valeur gardée dans le fichier" },
 
   "settings.title": "Réglages",
   "settings.intro": "Pour vos prochaines questions. Ils sont conservés dans ce navigateur.",

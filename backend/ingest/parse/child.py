@@ -18,21 +18,13 @@ import signal
 import struct
 import sys
 from contextlib import suppress
-from importlib import import_module
 from typing import Any, BinaryIO, NoReturn
 
 from backend.core.errors import UnreadableDocument
+from backend.ingest.parse import readers
 from backend.ingest.parse.document import Document
 from backend.ingest.parse.limits import Limits
 
-_PDF = "application/pdf"
-_PARSERS = {
-    _PDF: "pdf",
-    "text/markdown": "markdown",
-    "text/html": "html",
-    "text/plain": "plain",
-}
-"""Modules beside this one. Each takes up to 0.07 s to import, and most folders hold one kind of file."""
 _PIPE_BYTES = 1 << 20
 _MAX_BLOCKS = 200_000
 _DAMAGED = "it is damaged"
@@ -43,7 +35,7 @@ def main(requests: BinaryIO, answers: BinaryIO, limits: Limits) -> None:
     while line := requests.readline():
         request = json.loads(line)
         data = requests.read(request["size"])
-        _parser(request["media_type"])
+        readers.module_of(request["media_type"])
         gc.freeze()
         answer = _supervise(request["media_type"], data, limits)
         answers.write(struct.pack(">Q", len(answer)) + answer)
@@ -56,13 +48,7 @@ def parse(media_type: str, data: bytes, limits: Limits) -> Document:
     Raises:
         UnreadableDocument
     """
-    bounds = {"max_pages": limits.max_pages, "max_chars": limits.max_chars} if media_type == _PDF else {}
-    document: Document = _parser(media_type).read(data, **bounds)
-    return document
-
-
-def _parser(media_type: str) -> Any:
-    return import_module(f"backend.ingest.parse.{_PARSERS[media_type]}")
+    return readers.read(media_type, data, max_pages=limits.max_pages, max_chars=limits.max_chars)
 
 
 def _supervise(media_type: str, data: bytes, limits: Limits) -> bytes:

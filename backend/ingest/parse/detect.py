@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
+from typing import Literal
 
 from backend.core.errors import UnreadableDocument, UnsupportedDocument
 from backend.ingest.base import MediaType
@@ -17,7 +18,26 @@ SUFFIXES: dict[str, MediaType] = {
     ".pdf": "application/pdf",
     ".txt": "text/plain",
     ".text": "text/plain",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".docm": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".pptm": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xlsm": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".epub": "application/epub+zip",
+    ".eml": "message/rfc822",
+    ".csv": "text/csv",
+    ".tsv": "text/csv",
 }
+_ZIPPED: dict[MediaType, bytes] = {
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": b"word/document",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": b"ppt/presentation",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": b"xl/workbook",
+    "application/vnd.oasis.opendocument.text": b"mimetypeapplication/vnd.oasis.opendocument.text",
+    "application/epub+zip": b"META-INF/container.xml",
+}
+"""Kinds that are zip archives, and what the list of their parts holds."""
 SKIPPED_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in str.split(
@@ -29,11 +49,12 @@ SKIPPED_SUFFIXES = frozenset(
 )
 """What lies in a folder of documents beside the documents, and holds no text for a reader."""
 KINDS_READ = f"only {', '.join(list(SUFFIXES)[:-1])} and {list(SUFFIXES)[-1]} files are read"
+_ZIP = "a zip archive or an office file"
 _MAGIC = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
-    (b"PK\x03\x04", "a zip archive or an office file"),
+    (b"PK\x03\x04", _ZIP),
     (b"PK\x05\x06", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
@@ -70,9 +91,30 @@ def media_type(name: str, data: bytes) -> MediaType:
     found = _content(data)
     if kind == "application/pdf" and found != "a PDF":
         raise UnsupportedDocument(f"it is named as a PDF and is {found or 'not one'}")
-    if kind != "application/pdf" and found:
+    if kind in _ZIPPED:
+        _check_zipped(kind, data, found)
+    elif kind != "application/pdf" and found:
         raise UnsupportedDocument(f"it is named as text and is {found}")
     return kind
+
+
+def _check_zipped(kind: MediaType, data: bytes, found: str) -> None:
+    if found == "an old office file":
+        raise UnreadableDocument("it is encrypted, or an office file of the old kind")
+    if found != _ZIP:
+        raise UnsupportedDocument(f"it is named as an office file or book and is {found or 'not one'}")
+    inside = _inside(data)
+    if inside not in ("", kind):
+        raise UnsupportedDocument(f"its name does not fit what is in it; {_suffix(inside)} would")
+
+
+def _inside(data: bytes) -> MediaType | Literal[""]:
+    """The kind of zip archive that this is; "" where its parts do not tell."""
+    return next((kind for kind, part in _ZIPPED.items() if part in data), "")
+
+
+def _suffix(kind: str) -> str:
+    return next(suffix for suffix, one in SUFFIXES.items() if one == kind)
 
 
 def _content(data: bytes) -> str:
@@ -92,4 +134,6 @@ def _content(data: bytes) -> str:
 def _sniff(data: bytes) -> MediaType:
     if _content(data) == "a PDF":
         return "application/pdf"
+    if _content(data) == _ZIP and (inside := _inside(data)):
+        return inside
     return "text/html" if _HTML.match(data[:4096]) else "text/plain"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
+from backend.core.types import NoteCode
 from backend.ingest.base import About, Block, Note
 from backend.ingest.parse.text import squeeze
 
@@ -24,6 +27,11 @@ class Document:
     about: About = field(default_factory=About)
 
 
+def told(**counts: int) -> tuple[Note, ...]:
+    """A note for each code that was counted at all."""
+    return tuple(Note(cast(NoteCode, code), count) for code, count in counts.items() if count)
+
+
 def sane_title(text: str) -> str:
     """`text` as one line if a person could have written it as a title, else ""."""
     text = squeeze(text)
@@ -37,3 +45,12 @@ def first_heading(blocks: tuple[Block, ...] | list[Block]) -> str:
     """Text of the first heading of the highest level, "" without headings."""
     headings = [block for block in blocks if block.kind == "heading"]
     return sane_title(min(headings, key=lambda block: block.level).text) if headings else ""
+
+
+def summed(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """One note for each code, from those of a document's parts."""
+    found: dict[str, Note] = {}
+    for note in notes:
+        before = found.get(note.code)
+        found[note.code] = Note(note.code, note.count + before.count) if before else note
+    return tuple(found.values())

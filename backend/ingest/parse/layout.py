@@ -13,11 +13,15 @@ from statistics import median
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from backend.ingest.parse.cells import CELL, is_grid, with_cells
+from backend.ingest.parse.cells import Cell, cells_of
+from backend.ingest.parse.columns import Column, columns_of
+from backend.ingest.parse.hyphens import SOFT
 from backend.ingest.parse.text import clean, squeeze
 
-_ENDS = re.compile("\r\n|\r|\n")
-_SOFT = re.compile("[\u0002\ufffe\u00ad]$")
+_ENDS = re.compile("\r\n|\r|\n|(?<=[\u0002\ufffe])(?![\r\n])")
+"""pdfium puts a noncharacter for the hyphen at a line end, and leaves the line end out."""
+_NONCHARACTER = re.compile("[\u0002\ufffe\u00ad]$")
+_CUTS = frozenset("\u00ad\u2010\u2011")
 _BULLET = re.compile(r"^([-•‣▪◦●–—*]|\d{1,3}[.)]|[a-z]\))\s+\S")
 _NUMBERED = re.compile(r"^(\d{1,2}(?:\.\d{1,2}){0,4})\.?\s+\S")
 _FULL_STOP = re.compile(r"[.!?…:;][»\"')\]]*$")
@@ -30,7 +34,12 @@ _HEADING_CHARS = 160
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One printed line; lengths in points, `top` from the foot of the page."""
+    """One printed line; lengths in points, `top` from the foot of the page.
+
+    Attributes:
+        cells: Its parts, if wide gaps part it.
+        table: Number, on its page, of the table of which it is a row; 0 for other lines.
+    """
 
     text: str
     page: int
@@ -40,6 +49,13 @@ class Line:
     height: float
     bold: bool
     in_margin: bool
+    cells: tuple[Cell, ...] = ()
+    table: int = 0
+
+    @property
+    def parts(self) -> tuple[Cell, ...]:
+        """Its cells, or all of it as one."""
+        return self.cells or (Cell(self.text, self.left, self.right),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +64,13 @@ class Paragraph:
 
     Attributes:
         ragged: Every line ends well before the margin: rows of a table, verses, an address.
+        full: The last line reaches the end of a justified column, so the sentence may go on elsewhere.
     """
 
     lines: tuple[Line, ...]
     is_heading: bool
     ragged: bool
+    full: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -77,7 +95,7 @@ class Paragraph:
     @property
     def is_table(self) -> bool:
         """Whether its lines are rows of cells."""
-        return is_grid(self.texts)
+        return self.lines[0].table > 0
 
     @property
     def is_list(self) -> bool:
@@ -86,13 +104,29 @@ class Paragraph:
 
     def continues(self, last: Paragraph) -> bool:
         """Whether it goes on with the sentence that `last` leaves open."""
-        if self.is_heading or last.is_heading or self.is_list or _FULL_STOP.search(last.texts[-1]):
+        if (
+            self.is_heading
+            or last.is_heading
+            or self.is_list
+            or self.is_table
+            or last.is_table
+            or _FULL_STOP.search(last.texts[-1])
+        ):
             return False
-        return self.texts[0][:1].islower() or last.texts[-1].endswith("-")
+        return last.full or self.texts[0][:1].islower() or last.texts[-1].endswith(("-", SOFT))
+
+    def follows(self, last: Paragraph) -> bool:
+        """Whether it begins on the page after `last`, or at the head of the column to the right of it."""
+        if self.page != last.last_page:
+            return self.page == last.last_page + 1
+        above, below = self.lines[0], last.lines[-1]
+        return above.top > below.top + below.height and above.left > below.left + below.height
 
     def extended(self, more: Paragraph) -> Paragraph:
         """Both as one."""
-        return replace(self, lines=self.lines + more.lines)
+        return replace(
+            self, lines=self.lines + more.lines, full=more.full, ragged=self.ragged and more.ragged
+        )
 
 
 def lines_of(textpage: pdfium.PdfTextPage, text: str, number: int, page_height: float) -> list[Line]:
@@ -106,12 +140,18 @@ def lines_of(textpage: pdfium.PdfTextPage, text: str, number: int, page_height: 
         shown = text[start : end.start() if end else len(text)]
         first = start + len(shown) - len(shown.lstrip())
         shown = shown.strip()
-        words = clean(_SOFT.sub("-", with_cells(textpage, shown, first))) if shown else ""
-        if words := squeeze(words):
+        if words := _words(shown):
             line = _line(textpage, words, number, first, first + len(shown) - 1, page_height)
+            line = replace(line, cells=cells_of(textpage, shown, first))
             lines[-1:] = _one_row(lines[-1], line) if lines else [line]
         start = end.end() if end else start
     return lines
+
+
+def _words(shown: str) -> str:
+    """The characters of a line as text; a hyphen that only the line end brought about stays apart."""
+    words = squeeze(clean(_NONCHARACTER.sub("-", shown)))
+    return words[:-1] + SOFT if words.endswith("-") and shown[-1] in _CUTS else words
 
 
 def _one_row(last: Line, line: Line) -> list[Line]:
@@ -121,8 +161,9 @@ def _one_row(last: Line, line: Line) -> list[Line]:
     )
     if not level or line.left < last.right or _BULLET.match(f"{last.text} x"):
         return [last, line]
-    apart = CELL if line.left - last.right > 0.5 * last.height else " "
-    return [replace(last, text=f"{last.text}{apart}{line.text}", right=line.right)]
+    apart = line.left - last.right > 0.5 * last.height
+    cells = last.parts + line.parts if apart else ()
+    return [replace(last, text=f"{last.text} {line.text}", right=line.right, cells=cells)]
 
 
 def text_of(textpage: pdfium.PdfTextPage) -> str:
@@ -160,36 +201,39 @@ def paragraphs(page: Sequence[Line], body: float) -> list[Paragraph]:
     """Paragraphs of one page."""
     gaps = [a.top - b.top for a, b in pairwise(page) if 0 < a.top - b.top < 3 * a.height]
     pitch = median(gaps) if gaps else body * _GAP
-    width = max((line.right for line in page), default=0.0)
-    groups: list[list[Line]] = []
-    for line in page:
-        if groups and not _breaks(groups[-1], line, pitch, width):
-            groups[-1].append(line)
+    groups: list[list[tuple[Line, Column]]] = []
+    for line, column in zip(page, columns_of(page), strict=True):
+        if groups and not _breaks(groups[-1], line, pitch):
+            groups[-1].append((line, column))
         else:
-            groups.append([line])
-    return [Paragraph(tuple(group), _is_heading(group, body), _is_ragged(group, width)) for group in groups]
+            groups.append([(line, column)])
+    return [_paragraph(group, body) for group in groups]
 
 
-def _is_ragged(group: Sequence[Line], width: float) -> bool:
-    return len(group) > 1 and all(line.right < 0.8 * width for line in group)
+def _paragraph(group: Sequence[tuple[Line, Column]], body: float) -> Paragraph:
+    lines = [line for line, _ in group]
+    short = len(group) > 1 and all(column.is_short(line) for line, column in group)
+    ragged = short and not any(line.text.endswith(("-", SOFT)) for line in lines)
+    last, column = group[-1]
+    return Paragraph(
+        tuple(lines), _is_heading(lines, body), ragged, full=column.justified and column.is_full(last)
+    )
 
 
-def _breaks(group: Sequence[Line], line: Line, pitch: float, width: float) -> bool:
+def _breaks(group: Sequence[tuple[Line, Column]], line: Line, pitch: float) -> bool:
     """Whether `line` begins a new paragraph."""
-    last = group[-1]
-    if (CELL in line.text) != (CELL in last.text):
-        return True
-    if CELL in line.text:
-        return not 0 < last.top - line.top < 3 * last.height
+    first, (last, column) = group[0][0], group[-1]
+    if line.table or last.table:
+        return line.table != last.table
     if abs(line.height - last.height) > 0.08 * last.height or line.bold != last.bold:
         return not _goes_on(last, line, pitch)
     if not 0 < last.top - line.top < max(_GAP * pitch, 1.25 * last.height):
         return abs(last.top - line.top) > 0.2 * last.height
     if _BULLET.match(line.text):
-        return not _BULLET.match(group[0].text)
-    short = last.right < 0.8 * width and bool(_FULL_STOP.search(last.text))
-    indented = line.left > last.left + 0.8 * line.height and last.left <= group[0].left + 1 and len(group) > 1
-    return short or (indented and bool(_FULL_STOP.search(last.text)))
+        return not _BULLET.match(first.text)
+    short = not column.is_full(last) if column.justified else column.is_short(last)
+    indented = line.left > last.left + 0.8 * line.height and last.left <= first.left + 1 and len(group) > 1
+    return (short or indented) and bool(_FULL_STOP.search(last.text))
 
 
 def _goes_on(last: Line, line: Line, pitch: float) -> bool:
@@ -201,7 +245,7 @@ def _goes_on(last: Line, line: Line, pitch: float) -> bool:
 
 def _is_heading(group: Sequence[Line], body: float) -> bool:
     first = group[0]
-    if is_grid([line.text for line in group]):
+    if first.table:
         return False
     chars = sum(len(line.text) for line in group)
     if chars > _HEADING_CHARS or len(group) > 3 or not any(char.isalpha() for char in first.text):

@@ -1,48 +1,121 @@
-"""What every page repeats: running heads, page numbers, dotted tables of contents."""
+"""What pages repeat, and what only lists them: running heads and feet, page numbers, tables of contents."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from backend.ingest.parse.layout import Line
 
 _EDGE = 2
+_LEAST_PAGES = 3
 _SHARE = 0.4
 _DIGITS = re.compile(r"\d+")
 _NUMBER = re.compile(
     r"(?i)^(?:page|p\.)?\s*[-–—]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-–—]?(?:\s*(?:/|sur|of|de)\s*\d{1,4})?$"
 )
-_LEADER = re.compile(r"(?:\.\s?){4,}[\s|]*(?:\d{1,4})?\s*\.?$")
+LEADER = re.compile(r"(?:\.\s?){4,}[\s|]*(?:\d{1,4})?\s*\.?$")
+_ENTRY = re.compile(r"^(?P<title>.*[^\W\d_].*?)[\s|.]*\s(?P<page>\d{1,4})$")
+_LEAST_ENTRIES = 5
+_KNOWN_SHARE = 0.5
 
 
-def without_furniture(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """Pages without page numbers, lines that repeat at their edges, and tables of contents."""
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """Pages without their furniture.
+
+    Attributes:
+        heads: One copy of each running head or foot that holds words.
+        removed: How many running heads and feet went.
+        contents: How many pages held a table of contents.
+    """
+
+    pages: list[list[Line]]
+    heads: tuple[Line, ...]
+    removed: int
+    contents: int
+
+
+def without_furniture(pages: Sequence[Sequence[Line]]) -> Inner:
+    """The pages without page numbers, lines that repeat at their edges, and tables of contents."""
     repeated = _repeated(pages)
-    return [_inner(page, repeated) for page in pages]
+    gone = {id(line) for group in repeated for line in group}
+    inner = [[line for line in page if id(line) not in gone and not _is_number(line)] for page in pages]
+    titles = Counter(_key(line.text) for page in inner for line in page)
+    lists = [_contents(page, titles, len(pages)) for page in inner]
+    heads = tuple(group[0] for group in repeated if not _NUMBER.match(group[0].text))
+    return Inner(
+        [[line for line in page if id(line) not in found] for page, found in zip(inner, lists, strict=True)],
+        heads,
+        sum(len(group) - 1 for group in repeated if not _NUMBER.match(group[0].text)),
+        sum(map(bool, lists)),
+    )
 
 
-def _mask(line: Line) -> str:
-    return _DIGITS.sub("#", line.text).casefold()
+def _is_number(line: Line) -> bool:
+    return line.in_margin and bool(_NUMBER.match(line.text))
 
 
 def _edges(page: Sequence[Line]) -> list[Line]:
-    """Those of the two highest and the two lowest lines that stand in the margin."""
+    """Those of the two highest and the two lowest lines that stand in the margin, without rows of tables."""
     ordered = sorted(page, key=lambda line: -line.top)
-    return [line for line in [*ordered[:_EDGE], *ordered[_EDGE:][-_EDGE:]] if line.in_margin]
+    return [
+        line for line in [*ordered[:_EDGE], *ordered[_EDGE:][-_EDGE:]] if line.in_margin and not line.table
+    ]
 
 
-def _repeated(pages: Sequence[Sequence[Line]]) -> frozenset[str]:
-    filled = [page for page in pages if page]
-    counts = Counter(mask for page in filled for mask in {_mask(line) for line in _edges(page)})
-    least = max(2, _SHARE * len(filled))
-    return frozenset(mask for mask, count in counts.items() if count >= least)
+def _repeated(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
+    """Lines of several pages that differ in nothing but the number of the page, in groups."""
+    groups: dict[tuple[str, ...], dict[int, Line]] = defaultdict(dict)
+    for page in pages:
+        for line in _edges(page):
+            for key in _keys(line):
+                groups[key].setdefault(line.page, line)
+    least = min(_LEAST_PAGES, max(2, sum(map(bool, pages))))
+    taken: set[int] = set()
+    found: list[list[Line]] = []
+    for group in sorted(groups.values(), key=len, reverse=True):
+        lines = [line for line in group.values() if id(line) not in taken]
+        if len(lines) >= least:
+            found.append(lines)
+            taken.update(map(id, lines))
+    return sorted(found, key=lambda group: group[0].page)
 
 
-def _inner(page: Sequence[Line], repeated: frozenset[str]) -> list[Line]:
-    if sum(bool(_LEADER.search(line.text)) for line in page) > _SHARE * len(page):
-        return []
-    edges = _edges(page)
-    gone = {id(line) for line in edges if _mask(line) in repeated or _NUMBER.match(line.text)}
-    return [line for line in page if id(line) not in gone and not _LEADER.search(line.text)]
+def _keys(line: Line) -> Iterable[tuple[str, ...]]:
+    """What lines that repeat have in common: the text, or the text around a number that counts the pages."""
+    text = line.text.casefold()
+    yield (text,)
+    for number in _DIGITS.finditer(text):
+        if len(number.group()) <= 4:
+            yield text[: number.start()], text[number.end() :], str(int(number.group()) - line.page)
+
+
+def _contents(page: Sequence[Line], titles: Counter[str], count: int) -> frozenset[int]:
+    """Lines, by identity, that list parts of the document with their pages."""
+    dotted = [line for line in page if LEADER.search(line.text)]
+    if len(dotted) > _SHARE * len(page):
+        return frozenset(map(id, page))
+    listed = [line for line in page if _ENTRY.match(line.text)]
+    elsewhere = titles - Counter(_key(line.text) for line in page)
+    return frozenset(map(id, [*dotted, *(listed if _is_list(listed, elsewhere, count) else [])]))
+
+
+def _is_list(lines: Sequence[Line], elsewhere: Counter[str], count: int) -> bool:
+    """Whether the lines end with numbers of pages, in order, and name lines that stand elsewhere."""
+    entries = [found for line in lines if (found := _ENTRY.match(line.text))]
+    if len(entries) < _LEAST_ENTRIES:
+        return False
+    numbers = [int(entry["page"]) for entry in entries]
+    if any(after < before for before, after in pairwise(numbers)) or numbers[-1] > 2 * count + 20:
+        return False
+    return sum(elsewhere[_key(entry["title"])] > 0 for entry in entries) >= _KNOWN_SHARE * len(entries)
+
+
+def _key(text: str) -> str:
+    """Letters of `text` without case."""
+    return "".join(char for char in unicodedata.normalize("NFKD", text.casefold()) if char.isalpha())

@@ -15,9 +15,10 @@ import pypdfium2 as pdfium
 
 from backend.core.errors import UnreadableDocument
 from backend.core.types import NoteCode
-from backend.ingest.base import About, Block, BlockKind, Note
+from backend.ingest.base import CELL, About, Block, BlockKind, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
-from backend.ingest.parse.hyphens import Mender
+from backend.ingest.parse.forms import filled_in
+from backend.ingest.parse.hyphens import Mender, plain
 from backend.ingest.parse.ink import Eye, Unseen
 from backend.ingest.parse.layout import (
     Line,
@@ -28,13 +29,15 @@ from backend.ingest.parse.layout import (
     paragraphs,
     text_of,
 )
-from backend.ingest.parse.margins import without_furniture
+from backend.ingest.parse.margins import Inner, without_furniture
+from backend.ingest.parse.tables import Table, found, with_tables
 from backend.ingest.parse.text import clean, tidy
 
 _DATE = re.compile(r"^(?:D:)?(\d{4})(\d{2})?(\d{2})?")
 _FILE_NAME = re.compile(r"(?i)^(\S+\.[a-z]{2,5}|\S*_\S*|microsoft (word|powerpoint|excel)\b.*)$")
 _TITLE_WORD = re.compile(r"[^\W\d_]{3,}")
 _PLACEHOLDER = re.compile(r"(?i)^\W*please wait\b.{0,40}\bif this message is not eventually replaced\b", re.S)
+_CUT_IN_CELL = re.compile(r"(?<=[^\W\d_]-) (?=[^\W\d_])")
 _LISTED_PAGES = 12
 
 
@@ -43,6 +46,7 @@ class _Page:
     number: int
     lines: list[Line]
     unseen: Unseen
+    fields: list[str]
 
     @property
     def is_placeholder(self) -> bool:
@@ -58,6 +62,7 @@ def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
     """
     pdf = _opened(data)
     try:
+        pdf.init_forms()
         if len(pdf) > max_pages:
             raise UnreadableDocument(f"it has more than {max_pages} pages")
         pages = _pages(pdf, max_chars)
@@ -66,10 +71,11 @@ def read(data: bytes, *, max_pages: int, max_chars: int) -> Document:
         about = _about(pdf)
     finally:
         pdf.close()
-    blocks = _blocks(without_furniture([page.lines for page in pages if not page.is_placeholder]))
+    inner = without_furniture(_with_tables(data, pages))
+    blocks = _blocks(inner, [_form(page) for page in pages if page.fields])
     if not _is_of(title, blocks):
         title = ""
-    return Document(title or first_heading(blocks), blocks, tuple(_notes(pages, count)), about)
+    return Document(title or first_heading(blocks), blocks, (*_notes(pages, count), *_left_out(inner)), about)
 
 
 def _opened(data: bytes) -> pdfium.PdfDocument:
@@ -140,7 +146,8 @@ def _page(pdf: pdfium.PdfDocument, number: int, eye: Eye) -> _Page:
         try:
             text = text_of(textpage)
             unseen = eye.unseen(page, textpage, text)
-            return _Page(number, lines_of(textpage, unseen.blanked(text), number, page.get_height()), unseen)
+            lines = lines_of(textpage, unseen.blanked(text), number, page.get_height())
+            return _Page(number, lines, unseen, filled_in(pdf, page))
         finally:
             textpage.close()
     finally:
@@ -153,7 +160,9 @@ def _notes(pages: Sequence[_Page], count: int) -> Iterable[Note]:
         yield Note("hidden_text", sum(len(page.unseen.spans) for page in hiding), _numbers(hiding))
     yield from _counted("scanned_text", [page for page in pages if page.unseen.scanned], count)
     yield from _counted("placeholder_page", [page for page in pages if page.is_placeholder], count)
-    yield from _counted("pages_without_text", [page for page in pages if not page.lines], count)
+    yield from _counted(
+        "pages_without_text", [page for page in pages if not page.lines and not page.fields], count
+    )
 
 
 def _counted(code: NoteCode, pages: Sequence[_Page], count: int) -> Iterable[Note]:
@@ -166,21 +175,46 @@ def _numbers(pages: Sequence[_Page]) -> str:
     return ", ".join(str(page.number) for page in pages[:_LISTED_PAGES]) + more
 
 
-def _blocks(pages: Sequence[Sequence[Line]]) -> tuple[Block, ...]:
-    lines = [line for page in pages for line in page]
+def _left_out(inner: Inner) -> Iterable[Note]:
+    if inner.removed:
+        yield Note("running_heads_skipped", inner.removed)
+    if inner.contents:
+        yield Note("contents_skipped", inner.contents)
+
+
+def _with_tables(data: bytes, pages: Sequence[_Page]) -> list[list[Line]]:
+    """Lines of the pages that are no placeholders, with rows for the lines of tables."""
+    shown = [page for page in pages if not page.is_placeholder]
+    by_page: dict[int, list[Table]] = {}
+    open_ones = [page.number for page in shown if len(page.lines) > 1 and not page.unseen.spans]
+    for number, table in found(data, open_ones):
+        by_page.setdefault(number, []).append(table)
+    body = body_height(line for page in shown for line in page.lines)
+    return [with_tables(page.lines, by_page.get(page.number, ()), body) for page in shown]
+
+
+def _form(page: _Page) -> Block:
+    return Block("list", "\n".join(page.fields), page=page.number)
+
+
+def _blocks(inner: Inner, forms: Iterable[Block]) -> tuple[Block, ...]:
+    """The blocks of the document; what stood at the head or foot of its pages comes first."""
+    lines = [line for page in inner.pages for line in page]
     body = body_height(lines)
     mender = Mender(line.text for line in lines)
-    found = _rejoined([p for page in pages for p in paragraphs(page, body)], mender)
+    found = _rejoined([p for page in inner.pages for p in paragraphs(page, body)], mender)
     levels = heading_levels(found, body)
-    return tuple(block for p in found if (block := _block(p, levels, mender)))
+    furniture = [Block("paragraph", plain(head.text), page=head.page) for head in inner.heads]
+    blocks = [block for p in found if (block := _block(p, levels, mender))]
+    return (*furniture, *sorted([*blocks, *forms], key=lambda block: block.page or 0))
 
 
 def _rejoined(found: list[Paragraph], mender: Mender) -> list[Paragraph]:
-    """Paragraphs cut by a page end put together again."""
+    """Paragraphs cut by the end of a page or a column put together again."""
     joined: list[Paragraph] = []
     for paragraph in found:
         last = joined[-1] if joined else None
-        if last and paragraph.page == last.last_page + 1 and paragraph.continues(last):
+        if last and paragraph.follows(last) and paragraph.continues(last):
             joined[-1] = last.extended(paragraph)
         else:
             joined.append(paragraph)
@@ -188,13 +222,25 @@ def _rejoined(found: list[Paragraph], mender: Mender) -> list[Paragraph]:
 
 
 def _block(paragraph: Paragraph, levels: dict[tuple[float, bool], int], mender: Mender) -> Block | None:
-    apart = paragraph.is_table or (paragraph.ragged and not paragraph.is_heading)
-    text = tidy("\n".join(paragraph.texts)) if apart else mender.join(paragraph.texts)
+    apart = paragraph.ragged and not paragraph.is_heading
+    text = (
+        _cells(paragraph, mender)
+        if paragraph.is_table
+        else plain(tidy("\n".join(paragraph.texts)))
+        if apart
+        else mender.join(paragraph.texts)
+    )
     if not text:
         return None
     level = levels.get(paragraph.style, 0) if paragraph.is_heading else 0
     kind: BlockKind = "heading" if level else _kind(paragraph)
     return Block(kind, text, level, paragraph.page)
+
+
+def _cells(paragraph: Paragraph, mender: Mender) -> str:
+    """One row a line; words that the end of a line cut inside a cell put together."""
+    rows = ([mender.join(_CUT_IN_CELL.split(cell)) for cell in row.split(CELL)] for row in paragraph.texts)
+    return "\n".join(CELL.join(row) for row in rows)
 
 
 def _kind(paragraph: Paragraph) -> BlockKind:

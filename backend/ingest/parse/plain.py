@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from statistics import mean
 
 from backend.ingest.base import Block, BlockKind
 from backend.ingest.parse import gutenberg
-from backend.ingest.parse.document import Document, sane_title
-from backend.ingest.parse.text import clean, decode, squeeze, tidy
+from backend.ingest.parse.blobs import without_blobs
+from backend.ingest.parse.document import Document, sane_title, told
+from backend.ingest.parse.text import BAD, clean, decode, squeeze, tidy
 
 _UNDERLINE = re.compile(r"^(={3,}|-{3,}|~{3,}|\*{3,})$")
 _RULE = re.compile(r"^[\W_]+$")
@@ -24,15 +26,22 @@ def read(data: bytes) -> Document:
     Raises:
         UnreadableDocument: It is not text.
     """
-    text = clean(decode(data)).expandtabs(4)
+    decoded = decode(data)
+    document = from_text(clean(decoded))
+    return replace(document, notes=(*document.notes, *told(characters_replaced=decoded.count(BAD))))
+
+
+def from_text(text: str) -> Document:
+    """The document in a clean text."""
+    text = text.expandtabs(4)
     paragraphs = [p.strip("\n") for p in re.split(r"\n[ \t]*\n", text) if p.strip()]
     wrapped = _hard_wrapped(paragraphs)
     blocks = [block for p in paragraphs for block in _blocks(p.split("\n"), wrapped)]
-    title, kept = gutenberg.strip(blocks)
+    blocks_alone, blobs = without_blobs(blocks)
+    title, kept = gutenberg.strip(blocks_alone)
     kept = _with_title(kept)
-    return Document(
-        sane_title(title) or (sane_title(kept[0].text) if kept and kept[0].kind == "heading" else ""), kept
-    )
+    named = sane_title(kept[0].text) if kept and kept[0].kind == "heading" else ""
+    return Document(sane_title(title) or named, kept, told(data_skipped=blobs))
 
 
 def _hard_wrapped(paragraphs: list[str]) -> bool:
@@ -44,12 +53,15 @@ def _hard_wrapped(paragraphs: list[str]) -> bool:
 
 
 def _blocks(lines: list[str], wrapped: bool) -> list[Block]:
-    if len(lines) > 1 and _UNDERLINE.match(lines[1].strip()) and len(lines[0]) <= _HEADING_CHARS:
-        level = 1 if lines[1].strip()[0] in "=*" else 2
-        return [
-            Block("heading", squeeze(lines[0]), level),
-            *(_blocks(lines[2:], wrapped) if lines[2:] else []),
-        ]
+    """The headings that a paragraph begins with, each underlined, and the rest of it."""
+    headings = []
+    while len(lines) > 1 and _UNDERLINE.match(lines[1].strip()) and len(lines[0]) <= _HEADING_CHARS:
+        headings.append(Block("heading", squeeze(lines[0]), 1 if lines[1].strip()[0] in "=*" else 2))
+        lines = lines[2:]
+    return [*headings, *_rest(lines, wrapped)]
+
+
+def _rest(lines: list[str], wrapped: bool) -> list[Block]:
     if all(_RULE.match(line.strip()) for line in lines):
         return []
     if len(lines) == 1 and _looks_like_heading(lines[0].strip()):

@@ -6,6 +6,8 @@ import codecs
 import re
 import unicodedata
 
+import chardet
+
 from backend.core.errors import UnreadableDocument
 
 _BOMS = (
@@ -22,12 +24,25 @@ _UNSEEN = re.compile(
     "\u2060-\u206f\u3164\ud800-\udfff\ue000-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff]"
 )
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f]")
 _BLANKS = re.compile(r"[ \t]+")
 _MOJIBAKE_LIMIT = 0.01
+BAD = "\ufffd"
+"""What stands for bytes that are no character; `clean` takes it out."""
+_BAD_SHARE = 0.05
+_FEW = 20
+_NULS, _NO_NULS = 0.3, 0.05
+_SAMPLE = 100_000
+_LIKELY = 0.1
+_WIDER = {"cp437": "cp850"}
+"""The same accents in the same places, and more of them."""
 
 
 def decode(data: bytes) -> str:
-    """Text of a file: by its byte order mark, else UTF-8, else Windows-1252.
+    """Text of a file in whatever encoding it comes; U+FFFD where a byte is none of it.
+
+    By its byte order mark; by NUL bytes that come every other time; as UTF-8, also where a few bytes are bad
+    or the end is cut; and what is none of these, by guess.
 
     Raises:
         UnreadableDocument: It is not text.
@@ -36,17 +51,44 @@ def decode(data: bytes) -> str:
         if data.startswith(bom):
             return data[len(bom) :].decode(encoding, "replace")
     if b"\x00" in data:
-        raise UnreadableDocument("it is not text")
+        return _checked(data.decode(_wide(data), "replace"))
+    text = data.decode("utf-8", "replace")
+    others = len(text) - len(text.encode("ascii", "ignore"))
+    if text.count(BAD) <= _BAD_SHARE * max(others, _FEW):
+        return _checked(text)
+    return _checked(data.decode(_guess(data), "replace"))
+
+
+def _wide(data: bytes) -> str:
+    """UTF-16 of one byte order or the other, for text whose NUL bytes stand on one side only."""
+    sample = data[:_SAMPLE] if len(data) >= _FEW else b""
+    first, second = (sample[side::2].count(0) / max(1, len(sample) // 2) for side in (0, 1))
+    if second > _NULS and first < _NO_NULS:
+        return "utf-16-le"
+    if first > _NULS and second < _NO_NULS:
+        return "utf-16-be"
+    raise UnreadableDocument("it is not text")
+
+
+def _guess(data: bytes) -> str:
+    """The encoding of text in single bytes; Windows-1252 where none is likely, as with a few words."""
+    found = chardet.detect(data[:_SAMPLE])
+    name = (found["encoding"] or "").lower()
+    if found["confidence"] < _LIKELY or name == "iso-8859-1" or name.startswith(("utf", "ascii")):
+        return "cp1252"
+    return _WIDER.get(name) or _known(name)
+
+
+def _known(name: str) -> str:
     try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return _decode_legacy(data)
+        return codecs.lookup(name).name
+    except LookupError:
+        return "cp1252"
 
 
-def _decode_legacy(data: bytes) -> str:
-    text = data.decode("cp1252", "replace")
-    odd = sum(1 for char in text if char == "\ufffd" or (char < " " and char not in "\t\n\r\f\v"))
-    if odd > _MOJIBAKE_LIMIT * len(text):
+def _checked(text: str) -> str:
+    odd = text.count(BAD) + len(_CONTROLS.findall(text))
+    if odd > _MOJIBAKE_LIMIT * len(text) + 1:
         raise UnreadableDocument("it is not text")
     return text
 

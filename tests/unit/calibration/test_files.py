@@ -7,7 +7,7 @@ from backend.calibration.files import calibration_for, save
 from backend.config import Embedding
 from backend.core.errors import Misconfigured
 from backend.embedding.models import find
-from backend.retrieval.gate import Fit
+from backend.retrieval.gate import ANY, Fit
 from tests.support.calibrations import MINILM, WORDS_ALONE
 
 FITS = {"words": Fit(-2, 0, 3, 1), "dense": Fit(-3, 5, 0, 0), "both": Fit(-4, 1, 2, 1)}
@@ -21,7 +21,7 @@ def test_an_embedder_that_nobody_measured_has_words_alone():
 
 
 def test_the_embedder_that_is_shipped_is_measured_in_both_languages():
-    assert set(MINILM.gate.both) == set(MINILM.gate.dense) == {"fr", "en"}
+    assert set(MINILM.gate.both) == set(MINILM.gate.dense) == {"fr", "en", ANY}
     assert MINILM.by_meaning is not None
 
 
@@ -29,7 +29,7 @@ def test_what_was_saved_takes_the_place_of_what_is_shipped(tmp_path):
     save(tmp_path, "all-MiniLM-L6-v2/int8", {"fr": FITS}, None)
     found = calibration_for("all-MiniLM-L6-v2/int8", tmp_path)
     assert found.gate.both == {"fr": FITS["both"]}
-    assert found.gate.words == {"fr": FITS["words"], "en": WORDS_ALONE.gate.words["en"]}
+    assert found.gate.words == WORDS_ALONE.gate.words | {"fr": FITS["words"]}
     assert found.by_meaning is None
     save(tmp_path, "all-MiniLM-L6-v2/int8", {"fr": FITS}, MINILM.by_meaning)
     assert calibration_for("all-MiniLM-L6-v2/int8", tmp_path).by_meaning == MINILM.by_meaning
@@ -48,7 +48,7 @@ def test_another_embedders_file_changes_nothing(tmp_path):
         "{",
         "[]",
         json.dumps({"gate": {}}),
-        json.dumps({"embedder": "x", "gate": {"de": {}}}),
+        json.dumps({"embedder": "x", "gate": {"xx": {}}}),
         json.dumps({"embedder": "x", "gate": {"fr": {"both": {"bias": "high"}}}}),
         json.dumps({"embedder": "x", "gate": {"fr": {"both": {"bias": 1, "cosine": -1}}}}),
         '{"embedder": "x", "gate": {"fr": {"both": {"bias": NaN}}}}',

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from backend.calibration.fit import auc, monotone
 from backend.calibration.gate import FEWEST, Example, by_language, fitted
 from backend.calibration.quoting import holds
-from backend.retrieval.gate import Signs
+from backend.retrieval.gate import ANY, Signs
 
 
 def examples(rng, count, *, cosine_says: float):
@@ -15,7 +15,7 @@ def examples(rng, count, *, cosine_says: float):
         answers = i % 2 == 0
         covers, matched = rng.normal(0.5 + 0.2 * answers, 0.2), rng.normal(2 + answers, 0.5)
         made.append(
-            Example(Signs(rng.normal(0.5 + cosine_says * answers, 0.1), covers, abs(matched)), answers)
+            Example((Signs(rng.normal(0.5 + cosine_says * answers, 0.1), covers, abs(matched)),), answers)
         )
     return [one for _, one in sorted(((e.answers, e) for e in made), key=lambda pair: pair[0])]
 
@@ -41,8 +41,10 @@ def test_too_few_examples_of_either_kind_give_nothing():
 
 def test_halves_hold_both_kinds():
     some = [("fr", e) for e in examples(np.random.default_rng(1), 41, cosine_says=0.3)]
-    (made,) = by_language(some).values()
-    assert [e.answers for e in made[::2]].count(True) in (10, 11)
+    halves = by_language(some)
+    assert set(halves) == {"fr", ANY}
+    for made in halves.values():
+        assert [e.answers for e in made[::2]].count(True) in (10, 11)
 
 
 @given(st.integers(0, 10_000))

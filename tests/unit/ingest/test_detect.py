@@ -32,7 +32,8 @@ def test_suffix_and_content_tell_the_format(name, data, kind):
         ("page.html", b"\x1f\x8b....", "gzip"),
         ("paper.pdf", b"<html>", "not one"),
         ("a.txt", b"a\x00b", "not text"),
-        ("a.docx", b"PK\x03\x04", "only"),
+        ("a.docx", b"hello", "not one"),
+        ("a.doc", b"PK\x03\x04", "only"),
         ("a.exe", b"MZ", "only"),
     ],
 )

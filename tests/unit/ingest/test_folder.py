@@ -76,11 +76,15 @@ def test_a_link_to_a_folder_is_named_and_not_followed(tmp_path):
     write(tmp_path / "out", "secret.md")
     (folder / "again").symlink_to(folder, target_is_directory=True)
     (folder / "away").symlink_to(tmp_path / "out", target_is_directory=True)
+    write(folder, ".v2/b.md")
+    (folder / "current").symlink_to(".v2", target_is_directory=True)
     found = {one.name: one for one in look(folder).found}
-    assert set(found) == {"again", "away", "sub/a.md"}
+    assert set(found) == {"again", "away", "current", "sub/a.md"}
     assert found["again"].aside
     assert found["away"].refusal == "a link that leaves the folder"
+    assert found["current"].refusal == "a link to a hidden folder"
     assert not found["away"].aside
+    assert not found["current"].aside
 
 
 def test_a_file_named_by_itself_is_followed_even_as_a_link(tmp_path):

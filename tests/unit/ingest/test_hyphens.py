@@ -15,6 +15,10 @@ from backend.ingest.parse.hyphens import Mender
         (("— un", "— deux"), "— un\n— deux"),
         (("les services est-", "ce que", "oui, il est là"), "les services est-ce que oui, il est là"),
         (("code ISO-", "8859"), "code ISO- 8859"),
+        (("a self-", "service desk"), "a self-service desk"),
+        (("in an emer-", "gency"), "in an emergency"),
+        (("prenez rendez-", "vous en ligne"), "prenez rendez-vous en ligne"),
+        (("a risk-", "based rule"), "a risk-based rule"),
     ],
 )
 def test_a_word_cut_at_a_line_end_is_mended(lines, joined):
@@ -27,3 +31,13 @@ def test_the_words_of_the_document_decide():
         == "porte-clés"
     )
     assert Mender(["un portefeuille"]).join(["porte-", "feuille"]) == "portefeuille"
+
+
+def test_a_document_that_tells_cuts_from_hyphens_is_believed():
+    lines = ["the ru‐", "ling of the pre‐", "vious court was a land-", "mark, but not fi‐", "nal"]
+    assert Mender(lines).join(lines) == "the ruling of the previous court was a land-mark, but not final"
+
+
+def test_a_document_that_cuts_no_words_keeps_its_hyphens():
+    lines = ["a multi-", "tenant host", "is multi-tenant, and this vendor-", "neutral one is"]
+    assert Mender(lines).join(lines) == "a multi-tenant host is multi-tenant, and this vendor-neutral one is"

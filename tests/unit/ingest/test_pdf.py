@@ -26,7 +26,7 @@ def test_lines_become_paragraphs_under_headings():
     ]
 
 
-def test_running_heads_and_page_numbers_are_left_out_and_sentences_joined_across_pages():
+def test_one_copy_of_a_running_head_stays_and_sentences_are_joined_across_pages():
     pages = [
         [
             (60, 810, 9, "Rapport annuel 2024"),
@@ -35,11 +35,24 @@ def test_running_heads_and_page_numbers_are_left_out_and_sentences_joined_across
         ]
         for n, text in enumerate(("Alpha", "beta", "gamma"), 1)
     ]
-    blocks = read(files.pdf(*pages)).blocks
-    assert [(b.page, b.text[:5]) for b in blocks] == [(1, "Alpha")]
-    assert "Rapport" not in blocks[0].text
-    assert "Page" not in blocks[0].text
-    assert f"{LONG} gamma" in blocks[0].text
+    document = read(files.pdf(*pages))
+    assert [(b.page, b.text[:7]) for b in document.blocks] == [(1, "Rapport"), (1, "Alpha U")]
+    assert "Page" not in document.blocks[1].text
+    assert f"{LONG} gamma" in document.blocks[1].text
+    assert [(n.code, n.count) for n in document.notes] == [("running_heads_skipped", 2)]
+
+
+def test_heads_that_differ_in_more_than_the_number_of_the_page_all_stay():
+    heads = ("Article 7", "Article 12", "Article 31")
+    pages = [[(60, 810, 9, head), *files.lines(f"{head} : {LONG}.")] for head in heads]
+    texts = [b.text for b in read(files.pdf(*pages)).blocks]
+    assert [head for head in heads if head in texts] == list(heads)
+
+
+def test_years_in_running_heads_are_no_page_numbers():
+    pages = [[(60, 810, 9, f"Budget {year}"), *files.lines(LONG + ".")] for year in (2021, 2023, 2024)]
+    texts = [b.text for b in read(files.pdf(*pages)).blocks]
+    assert [t for t in texts if t.startswith("Budget")] == ["Budget 2021", "Budget 2023", "Budget 2024"]
 
 
 def test_a_page_is_kept_for_each_paragraph():
@@ -47,9 +60,21 @@ def test_a_page_is_kept_for_each_paragraph():
     assert [b.page for b in read(files.pdf(*pages)).blocks] == [1, 2, 3]
 
 
-def test_a_table_of_contents_is_left_out():
-    contents = files.lines(*(f"Chapitre {n} . . . . . . . . . . . . {n}" for n in range(1, 9)))
-    assert [b.text for b in read(files.pdf(contents, files.lines("Le texte."))).blocks] == ["Le texte."]
+CHAPTERS = ("Ouvrir un compte", "Emprunter", "Rendre", "Prolonger", "Payer", "Fermer un compte")
+
+
+@pytest.mark.parametrize("leader", [" . . . . . . . . . . . . ", "   "])
+def test_a_table_of_contents_is_left_out(leader):
+    contents = files.lines(*(f"{chapter}{leader}{n}" for n, chapter in enumerate(CHAPTERS, 2)))
+    pages = [[(60, 760, 15, chapter), *files.lines(LONG + ".")] for chapter in CHAPTERS]
+    document = read(files.pdf(contents, *pages))
+    assert [b.text for b in document.blocks if b.page == 1] == []
+    assert [(n.code, n.count) for n in document.notes] == [("contents_skipped", 1)]
+
+
+def test_a_list_of_counts_is_no_table_of_contents():
+    rows = files.lines(*(f"Salle {name}   {n}" for n, name in enumerate("ABCDEF", 2)))
+    assert "Salle F" in read(files.pdf(rows)).blocks[0].text
 
 
 def test_rows_of_a_table_stay_rows():
@@ -131,3 +156,11 @@ def test_the_placeholder_of_a_form_is_no_text_of_the_document():
 )
 def test_dates_become_days(stamp, day):
     assert pdf.day_of(stamp) == day
+
+
+def test_what_is_filled_in_on_a_form_is_read_with_its_labels():
+    document = read(files.form(First_name="Ada", Street="12 rue du Quai", Remark=""))
+    assert [(b.kind, b.text) for b in document.blocks] == [
+        ("paragraph", "Request for a card"),
+        ("list", "First name: Ada\nStreet: 12 rue du Quai\nRules accepted: Yes"),
+    ]

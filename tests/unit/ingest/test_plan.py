@@ -151,6 +151,14 @@ def test_what_lay_in_a_folder_that_cannot_be_read_is_not_gone(shelf, tmp_path):
     assert shelf.read(tmp_path).gone == []
 
 
+def test_what_lay_in_a_folder_that_is_now_a_link_elsewhere_is_not_gone(shelf, tmp_path):
+    write(tmp_path / "f", "a.md", "shared/b.md")
+    shelf.read(tmp_path / "f")
+    (tmp_path / "f" / "shared").rename(tmp_path / "elsewhere")
+    (tmp_path / "f" / "shared").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert shelf.read(tmp_path / "f").gone == []
+
+
 def test_a_renamed_file_is_the_same_document(shelf, tmp_path):
     write(tmp_path, "a.md", text="one")
     write(tmp_path, "b.md", text="two")

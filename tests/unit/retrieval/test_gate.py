@@ -10,7 +10,7 @@ bearing = MINILM.gate.bearing
 
 shares = st.floats(0, 1)
 counts = st.floats(0, 60)
-languages = st.sampled_from(("fr", "en"))
+languages = st.sampled_from(("fr", "en", "de"))
 
 
 @given(st.none() | st.floats(-1, 1), st.none() | shares, st.none() | counts, languages)
@@ -25,7 +25,7 @@ def test_more_of_every_sign_never_scores_less(cosine, covers, matched, more_c, m
     assert bearing(more, language) >= bearing(less, language)
 
 
-@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("language", ["fr", "en", "de"])
 def test_each_index_alone_can_tell_good_from_bad(language):
     for good, bad in (
         (Signs(0.9, 1.0, 4.0), Signs(0.1, 0.0, 0.0)),
