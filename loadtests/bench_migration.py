@@ -125,7 +125,8 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
     rows = read_jsonl(data_file(args, "qa_questions.jsonl"))
     questions = [row["question"] for row in rows[:: max(1, len(rows) // 200)]]
     files = sorted((args.data / "documents").iterdir())
-    files = [one for one in files if one.stat().st_size <= LARGEST_BYTES][: 6 if args.quick else None]
+    files = [one for one in files if one.suffix != ".json" and one.stat().st_size <= LARGEST_BYTES]
+    files = files[: 6 if args.quick else None]
     home = folder / "data"
     made_s = await asyncio.to_thread(made, files, home)
     settings = {"LIBRI_DATA__DIR": str(home), "LLM_BACKEND": "extractive"}
