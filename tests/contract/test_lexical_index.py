@@ -237,3 +237,49 @@ async def test_another_process_sees_what_was_acknowledged(tmp_path):
     assert await second.held(LIBRARY) == "v1"
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "language"),
+    [
+        ("how does the sabatical work", "A sabbatical lasts thirty days.", "en"),
+        ("pseudonimisation", "La pseudonymisation des décisions.", "fr"),
+        ("moonlihgting", "Moonlighting is another job.", "en"),
+        ("boeuf", "Le bœuf se mange chaud.", "fr"),
+        ("WiFi?", "The Wi-Fi is free.", "en"),
+        ("Wi-Fi?", "The wifi is free.", "en"),
+        ("Who do I call at IT?", "The IT helpdesk answers until six.", "en"),
+        ("Urlaubstage", "Jeder hat dreißig Urlaubstage im Jahr.", "de"),
+        ("vacaciones", "Cada empleado tiene días de vacaciones.", "es"),
+    ],
+)
+async def test_words_are_found_as_people_type_them(index, question, text, language):
+    await index.add(LIBRARY, [passage(text, language=language), passage("Something else", language="en")])
+    assert (await found(index, question, language))[:1] == [text]
+
+
+async def test_a_word_that_is_known_is_not_taken_for_another(index):
+    await index.add(LIBRARY, [passage("The borders", language="en"), passage("The orders", language="en")])
+    assert await found(index, "borders", "en") == ["The borders"]
+
+
+async def test_it_is_a_name_in_capitals_and_a_stop_word_otherwise(index):
+    await index.add(
+        LIBRARY, [passage("The IT policies", language="en"), passage("It is late", language="en")]
+    )
+    assert await found(index, "who is at IT?", "en") == ["The IT policies"]
+    assert await found(index, "what is it", "en") == []
+    assert await found(index, "WHAT IS IT ABOUT", "en") == []
+
+
+async def test_filler_that_no_passage_holds_weighs_less_than_what_is_asked(index):
+    some = [passage(f"Rule {i}: nothing of note", language="en") for i in range(20)]
+    await index.add(LIBRARY, [passage("Sabbaticals follow the rules of leave.", language="en"), *some])
+    question = "What are the rules concerning sabbaticals around here nowadays?"
+    best = (await index.search(LIBRARY, question, "en", 5))[0]
+    assert best.covers > 0.4
+
+
+async def test_a_question_in_a_language_of_no_document_is_asked_in_theirs(index):
+    await index.add(LIBRARY, [passage("Installation of the server", language="en")])
+    assert await found(index, "Comment faire une installation ?", "fr") == ["Installation of the server"]

@@ -25,6 +25,20 @@ def test_english_is_english_whatever_the_default(text):
     assert detect(text, "en") == detect(text, "fr") == "en"
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Wie viele Urlaubstage habe ich im Jahr?", "de"),
+        ("¿Cuántos días de vacaciones tengo al año?", "es"),
+        ("Quanti giorni di ferie ho all'anno?", "it"),
+        ("Hoeveel vakantiedagen heb ik per jaar?", "nl"),
+        ("Quantos dias de férias tenho por ano?", "pt"),
+    ],
+)
+def test_other_languages_that_can_be_stemmed_are_known(text, language):
+    assert detect(text) == language
+
+
 @pytest.mark.parametrize("text", ["", " \n", "?", "12", "ok", "🤖🤖", "\x00", "a"])
 def test_an_undecidable_text_takes_the_default(text):
     assert detect(text, "en") == "en"
