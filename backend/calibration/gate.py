@@ -103,7 +103,8 @@ def _fit(some: Sequence[Example], name: str) -> Fit:
 
 def _fit_of(some: Sequence[Signs], answers: Floats, name: str) -> Fit:
     """In standard units, so that the ridge weighs on all signs alike: the cosines of some embedders crowd."""
-    leads = [s.lead for s in some if s.lead is not None]
+    # Of those that do not answer: nobody is taken to bear on a question for want of others.
+    leads = [s.lead for s, yes in zip(some, answers, strict=True) if s.lead is not None and not yes]
     usual = round(float(np.mean(leads)), 3) if leads else 0.0
     rows = [
         (s.cosine or 0, s.covers or 0, np.log1p(s.matched or 0), usual if s.lead is None else s.lead)

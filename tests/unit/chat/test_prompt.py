@@ -55,3 +55,19 @@ def test_passages_that_do_not_fit_are_left_out_and_not_cited() -> None:
     prompt = made(scored(*["word " * 100] * 10), room=600)
     assert 0 < len(prompt.passages) < 10
     assert sum(count(message.content) for message in prompt.messages) <= 600
+
+
+def test_a_model_is_told_when_it_is_doubtful_that_the_passages_answer() -> None:
+    def last(*, doubtful: bool) -> str:
+        prompt = build(
+            "When?", scored("A."), (), "fr", room_tokens=400, history_tokens=0, count=count, doubtful=doubtful
+        )
+        return prompt.messages[-1].content
+
+    assert "pas certain" in last(doubtful=True)
+    assert "pas certain" not in last(doubtful=False)
+
+
+def test_a_language_that_we_do_not_speak_is_answered_in_itself() -> None:
+    rules = build("Wann?", scored("A."), (), "de", room_tokens=400, history_tokens=0, count=count).messages[0]
+    assert "in the language of the question" in rules.content

@@ -164,3 +164,13 @@ async def test_without_an_index_whoever_goes_on_says_so() -> None:
         generation = await died(desk, shown=False)
         shown = await seen_by_a_follower(desk, generation)
     assert shown.state == "failed"
+
+
+async def test_without_a_model_doubtful_passages_are_offered_and_not_quoted() -> None:
+    doubtful = tuple(replace(one, score=0.3) for one in Shelf().passages)
+    async with a_desk(engine((EngineUnreachable("down"),)), shelf=Shelf(passages=doubtful)) as desk:
+        shown = await seen_by_a_follower(desk, await died(desk, shown=False))
+    assert shown.answer.endswith("The closest passages are among the sources.")
+    assert len(shown.sources) == len(doubtful)
+    assert isinstance(shown.terminal, Done)
+    assert (shown.terminal.finish_reason, shown.terminal.citations) == ("no_answer", ())

@@ -29,7 +29,7 @@ def test_more_of_every_sign_never_scores_less(cosine, covers, matched, more_c, m
 def test_each_index_alone_can_tell_good_from_bad(language):
     for good, bad in (
         (Signs(0.9, 1.0, 4.0), Signs(0.1, 0.0, 0.0)),
-        (Signs(0.9, None, None), Signs(0.1, None, None)),
+        (Signs(0.9, None, None, 0.5), Signs(0.1, None, None, 0.0)),
         (Signs(None, 1.0, 4.0), Signs(None, 0.05, 0.2)),
     ):
         assert bearing(good, language) > 0.5 > bearing(bad, language)
