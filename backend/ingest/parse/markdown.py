@@ -15,11 +15,11 @@ from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
 from backend.ingest.parse import plain
-from backend.ingest.parse.about import of_front_matter
-from backend.ingest.parse.blobs import without_uris
 from backend.ingest.parse.document import Document, first_heading, sane_title, told
-from backend.ingest.parse.markup import from_markup
 from backend.ingest.parse.text import BAD, clean, decode
+from backend.ingest.parse.web.about import of_front_matter
+from backend.ingest.parse.web.blobs import without_uris
+from backend.ingest.parse.web.markup import from_markup
 
 _FRONT = re.compile(r"\A\ufeff?\s*(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S | re.M)
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.S | re.M)

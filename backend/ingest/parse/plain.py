@@ -8,9 +8,9 @@ from statistics import mean
 
 from backend.ingest.base import Block, BlockKind
 from backend.ingest.parse import gutenberg
-from backend.ingest.parse.blobs import without_blobs
 from backend.ingest.parse.document import Document, sane_title, told
 from backend.ingest.parse.text import BAD, clean, decode, squeeze, tidy
+from backend.ingest.parse.web.blobs import without_blobs
 
 _UNDERLINE = re.compile(r"^(={3,}|-{3,}|~{3,}|\*{3,})$")
 _RULE = re.compile(r"^[\W_]+$")

@@ -10,17 +10,17 @@ from backend.ingest.parse.document import Document
 _PDF: str = "application/pdf"
 _MESSAGE: str = "message/rfc822"
 _MODULES: dict[str, str] = {
-    _PDF: "pdf",
+    _PDF: "pages.pdf",
     "text/markdown": "markdown",
-    "text/html": "html",
+    "text/html": "web.html",
     "text/plain": "plain",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-    "application/vnd.oasis.opendocument.text": "odt",
-    "application/epub+zip": "epub",
-    _MESSAGE: "eml",
-    "text/csv": "csv_text",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "office.docx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "office.pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "office.xlsx",
+    "application/vnd.oasis.opendocument.text": "office.odt",
+    "application/epub+zip": "office.epub",
+    _MESSAGE: "office.eml",
+    "text/csv": "office.csv_text",
 }
 
 

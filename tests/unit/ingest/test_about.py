@@ -1,8 +1,8 @@
 import pytest
 
 from backend.core.types import About
-from backend.ingest.parse import html
-from backend.ingest.parse.about import iso_day
+from backend.ingest.parse.web import html
+from backend.ingest.parse.web.about import iso_day
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from backend.ingest.parse import pdf
+from backend.ingest.parse.pages import pdf
 from tests.support import files
 
 FIRST = (

@@ -1,6 +1,6 @@
 import pytest
 
-from backend.ingest.parse import html
+from backend.ingest.parse.web import html
 from loadtests.reading.pages import ACCORDION, HIDDEN, VISIBLE
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from backend.ingest.parse.hyphens import Mender
+from backend.ingest.parse.pages.hyphens import Mender
 
 
 @pytest.mark.parametrize(

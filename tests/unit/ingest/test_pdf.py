@@ -1,7 +1,7 @@
 import pytest
 
 from backend.core.errors import UnreadableDocument
-from backend.ingest.parse import pdf
+from backend.ingest.parse.pages import pdf
 from tests.support import files
 
 LONG = "Une ligne assez longue pour aller presque jusqu'au bord droit de la page, vraiment"

@@ -1,4 +1,4 @@
-from backend.ingest.parse import pdf
+from backend.ingest.parse.pages import pdf
 from tests.support import files
 
 

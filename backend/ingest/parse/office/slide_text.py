@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from lxml import etree
 
 from backend.ingest.base import CELL, Block
-from backend.ingest.parse.regions import head_lines
-from backend.ingest.parse.slide_shapes import A
+from backend.ingest.parse.office.regions import head_lines
+from backend.ingest.parse.office.slide_shapes import A
 from backend.ingest.parse.text import clean, squeeze
 
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"

@@ -9,13 +9,14 @@ import lxml.html
 from lxml import etree
 
 from backend.ingest.base import About, Block
-from backend.ingest.parse import about, gutenberg, hidden
-from backend.ingest.parse.blobs import without_blobs
-from backend.ingest.parse.blocks import BlockWriter, Written
-from backend.ingest.parse.controls import is_control
+from backend.ingest.parse import gutenberg
 from backend.ingest.parse.document import Document, first_heading, sane_title, told
-from backend.ingest.parse.flatten import flattened
 from backend.ingest.parse.text import BAD, clean, squeeze
+from backend.ingest.parse.web import about, hidden
+from backend.ingest.parse.web.blobs import without_blobs
+from backend.ingest.parse.web.blocks import BlockWriter, Written
+from backend.ingest.parse.web.controls import is_control
+from backend.ingest.parse.web.flatten import flattened
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*>")
 _SITE = re.compile(r"\s+[|·»—]\s+")

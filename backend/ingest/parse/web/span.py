@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import trafilatura
 from lxml import etree
 
-from backend.ingest.parse.blocks import Written
+from backend.ingest.parse.web.blocks import Written
 
 _NO_LETTERS = re.compile(r"[\W_]+")
 _SIGNATURE = 80

@@ -14,10 +14,10 @@ import openpyxl
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import Block, Note
 from backend.ingest.parse.document import Document, sane_title
-from backend.ingest.parse.package import Package
-from backend.ingest.parse.regions import blocks_of
-from backend.ingest.parse.sheet_shape import Area, Shape, shape_of
-from backend.ingest.parse.sheet_value import is_unseen, shown
+from backend.ingest.parse.office.package import Package
+from backend.ingest.parse.office.regions import blocks_of
+from backend.ingest.parse.office.sheet_shape import Area, Shape, shape_of
+from backend.ingest.parse.office.sheet_value import is_unseen, shown
 from backend.ingest.parse.text import clean, squeeze
 
 _NEUTRAL = re.compile(r"(?i)^(?:sheet|feuille?|feuil|tabelle|hoja)\s*\d*$")

@@ -11,10 +11,10 @@ from lxml import etree
 
 from backend.ingest.base import Block, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
-from backend.ingest.parse.docx_styles import Styles, W
-from backend.ingest.parse.markup import from_markup
-from backend.ingest.parse.package import Package
+from backend.ingest.parse.office.docx_styles import Styles, W
+from backend.ingest.parse.office.package import Package
 from backend.ingest.parse.text import clean, squeeze
+from backend.ingest.parse.web.markup import from_markup
 
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _PICTURE = "{http://schemas.openxmlformats.org/drawingml/2006/picture}pic"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.ingest.base import Block, BlockKind
-from backend.ingest.parse.grid import Grid
 from backend.ingest.parse.text import squeeze, tidy
+from backend.ingest.parse.web.grid import Grid
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset(("ul", "ol", "dl", "menu"))

@@ -11,9 +11,9 @@ from lxml import etree
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import Block, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title, summed
-from backend.ingest.parse.markup import from_markup
-from backend.ingest.parse.package import Package, dublin_core, resolved
+from backend.ingest.parse.office.package import Package, dublin_core, resolved
 from backend.ingest.parse.text import decode
+from backend.ingest.parse.web.markup import from_markup
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"

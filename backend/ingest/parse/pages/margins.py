@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from backend.ingest.parse.layout import Line
+from backend.ingest.parse.pages.layout import Line
 
 _EDGE = 2
 _LEAST_PAGES = 3

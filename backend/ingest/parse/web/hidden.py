@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from lxml import etree
 
-from backend.ingest.parse import colours
-from backend.ingest.parse.controls import Controls
-from backend.ingest.parse.styles import Style, Styles
+from backend.ingest.parse.web import colours
+from backend.ingest.parse.web.controls import Controls
+from backend.ingest.parse.web.styles import Style, Styles
 
 _NEVER_SHOWN = frozenset(
     str.split(

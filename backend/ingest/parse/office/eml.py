@@ -14,9 +14,9 @@ from backend.ingest.base import About, Block, Note
 from backend.ingest.parse import plain
 from backend.ingest.parse.detect import media_type
 from backend.ingest.parse.document import Document, sane_title, summed
-from backend.ingest.parse.markup import from_markup
 from backend.ingest.parse.readers import read as read_kind
 from backend.ingest.parse.text import clean, decode, squeeze
+from backend.ingest.parse.web.markup import from_markup
 
 _SHOWN = ("From", "To", "Cc", "Date")
 _TELLING = (*_SHOWN, "Subject", "Received", "Message-ID", "MIME-Version")

@@ -17,10 +17,10 @@ from backend.core.errors import UnreadableDocument
 from backend.core.types import NoteCode
 from backend.ingest.base import CELL, About, Block, BlockKind, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title
-from backend.ingest.parse.forms import filled_in
-from backend.ingest.parse.hyphens import Mender, plain
-from backend.ingest.parse.ink import Eye, Unseen
-from backend.ingest.parse.layout import (
+from backend.ingest.parse.pages.forms import filled_in
+from backend.ingest.parse.pages.hyphens import Mender, plain
+from backend.ingest.parse.pages.ink import Eye, Unseen
+from backend.ingest.parse.pages.layout import (
     Line,
     Paragraph,
     body_height,
@@ -29,8 +29,8 @@ from backend.ingest.parse.layout import (
     paragraphs,
     text_of,
 )
-from backend.ingest.parse.margins import Inner, without_furniture
-from backend.ingest.parse.tables import Table, found, with_tables
+from backend.ingest.parse.pages.margins import Inner, without_furniture
+from backend.ingest.parse.pages.tables import Table, found, with_tables
 from backend.ingest.parse.text import clean, tidy
 
 _DATE = re.compile(r"^(?:D:)?(\d{4})(\d{2})?(\d{2})?")

@@ -7,10 +7,10 @@ from lxml import etree
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import About, Note
 from backend.ingest.parse.document import Document, first_heading, sane_title, summed
-from backend.ingest.parse.markup import from_markup
-from backend.ingest.parse.odt_styles import TABLE, TEXT, Styles
-from backend.ingest.parse.package import Package, dublin_core
+from backend.ingest.parse.office.odt_styles import TABLE, TEXT, Styles
+from backend.ingest.parse.office.package import Package, dublin_core
 from backend.ingest.parse.text import clean, squeeze
+from backend.ingest.parse.web.markup import from_markup
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"

@@ -8,10 +8,10 @@ from lxml import etree
 
 from backend.core.errors import UnreadableDocument
 from backend.ingest.base import Block, Note
-from backend.ingest.parse import slide_text
 from backend.ingest.parse.document import Document, first_heading, sane_title
-from backend.ingest.parse.package import Package
-from backend.ingest.parse.slide_shapes import TITLES, A, P, Shape, Shapes
+from backend.ingest.parse.office import slide_text
+from backend.ingest.parse.office.package import Package
+from backend.ingest.parse.office.slide_shapes import TITLES, A, P, Shape, Shapes
 
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"

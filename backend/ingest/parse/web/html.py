@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from backend.ingest.parse import span
 from backend.ingest.parse.document import Document
-from backend.ingest.parse.markup import document, seen, write
 from backend.ingest.parse.text import decode
+from backend.ingest.parse.web import span
+from backend.ingest.parse.web.markup import document, seen, write
 
 _CHARSET = re.compile(rb"<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([\w-]+)", re.I)
 

@@ -13,9 +13,9 @@ from statistics import median
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from backend.ingest.parse.cells import Cell, cells_of
-from backend.ingest.parse.columns import Column, columns_of
-from backend.ingest.parse.hyphens import SOFT
+from backend.ingest.parse.pages.cells import Cell, cells_of
+from backend.ingest.parse.pages.columns import Column, columns_of
+from backend.ingest.parse.pages.hyphens import SOFT
 from backend.ingest.parse.text import clean, squeeze
 
 _ENDS = re.compile("\r\n|\r|\n|(?<=[\u0002\ufffe])(?![\r\n])")

@@ -8,7 +8,7 @@ from io import StringIO
 
 from backend.core.errors import UnreadableDocument
 from backend.ingest.parse.document import Document
-from backend.ingest.parse.regions import blocks_of
+from backend.ingest.parse.office.regions import blocks_of
 from backend.ingest.parse.text import clean, decode
 
 _SEPARATORS = (";", "\t", ",", "|")

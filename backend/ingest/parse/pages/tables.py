@@ -16,9 +16,9 @@ from typing import Any
 from liteparse import LiteParse
 
 from backend.ingest.base import CELL
-from backend.ingest.parse.cells import stand_below
-from backend.ingest.parse.layout import Line
-from backend.ingest.parse.margins import LEADER
+from backend.ingest.parse.pages.cells import stand_below
+from backend.ingest.parse.pages.layout import Line
+from backend.ingest.parse.pages.margins import LEADER
 from backend.ingest.parse.text import clean, squeeze
 
 _BATCH = 32

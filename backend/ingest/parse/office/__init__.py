@@ -1,0 +1,1 @@
+"""Files of office programs, books, messages and lists, as blocks."""

@@ -1,0 +1,1 @@
+"""PDF: pages of characters in places, as blocks."""
