@@ -348,7 +348,9 @@ class Chunking(Section):
 class Ingest(Section):
     """Limits of the write path."""
 
-    parse_timeout_s: float = Field(60.0, gt=0, description="Longest time to read one file.")
+    parse_timeout_s: float = Field(
+        300.0, gt=0, description="Longest time to read one file; a dense page of a PDF takes 0.05 s."
+    )
     parse_memory_bytes: int = Field(
         1024**3, gt=0, description="Address space of the process that reads files."
     )
