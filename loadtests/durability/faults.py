@@ -73,8 +73,8 @@ async def reload_nginx(scene: Scene) -> None:
 
 
 async def kill_instance(scene: Scene) -> None:
-    """It is away for a while, and others have slots free."""
-    instance = scene.stack.named("ollama")[0]
+    """The busiest is away for a while, and others have slots free."""
+    instance = scene.stack.parts[await scene.emulators.busiest()]
     await scene.emulators.before_death(instance.name)
     instance.kill(stays_down=True)
     await asyncio.sleep(_AWAY_S)
@@ -82,8 +82,8 @@ async def kill_instance(scene: Scene) -> None:
 
 
 async def stop_instance(scene: Scene) -> None:
-    """It hangs: connections are taken, and nothing comes."""
-    instance = scene.stack.named("ollama")[-1]
+    """The busiest hangs: connections are taken, and nothing comes."""
+    instance = scene.stack.parts[await scene.emulators.busiest()]
     instance.send(signal.SIGSTOP)
     await asyncio.sleep(2 * _AWAY_S)
     instance.send(signal.SIGCONT)

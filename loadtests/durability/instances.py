@@ -8,8 +8,17 @@ MODEL = "llama3.1:8b"
 
 
 def paced(tokens_per_s: float, *, prefill_tps: float = 1e6) -> dict[str, Any]:
-    """Knobs of an instance that counts, at one pace for every stream."""
-    speeds = {"load_s": 0.1, "prefill_tps": prefill_tps, "per_stream_tps": tokens_per_s}
+    """Knobs of an instance that counts, at one pace for every stream.
+
+    A slow pace stands for many streams, not for a slow card: as many prompt tokens are read a second, beside
+    the streams, as by one that says 50 tokens a second to each.
+    """
+    speeds = {
+        "load_s": 0.1,
+        "prefill_tps": prefill_tps,
+        "per_stream_tps": tokens_per_s,
+        "n_batch": round(512 * max(1.0, 50 / tokens_per_s)),
+    }
     return _counting(speeds)
 
 

@@ -37,6 +37,15 @@ class Emulators:
         living = await asyncio.gather(*(self._of(url) for url in self.controls.values()))
         return [one for one in [*self._ended, *(r for rs in living for r in rs)] if "chat" in one["path"]]
 
+    async def busiest(self) -> str:
+        """The name of the instance at which most requests run."""
+        running = await asyncio.gather(*(self._running(url) for url in self.controls.values()))
+        return max(zip(running, self.controls, strict=True))[1]
+
+    async def _running(self, url: str) -> int:
+        async with self.session.get(f"{url}/__emu/state") as answer:
+            return sum(int(runner["refs"]) for runner in (await answer.json())["loaded"])
+
     async def _of(self, url: str) -> list[dict[str, Any]]:
         async with self.session.get(f"{url}/__emu/requests") as answer:
             return list((await answer.json())["requests"])

@@ -70,19 +70,19 @@ def test_a_good_answer_has_one_turn_and_one_generation():
 
 def test_what_is_wrong_with_an_answer_is_counted():
     asked = {"question": ASKED.text, "path": "/api/chat"}
-    twice = [asked | {"tokens": 5, "begun": 0}] * 2 + [asked | {"tokens": 2, "begun": 9}]
+    twice = [asked | {"tokens": 9, "begun": 0}] * 2 + [asked | {"tokens": 2, "begun": 9}]
     readings = [reading("103000"), reading("", outcome=Outcome.AWAY)]
     verdict = judged(readings, {3: [Turn("done", "103000"), Turn("done", "103000")]}, generations(twice))
     assert verdict.lost == {"away stop": 1}
     assert verdict.missing == 4
     assert verdict.not_one_turn == {3: 2}
-    assert verdict.more_than_one == {3: [5, 5]}
+    assert verdict.more_than_one == {3: [9, 9]}
     assert verdict.continued == 1
 
 
 def test_who_had_said_too_little_to_be_joined_may_begin_anew():
     asked = {"question": ASKED.text, "path": "/api/chat", "begun": 0}
-    said = generations([asked | {"tokens": 2}, asked | {"tokens": 5}])
+    said = generations([asked | {"tokens": 2}, asked | {"tokens": 9}])
     verdict = judged([reading(ASKED.answer)], {3: [Turn("done", ASKED.answer)]}, said)
     assert (verdict.more_than_one, verdict.began_anew) == ({}, 1)
 
