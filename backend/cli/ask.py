@@ -20,6 +20,8 @@ from backend.wiring.lazily import open_services
 _OPERATOR = Principal("local", "operator", frozenset(Role), frozenset({ANY_CORPUS}))
 Events = AsyncGenerator[tuple[str, Mapping[str, Any]], None]
 """Events of a run by name, their fields as on the wire."""
+_CLOSEST = 3
+"""So many sources are named of an answer that cites none."""
 
 
 async def run(settings: Settings, options: Namespace) -> int:
@@ -74,9 +76,7 @@ def _print_end(console: Console, sources: Any, done: Mapping[str, Any]) -> None:
     console.print()
     if "model" in done["degraded"]:
         console.print("(quoted from the documents: no model gave an answer)", style="dim", markup=False)
-    for source in sources:
-        if source["n"] in done["citations"]:
-            page = f", p. {source['page']}" if source["page"] else ""
-            console.print(
-                f"[{source['n']}] {source['title']}{page}  {source['name']}", style="dim", markup=False
-            )
+    cited = [source for source in sources if source["n"] in done["citations"]]
+    for source in cited or sources[:_CLOSEST]:
+        page = f", p. {source['page']}" if source["page"] else ""
+        console.print(f"[{source['n']}] {source['title']}{page}  {source['name']}", style="dim", markup=False)
