@@ -97,11 +97,16 @@ def text_of(happened: Sequence[Event]) -> str:
     return "".join(event.data["text"] for event in happened if event.name == "delta")
 
 
+_NEVER_IN_DOUBT = 0.1
+"""As `no_answer_threshold`: what is not refused is answered."""
+
+
 def settings_in(folder: Path, models: Path, **sections: Any) -> Settings:
     """Settings of an application that keeps everything in `folder`, and shares exported models."""
     server = {"port": 0, "shutdown_grace_s": 1, **sections.pop("server", {})}
-    # A busy machine is no lost index: that is tested by itself.
-    sections["retrieval"] = {"index_timeout_s": _INDEX_S, **sections.get("retrieval", {})}
+    # A busy machine is no lost index, and of one document the gate is seldom sure: both are tested elsewhere.
+    kept = {"index_timeout_s": _INDEX_S, "doubt_threshold": _NEVER_IN_DOUBT}
+    sections["retrieval"] = kept | sections.get("retrieval", {})
     return Settings(data={"dir": folder, "models_dir": models}, server=server, **sections)  # type: ignore[arg-type]
 
 
