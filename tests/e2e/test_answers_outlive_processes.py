@@ -40,6 +40,7 @@ async def all_three(
             "REDIS_URL": redis.url, "DATABASE_URL": database, "OLLAMA_URLS": model.url,
             "LLM_BACKEND": "ollama", "OLLAMA_MODEL": "llama3.1:8b", "OLLAMA_NUM_PARALLEL": "4",
             "LIBRI_REDIS__ACK_S": "1", "LIBRI_DATA__MODELS_DIR": str(models_dir),
+            "LIBRI_RETRIEVAL__DOUBT_THRESHOLD": str(given.retrieval.doubt_threshold),
         }  # fmt: skip
         one, two = [replica(environment, name=name, folder=tmp_path) for name in "ab"]
         yield (
