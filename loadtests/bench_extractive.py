@@ -353,15 +353,20 @@ async def run(args: argparse.Namespace, report: Report, folder: Path) -> None:
 
 
 def considered(case: Case) -> list[str]:
-    """Sentences whose meaning the engine may ask for."""
+    """Quotes whose meaning the engine may ask for: where some passages score as sure, those of them alone."""
     return [
         one.text
-        for given in (case.retrieved, case.gold, case.without)
-        for one in sorted(
-            found(case.question.text, [g.passage for g in given]),
-            key=lambda one: -BY_WORDS.likelihood(one.signs),
-        )[:COMPARED]
+        for given in (case.retrieved, case.gold, case.without, case.gated, case.gated_without)
+        for one in sorted(_may_be_quoted(case, given), key=lambda one: -BY_WORDS.likelihood(one.signs))[
+            :COMPARED
+        ]
     ]
+
+
+def _may_be_quoted(case: Case, given: Given) -> list[Quote]:
+    sure = {n for n, one in enumerate(given, 1) if one.score >= SURE}
+    everything = found(case.question.text, [one.passage for one in given])
+    return [quote for quote in everything if not sure or quote.n in sure]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

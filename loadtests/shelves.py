@@ -101,6 +101,7 @@ def _cut(name: str, parsed: Parsed, embedder: Embedder) -> list[Passage]:
             headings=one.headings,
             text=one.text,
             page=one.page,
+            lead=one.lead,
             start=one.start,
             end=one.end,
             language=parsed.language,
